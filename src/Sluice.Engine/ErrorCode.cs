@@ -1,0 +1,62 @@
+namespace Sluice;
+
+/// <summary>Every reason to refuse a whole request. Has no HTTP status: the server's <c>Refusals</c> maps it.</summary>
+public enum ErrorCode
+{
+    /// <summary>The body is not the JSON that is asked for.</summary>
+    InvalidBody,
+    InvalidParameter,
+    MissingParameter,
+    UnsupportedEncoding,
+    RequestTooLarge,
+    TooManyRecords,
+    MissingToken,
+    Unauthorized,
+    Forbidden,
+    NotFound,
+    RelatedNotFound,
+    AlreadyExists,
+    IncorrectState,
+    LimitExceeded,
+
+    /// <summary>The request did not arrive in time.</summary>
+    RequestTimeout,
+
+    /// <summary>The log holds more than it may before the loader has caught up. Retry later.</summary>
+    LogBacklog,
+
+    /// <summary>The disk has less free space than the reserve. Retry later.</summary>
+    DiskLow,
+
+    /// <summary>A write or fsync failed; the log takes nothing more until the process has restarted and recovered.</summary>
+    LogFailed,
+
+    /// <summary>The server is stopping.</summary>
+    Draining,
+
+    /// <summary>Something the server needs is not there yet. Retry later.</summary>
+    Unavailable,
+
+    /// <summary>What is on disk does not add up. Needs an operator.</summary>
+    Corrupt,
+}
+
+/// <summary>What a refusal knows about the records of its request.</summary>
+public enum RefusalOutcome
+{
+    /// <summary>Nothing of the request will ever be loaded; send it again when the cause is gone.</summary>
+    NotStored,
+
+    /// <summary>Bytes were handed to the operating system: the request may be found, once, after a restart.</summary>
+    Unknown,
+}
+
+/// <summary>A request that is refused as a whole.</summary>
+/// <param name="code">What the caller can act on.</param>
+/// <param name="message">A sentence for the sender; holds no payload text beyond 64 characters.</param>
+public sealed class SluiceException(ErrorCode code, string message, Exception? inner = null) : Exception(message, inner)
+{
+    public ErrorCode Code { get; } = code;
+
+    public RefusalOutcome Outcome { get; init; } = RefusalOutcome.NotStored;
+}

@@ -1,0 +1,83 @@
+using Sluice.Log;
+using Sluice.Records;
+using Sluice.Schema;
+
+namespace Sluice.Load;
+
+/// <summary>Records of one sink that one load settled.</summary>
+/// <param name="Loaded">Applied to the table, or superseded by a later record of the same load.</param>
+/// <param name="Failed">Refused by the store; each has a <see cref="LateError"/>.</param>
+public readonly record struct SinkCounts(long Loaded, long Failed);
+
+/// <summary>A record that was accepted and could not be loaded, or a request that was discarded as a whole.</summary>
+/// <param name="SinkId">The sink that took the record.</param>
+/// <param name="Position">Where the record stands in the log: sequence x 2^17 + index. Unique, so writing the error again is harmless.</param>
+/// <param name="RequestId">The request that brought the record.</param>
+/// <param name="RecordIndex">Its place in the request; -1 when the error is about the whole request.</param>
+/// <param name="Key">The record's <c>_id</c> as text; empty when unknown.</param>
+/// <param name="Message">Why, for people.</param>
+/// <param name="Value">The record rendered as JSON through its mapping; <c>null</c> when not kept.</param>
+/// <param name="TimeMicroseconds">When the error was found, microseconds since 1970-01-01 UTC.</param>
+public sealed record LateError(
+    Guid SinkId, ulong Position, string RequestId, int RecordIndex, string Key, string Message, string? Value, long TimeMicroseconds);
+
+/// <summary>What a store knows of one table.</summary>
+/// <param name="Position">Everything up to and including this position is in the table.</param>
+/// <param name="Schema">The schema the table has at that position.</param>
+/// <param name="Counts">Totals per sink since the table was created.</param>
+public sealed record StoredTable(LogPosition Position, TableSchema Schema, IReadOnlyDictionary<Guid, SinkCounts> Counts);
+
+/// <summary>One load: rows folded to one per key, and everything that becomes true together with them.</summary>
+/// <param name="Schema">The schema the table has when the rows go in.</param>
+/// <param name="Rows">
+/// At most one row per key. A cell that is absent keeps the stored value; null clears a single value and leaves a set as it is; a value
+/// replaces a single value and is united with a stored set. May have no rows.
+/// </param>
+/// <param name="UpTo">The table's position after the load; its sequence is above the stored one.</param>
+/// <param name="Counts">To be added to the totals per sink.</param>
+/// <param name="Errors">To be kept for <see cref="ITableStore.ReadErrorsAsync"/>.</param>
+public sealed record LoadBatch(
+    TableSchema Schema, RowBatch Rows, LogPosition UpTo, IReadOnlyDictionary<Guid, SinkCounts> Counts, IReadOnlyList<LateError> Errors);
+
+/// <summary>A store that did not do what was asked; nothing of it is in the table.</summary>
+/// <param name="isTransient">
+/// True: the same call may succeed later (conflict, full disk, lost connection). False: the store refuses these rows for what
+/// they hold, and will refuse them again.
+/// </param>
+public sealed class StoreException(bool isTransient, string message, Exception? inner = null) : Exception(message, inner)
+{
+    public bool IsTransient { get; } = isTransient;
+}
+
+/// <summary>
+/// One table in a store. The table's position is a row of the store's own and changes only in the transaction that changes the
+/// rows: this is what makes loading exactly-once.
+/// </summary>
+/// <remarks>
+/// The writing members have one caller, the table's loader; <see cref="ReadErrorsAsync"/> may be called from any thread. Each
+/// writing member is one transaction whose first statement writes the position. All throw <see cref="StoreException"/>.
+/// </remarks>
+public interface ITableStore : IAsyncDisposable
+{
+    /// <summary>What is stored of the table; <c>null</c> when it was never created here.</summary>
+    ValueTask<StoredTable?> ReadStateAsync(CancellationToken cancellation);
+
+    /// <summary>Creates the table, or changes its columns to those of <paramref name="schema"/>, and moves the position.</summary>
+    /// <remarks>Columns are matched by id: a new id is added, a missing id dropped with its data, a changed name renamed.</remarks>
+    ValueTask ApplySchemaAsync(TableSchema schema, LogPosition position, CancellationToken cancellation);
+
+    /// <summary>Applies rows, counts, errors and position together.</summary>
+    ValueTask LoadAsync(LoadBatch batch, CancellationToken cancellation);
+
+    /// <summary>Does all that <see cref="LoadAsync"/> does and undoes it: finds out whether the store takes the rows.</summary>
+    ValueTask CheckAsync(LoadBatch batch, CancellationToken cancellation);
+
+    /// <summary>Removes the table, its position, counts and errors. Does nothing when there is no such table.</summary>
+    ValueTask DropAsync(CancellationToken cancellation);
+
+    /// <summary>The newest errors of one sink, newest first, at most <paramref name="limit"/>.</summary>
+    ValueTask<IReadOnlyList<LateError>> ReadErrorsAsync(Guid sinkId, int limit, CancellationToken cancellation);
+}
+
+/// <summary>Opens the store of a table; the database it belongs to is created when missing.</summary>
+public delegate ValueTask<ITableStore> OpenTableStore(Guid databaseId, Guid tableId, CancellationToken cancellation);

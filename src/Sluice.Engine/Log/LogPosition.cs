@@ -1,0 +1,14 @@
+namespace Sluice.Log;
+
+/// <summary>A place in one table's log. Positions of one log are totally ordered by their sequence.</summary>
+/// <param name="LogId">Identity of the log, made when the log is created. A store holding another id belongs to another log.</param>
+/// <param name="Incarnation">1, and one more at each repair or restore.</param>
+/// <param name="Sequence">Number of a frame, from 1, never reused. 0: before the first frame.</param>
+public readonly record struct LogPosition(Guid LogId, uint Incarnation, ulong Sequence)
+{
+    /// <summary>Bits of a record position that hold the record's index in its request: up to 131,072 records.</summary>
+    public const int RecordIndexBits = 17;
+
+    /// <summary>The position of one record: total order over all records of the log, and the seed of server-made ids.</summary>
+    public static ulong OfRecord(ulong sequence, int recordIndex) => (sequence << RecordIndexBits) + (uint)recordIndex;
+}

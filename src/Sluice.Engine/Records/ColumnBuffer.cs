@@ -1,0 +1,265 @@
+using System.Runtime.CompilerServices;
+using System.Runtime.InteropServices;
+using Sluice.Schema;
+
+namespace Sluice.Records;
+
+/// <summary>The three states of a cell: a record says nothing of the column, says null, or gives a value.</summary>
+public enum CellState : byte
+{
+    Absent = 0,
+    Null = 1,
+    Value = 2,
+}
+
+/// <summary>
+/// The cells of one column, row after row, in the layout that decoder, log and store share. Every row takes a place in every
+/// array: an absent or null cell is zero, or of length zero.
+/// </summary>
+/// <remarks>
+/// One writer at a time. Arrays grow by doubling and are kept by <see cref="Clear"/>, so a reused buffer allocates nothing.
+/// Which arrays are used depends on <see cref="Kind"/>:
+/// <list type="bullet">
+/// <item>Int64: <see cref="Int64s"/>.</item>
+/// <item>Bool: <see cref="Bytes"/>, one byte a row.</item>
+/// <item>Text: <see cref="Ends"/> (end of each row in <see cref="Bytes"/>).</item>
+/// <item>Int64List: <see cref="Ends"/> (end of each row in <see cref="Int64s"/>).</item>
+/// <item>TextList: <see cref="Ends"/> (end of each row in <see cref="MemberEnds"/>), <see cref="MemberEnds"/> (end of each member in <see cref="Bytes"/>).</item>
+/// <item>Float64Vector: <see cref="Float64s"/>, <see cref="VectorLength"/> a row.</item>
+/// <item>Lists of quantum sets: <see cref="MemberTimes"/> too, one a member.</item>
+/// </list>
+/// </remarks>
+public sealed class ColumnBuffer(int columnId, PhysicalKind kind, bool hasTimes, int vectorLength)
+{
+    /// <summary>The time of a member that belongs to no time view.</summary>
+    public const long NoTime = long.MinValue;
+
+    byte[] _states = [];
+    long[] _int64s = [];
+    double[] _float64s = [];
+    int[] _ends = [];
+    int[] _memberEnds = [];
+    long[] _memberTimes = [];
+    byte[] _bytes = [];
+    int _int64Count;
+    int _memberCount;
+    int _byteCount;
+
+    public int ColumnId { get; } = columnId;
+    public PhysicalKind Kind { get; } = kind;
+
+    /// <summary>Whether the members of a list carry times (seconds since 1970-01-01, or <see cref="NoTime"/>).</summary>
+    public bool HasTimes { get; } = hasTimes;
+
+    /// <summary>Elements a row of a vector; 0 for the other kinds.</summary>
+    public int VectorLength { get; } = vectorLength;
+
+    public int RowCount { get; private set; }
+
+    /// <summary>Rows whose cell is a value. Equal to <see cref="RowCount"/>: the states need not be written.</summary>
+    public int ValueCount { get; private set; }
+
+    public ReadOnlySpan<CellState> States => MemoryMarshal.Cast<byte, CellState>(_states.AsSpan(0, RowCount));
+    public ReadOnlySpan<long> Int64s => _int64s.AsSpan(0, _int64Count);
+    public ReadOnlySpan<double> Float64s => _float64s.AsSpan(0, RowCount * VectorLength);
+    public ReadOnlySpan<int> Ends => _ends.AsSpan(0, HasEnds ? RowCount : 0);
+    public ReadOnlySpan<int> MemberEnds => _memberEnds.AsSpan(0, Kind == PhysicalKind.TextList ? _memberCount : 0);
+    public ReadOnlySpan<long> MemberTimes => _memberTimes.AsSpan(0, HasTimes ? _memberCount : 0);
+    public ReadOnlySpan<byte> Bytes => _bytes.AsSpan(0, _byteCount);
+
+    bool HasEnds => Kind is PhysicalKind.Text or PhysicalKind.Int64List or PhysicalKind.TextList;
+
+    /// <summary>A buffer for the key column of a table.</summary>
+    public static ColumnBuffer ForKey(KeyKind key) =>
+        new(TableSchema.KeyColumnId, key == KeyKind.Number ? PhysicalKind.Int64 : PhysicalKind.Text, hasTimes: false, vectorLength: 0);
+
+    public static ColumnBuffer For(Column column) =>
+        new(column.Id, column.Type.Physical, column.Type.IsQuantum, column.Type.VectorLength);
+
+    /// <summary>Forgets all rows and keeps the arrays.</summary>
+    public void Clear()
+    {
+        RowCount = ValueCount = 0;
+        _int64Count = _memberCount = _byteCount = 0;
+    }
+
+    /// <summary>First member of the row's list, in <see cref="Int64s"/> or <see cref="MemberEnds"/>, or first byte of its text.</summary>
+    public int Start(int row) => row == 0 ? 0 : _ends[row - 1];
+
+    public int End(int row) => _ends[row];
+
+    /// <summary>The text of a row; empty when it is not a value.</summary>
+    public ReadOnlySpan<byte> Text(int row) => _bytes.AsSpan(Start(row), End(row) - Start(row));
+
+    /// <summary>The text of one member of a <see cref="PhysicalKind.TextList"/>, by its place among all members.</summary>
+    public ReadOnlySpan<byte> MemberText(int member)
+    {
+        var start = member == 0 ? 0 : _memberEnds[member - 1];
+        return _bytes.AsSpan(start, _memberEnds[member] - start);
+    }
+
+    public void AddAbsent() => AddEmpty(CellState.Absent);
+
+    public void AddNull() => AddEmpty(CellState.Null);
+
+    public void AddInt64(long value)
+    {
+        AddState(CellState.Value);
+        Room(ref _int64s, _int64Count)[_int64Count++] = value;
+    }
+
+    public void AddBool(bool value)
+    {
+        AddState(CellState.Value);
+        Room(ref _bytes, _byteCount)[_byteCount++] = value ? (byte)1 : (byte)0;
+    }
+
+    public void AddText(ReadOnlySpan<byte> utf8)
+    {
+        AddBytes(utf8);
+        AddEndedRow(CellState.Value, _byteCount);
+    }
+
+    /// <summary>Adds a member to the list that the next <see cref="EndList"/> closes.</summary>
+    public void AddMember(long value, long time = NoTime)
+    {
+        Room(ref _int64s, _int64Count)[_int64Count++] = value;
+        AddTime(time);
+    }
+
+    /// <inheritdoc cref="AddMember(long, long)"/>
+    public void AddMember(ReadOnlySpan<byte> utf8, long time = NoTime)
+    {
+        AddBytes(utf8);
+        Room(ref _memberEnds, _memberCount)[_memberCount] = _byteCount;
+        AddTime(time);
+    }
+
+    /// <summary>Closes the row's list; without members it is an empty list, which is not null.</summary>
+    public void EndList() => AddEndedRow(CellState.Value, _memberCount);
+
+    /// <summary>Drops members added since the last closed row, when the record turns out to be wrong.</summary>
+    public void CancelList()
+    {
+        _memberCount = RowCount == 0 ? 0 : _ends[RowCount - 1];
+        if (Kind == PhysicalKind.Int64List) _int64Count = _memberCount;
+        else _byteCount = _memberCount == 0 ? 0 : _memberEnds[_memberCount - 1];
+    }
+
+    /// <summary>A place for a vector of <see cref="VectorLength"/> elements, to be filled by the caller.</summary>
+    public Span<double> AddVector()
+    {
+        var at = RowCount * VectorLength;
+        AddState(CellState.Value);
+        Reserve(ref _float64s, at + VectorLength);
+        return _float64s.AsSpan(at, VectorLength);
+    }
+
+    /// <summary>Drops all rows from <paramref name="rowCount"/> on.</summary>
+    public void TruncateTo(int rowCount)
+    {
+        for (var row = rowCount; row < RowCount; row++)
+            if (_states[row] == (byte)CellState.Value) ValueCount--;
+        RowCount = rowCount;
+        switch (Kind)
+        {
+            case PhysicalKind.Int64: _int64Count = rowCount; break;
+            case PhysicalKind.Bool: _byteCount = rowCount; break;
+            case PhysicalKind.Text: _byteCount = rowCount == 0 ? 0 : _ends[rowCount - 1]; break;
+            case PhysicalKind.Int64List or PhysicalKind.TextList: CancelList(); break;
+        }
+    }
+
+    /// <summary>Appends one cell of another buffer of the same kind.</summary>
+    public void AddFrom(ColumnBuffer source, int row)
+    {
+        if (source.States[row] != CellState.Value)
+        {
+            AddEmpty(source.States[row]);
+            return;
+        }
+        switch (Kind)
+        {
+            case PhysicalKind.Int64: AddInt64(source._int64s[row]); break;
+            case PhysicalKind.Bool: AddBool(source._bytes[row] != 0); break;
+            case PhysicalKind.Text: AddText(source.Text(row)); break;
+            case PhysicalKind.Float64Vector: source._float64s.AsSpan(row * VectorLength, VectorLength).CopyTo(AddVector()); break;
+            default: AddMembersFrom(source, row); EndList(); break;
+        }
+    }
+
+    /// <summary>Adds the members of another buffer's row to the list that the next <see cref="EndList"/> closes.</summary>
+    public void AddMembersFrom(ColumnBuffer source, int row)
+    {
+        for (var member = source.Start(row); member < source.End(row); member++)
+        {
+            var time = HasTimes ? source._memberTimes[member] : NoTime;
+            if (Kind == PhysicalKind.Int64List) AddMember(source._int64s[member], time);
+            else AddMember(source.MemberText(member), time);
+        }
+    }
+
+    void AddEmpty(CellState state)
+    {
+        switch (Kind)
+        {
+            case PhysicalKind.Int64:
+                Room(ref _int64s, _int64Count)[_int64Count++] = 0;
+                AddState(state);
+                break;
+            case PhysicalKind.Bool:
+                Room(ref _bytes, _byteCount)[_byteCount++] = 0;
+                AddState(state);
+                break;
+            case PhysicalKind.Float64Vector:
+                AddVector().Clear();
+                ValueCount--;
+                _states[RowCount - 1] = (byte)state;
+                break;
+            case PhysicalKind.Text:
+                AddEndedRow(state, _byteCount);
+                break;
+            default:
+                AddEndedRow(state, _memberCount);
+                break;
+        }
+    }
+
+    void AddEndedRow(CellState state, int end)
+    {
+        Room(ref _ends, RowCount)[RowCount] = end;
+        AddState(state);
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    void AddState(CellState state)
+    {
+        Room(ref _states, RowCount)[RowCount++] = (byte)state;
+        if (state == CellState.Value) ValueCount++;
+    }
+
+    void AddTime(long time)
+    {
+        if (HasTimes) Room(ref _memberTimes, _memberCount)[_memberCount] = time;
+        _memberCount++;
+    }
+
+    void AddBytes(ReadOnlySpan<byte> utf8)
+    {
+        Reserve(ref _bytes, _byteCount + utf8.Length);
+        utf8.CopyTo(_bytes.AsSpan(_byteCount));
+        _byteCount += utf8.Length;
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    static T[] Room<T>(ref T[] array, int count)
+    {
+        if ((uint)count >= (uint)array.Length) Reserve(ref array, count + 1);
+        return array;
+    }
+
+    static void Reserve<T>(ref T[] array, int count)
+    {
+        if (count > array.Length) Array.Resize(ref array, Math.Max(count, Math.Max(64, array.Length * 2)));
+    }
+}

@@ -1,0 +1,47 @@
+using System.Runtime.InteropServices;
+using Sluice.Schema;
+
+namespace Sluice.Records;
+
+/// <summary>Where a row comes from: the frame it was written in.</summary>
+/// <param name="SinkId">The sink, or <see cref="Sink.SqlSinkId"/> for SQL writes.</param>
+/// <param name="ReceivedAtMicroseconds">When the request was received, microseconds since 1970-01-01 UTC.</param>
+public readonly record struct RowOrigin(Guid SinkId, long ReceivedAtMicroseconds);
+
+/// <summary>Rows of one table as columns: what the loader hands to the store. One thread at a time.</summary>
+public sealed class RowBatch
+{
+    readonly List<ColumnBuffer> _columns = [];
+    readonly List<ulong> _positions = [];
+    readonly List<int> _origins = [];
+
+    public RowBatch(KeyKind key) => Key = ColumnBuffer.ForKey(key);
+
+    public ColumnBuffer Key { get; }
+
+    /// <summary>
+    /// The columns that at least one row speaks of; a column of the table that is missing here is absent in all rows. Each has
+    /// as many rows as <see cref="Key"/>.
+    /// </summary>
+    public IReadOnlyList<ColumnBuffer> Columns => _columns;
+
+    public int RowCount => Key.RowCount;
+
+    /// <summary>Per row: sequence x 2^17 + index of its last record.</summary>
+    public ReadOnlySpan<ulong> Positions => CollectionsMarshal.AsSpan(_positions);
+
+    /// <summary>Per row: index into <see cref="Origins"/> of its last record.</summary>
+    public ReadOnlySpan<int> OriginOfRow => CollectionsMarshal.AsSpan(_origins);
+
+    public List<RowOrigin> Origins { get; } = [];
+
+    public void AddColumn(ColumnBuffer column) => _columns.Add(column);
+
+    public ColumnBuffer? FindColumn(int columnId) => _columns.Find(column => column.ColumnId == columnId);
+
+    public void AddRowOrigin(ulong position, int origin)
+    {
+        _positions.Add(position);
+        _origins.Add(origin);
+    }
+}
