@@ -1,0 +1,13 @@
+namespace Sluice.Metrics;
+
+/// <summary>What one sink did in one minute. A minute without requests has no point.</summary>
+/// <param name="Minute">Start of the minute, minutes since 1970-01-01 UTC.</param>
+/// <param name="Requests">POST requests that were answered with per-record results.</param>
+/// <param name="Accepted">Records sent on for loading.</param>
+/// <param name="Rejected">Records that failed validation.</param>
+public readonly record struct MinutePoint(long Minute, long Requests, long Accepted, long Rejected);
+
+/// <summary>
+/// The counters of one sink since its creation. Always: received = accepted + rejected, accepted = loaded + failed + pending.
+/// </summary>
+public readonly record struct SinkLedger(long Requests, long Received, long Accepted, long Rejected, long Loaded, long Failed, long Pending);

@@ -1,0 +1,82 @@
+namespace Sluice.Records;
+
+/// <summary>One wrong field of a record.</summary>
+/// <param name="Column">Name of the column; empty when the record as a whole is wrong.</param>
+/// <param name="Path">JSON Pointer (RFC 6901) into the record's value; empty for the value itself.</param>
+/// <param name="Code">Stable and documented in docs/errors.md.</param>
+/// <param name="Expected">What the column takes, as in <c>decimal(2)</c>.</param>
+/// <param name="Got">What came, at most 64 characters of it.</param>
+public sealed record FieldError(string Column, string Path, FieldErrorCode Code, string Expected, string Got);
+
+/// <summary>Why a field is wrong. The names are stable API (docs/errors.md): add, never rename.</summary>
+public enum FieldErrorCode
+{
+    /// <summary>The element of <c>records</c> is not an object.</summary>
+    NotARecord,
+
+    /// <summary>The element has no member <c>value</c>.</summary>
+    MissingValue,
+
+    /// <summary><c>value</c> is not an object.</summary>
+    ValueNotAnObject,
+
+    /// <summary>The path of the mapping is not in the record.</summary>
+    MissingField,
+
+    /// <summary>A step of the path is neither object nor array.</summary>
+    PathNotAnObject,
+
+    /// <summary>The same path, or the member <c>value</c>, stands twice in the record.</summary>
+    DuplicateField,
+
+    /// <summary>A record needs an <c>_id</c>.</summary>
+    MissingKey,
+
+    /// <summary>A String <c>_id</c> of more than 1,024 bytes.</summary>
+    KeyTooLong,
+    WrongType,
+    NotAnId,
+    NotAnInteger,
+    NotADecimal,
+    NotABool,
+    NotATimestamp,
+    OutOfRange,
+    WrongLength,
+
+    /// <summary>Text that is not well-formed Unicode: invalid UTF-8 or a lone surrogate.</summary>
+    InvalidUnicode,
+
+    /// <summary>Text with U+0000, which stores cannot hold.</summary>
+    NulCharacter,
+
+    /// <summary>Fraction digits beyond the column's scale, where the sink asks for an error.</summary>
+    Truncated,
+
+    /// <summary>Deeper than 64 levels, counted from the record.</summary>
+    TooDeep,
+}
+
+/// <summary>A record that was not accepted.</summary>
+/// <param name="Index">Its place in <c>records</c>, from 0.</param>
+/// <param name="IsDiscarded">
+/// True: nothing is wrong with this record, its request was discarded because another record lacks a field. False: see <paramref name="Errors"/>.
+/// </param>
+/// <param name="Errors">All wrong fields.</param>
+public sealed record RejectedRecord(int Index, bool IsDiscarded, IReadOnlyList<FieldError> Errors);
+
+/// <summary>A column whose value was stored with fewer digits than were sent (code <c>Truncated</c>).</summary>
+public readonly record struct TruncationWarning(int RecordIndex, string Column);
+
+/// <summary>What became of each record of one request.</summary>
+/// <param name="RequestId">Names the request in errors and in the log: log identity and sequence.</param>
+/// <param name="Sequence">The request's place in its table's log.</param>
+/// <param name="RecordCount">Elements of <c>records</c>.</param>
+/// <param name="Rejected">By index. Every other record was accepted and is durable.</param>
+/// <param name="Warnings">By index; of accepted records only.</param>
+public sealed record BatchOutcome(
+    string RequestId, ulong Sequence, int RecordCount, IReadOnlyList<RejectedRecord> Rejected, IReadOnlyList<TruncationWarning> Warnings)
+{
+    public int RejectedCount => Rejected.Count;
+
+    public int AcceptedCount => RecordCount - RejectedCount;
+}
