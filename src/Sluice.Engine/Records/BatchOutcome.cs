@@ -51,9 +51,6 @@ public enum FieldErrorCode
 
     /// <summary>Fraction digits beyond the column's scale, where the sink asks for an error.</summary>
     Truncated,
-
-    /// <summary>Deeper than 64 levels, counted from the record.</summary>
-    TooDeep,
 }
 
 /// <summary>A record that was not accepted.</summary>

@@ -138,6 +138,99 @@ public sealed class ColumnBuffer(int columnId, PhysicalKind kind, bool hasTimes,
     /// <summary>Closes the row's list; without members it is an empty list, which is not null.</summary>
     public void EndList() => AddEndedRow(CellState.Value, _memberCount);
 
+    /// <summary>Closes the row's list as a set: of equal members the first stays. Members have no times yet.</summary>
+    public void EndSet()
+    {
+        var start = RowCount == 0 ? 0 : _ends[RowCount - 1];
+        if (_memberCount - start > 1) DropRepeated(start);
+        EndList();
+    }
+
+    /// <summary>Gives all members of a row the same time.</summary>
+    public void SetTimes(int row, long time) => _memberTimes.AsSpan(Start(row), End(row) - Start(row)).Fill(time);
+
+    /// <summary>
+    /// Appends the rows of a block as they lie in a frame. The spans are those of the members with the same names; <paramref name="states"/> is
+    /// empty when every cell is a value.
+    /// </summary>
+    public void AddBlock(
+        int rowCount, ReadOnlySpan<byte> states, ReadOnlySpan<byte> int64s, ReadOnlySpan<byte> float64s, ReadOnlySpan<byte> ends,
+        ReadOnlySpan<byte> memberEnds, ReadOnlySpan<byte> memberTimes, ReadOnlySpan<byte> bytes)
+    {
+        var memberBase = Kind == PhysicalKind.Int64List ? _int64Count : _memberCount;
+        AddEnds(ref _ends, RowCount, ends, Kind == PhysicalKind.Text ? _byteCount : memberBase);
+        AddEnds(ref _memberEnds, _memberCount, memberEnds, _byteCount);
+        AddRaw(ref _int64s, _int64Count, int64s);
+        AddRaw(ref _float64s, RowCount * VectorLength, float64s);
+        AddRaw(ref _memberTimes, _memberCount, memberTimes);
+        AddBytes(bytes);
+        _int64Count += int64s.Length / sizeof(long);
+        if (Kind == PhysicalKind.Int64List) _memberCount = _int64Count;
+        else _memberCount += memberEnds.Length / sizeof(int);
+
+        Reserve(ref _states, RowCount + rowCount);
+        if (states.IsEmpty) _states.AsSpan(RowCount, rowCount).Fill((byte)CellState.Value);
+        else states.CopyTo(_states.AsSpan(RowCount));
+        ValueCount += states.IsEmpty ? rowCount : states.Count((byte)CellState.Value);
+        RowCount += rowCount;
+    }
+
+    void DropRepeated(int start)
+    {
+        const int quadraticUpTo = 32;
+        var count = _memberCount;
+        var seen = count - start > quadraticUpTo ? new HashSet<string>(StringComparer.Ordinal) : null;
+        var seenIds = seen is not null && Kind == PhysicalKind.Int64List ? new HashSet<long>() : null;
+        var bytesBase = Kind == PhysicalKind.TextList && start > 0 ? _memberEnds[start - 1] : 0;
+        (_memberCount, _byteCount) = (start, Kind == PhysicalKind.TextList ? bytesBase : _byteCount);
+        var memberStart = bytesBase;
+        for (var member = start; member < count; member++)
+        {
+            if (Kind == PhysicalKind.Int64List)
+            {
+                var id = _int64s[member];
+                var isNew = seenIds?.Add(id) ?? !_int64s.AsSpan(start, _memberCount - start).Contains(id);
+                if (isNew) _int64s[_memberCount++] = id;
+                continue;
+            }
+            var memberEnd = _memberEnds[member];
+            var text = _bytes.AsSpan(memberStart, memberEnd - memberStart);
+            memberStart = memberEnd;
+            if (seen is null ? HasMember(start, text) : !seen.Add(System.Text.Encoding.UTF8.GetString(text))) continue;
+            text.CopyTo(_bytes.AsSpan(_byteCount)); // moves toward the front only
+            _byteCount += text.Length;
+            _memberEnds[_memberCount++] = _byteCount;
+        }
+        if (Kind == PhysicalKind.Int64List) _int64Count = _memberCount;
+    }
+
+    bool HasMember(int start, ReadOnlySpan<byte> text)
+    {
+        for (var member = start; member < _memberCount; member++)
+            if (MemberText(member).SequenceEqual(text)) return true;
+        return false;
+    }
+
+    static void AddEnds(ref int[] array, int count, ReadOnlySpan<byte> ends, int start)
+    {
+        AddRaw(ref array, count, ends);
+        if (start == 0) return;
+        foreach (ref var end in array.AsSpan(count, ends.Length / sizeof(int))) end += start;
+    }
+
+    static void AddRaw<T>(ref T[] array, int count, ReadOnlySpan<byte> raw) where T : unmanaged
+    {
+        if (raw.IsEmpty) return;
+        Reserve(ref array, count + (raw.Length / Unsafe.SizeOf<T>()));
+        raw.CopyTo(MemoryMarshal.AsBytes(array.AsSpan(count)));
+    }
+
+    /// <summary>Adds absent cells until the column has this many rows.</summary>
+    public void FillAbsent(int rowCount)
+    {
+        while (RowCount < rowCount) AddAbsent();
+    }
+
     /// <summary>Drops members added since the last closed row, when the record turns out to be wrong.</summary>
     public void CancelList()
     {

@@ -1,0 +1,129 @@
+namespace Sluice.Log;
+
+/// <summary>Called for each durable frame, in log order; the payload is valid only during the call.</summary>
+public delegate void FrameVisitor(in FrameHeader header, ReadOnlySpan<byte> payload);
+
+/// <summary>What <see cref="LogRecovery"/> found.</summary>
+/// <param name="Segments">In order, opened, each advanced to its last good group.</param>
+/// <param name="NextSequence">Above every sequence that was ever given out.</param>
+/// <param name="DroppedBytes">Unacknowledged bytes cut from the tail of the last segment.</param>
+sealed record RecoveredLog(List<LogSegment> Segments, ulong NextSequence, long DroppedBytes);
+
+/// <summary>
+/// Reads a log from disk and proves that nothing acknowledged is missing: every group intact, sequences and segments without a gap,
+/// and the end not below what the watermark or a later group header says was durable. What does not add up is refused, with
+/// file and offset; only an unacknowledged tail is cut off.
+/// </summary>
+static class LogRecovery
+{
+    /// <summary>
+    /// A group has at most this many frames. A torn group may have handed out so many sequences, so numbering skips them.
+    /// </summary>
+    public const int MaxFramesPerGroup = 65_536;
+
+    /// <param name="summarised">Frames up to this sequence may have been trimmed; 0 when nothing was.</param>
+    public static RecoveredLog Run(LogFiles files, string directory, LogPosition watermark, ulong summarised, FrameVisitor visit)
+    {
+        var segments = new List<LogSegment>();
+        var names = files.List(directory).Where(name => name.StartsWith(LogSegment.Prefix, StringComparison.Ordinal) && name.EndsWith(LogSegment.Suffix, StringComparison.Ordinal)).ToList();
+        var end = (Sequence: 0UL, DroppedBytes: 0L);
+        try
+        {
+            for (var i = 0; i < names.Count; i++)
+            {
+                var path = Path.Combine(directory, names[i]);
+                var isLast = i == names.Count - 1;
+                if (LogSegment.TryOpen(files, path, writable: isLast) is not { } segment)
+                {
+                    if (!isLast) throw Damaged(path, 0, "the segment has no header");
+                    files.Delete(path); // created, and the process died before anything could go in
+                    files.SyncDirectory(directory);
+                    break;
+                }
+                segments.Add(segment);
+                if (segment.FirstPosition.LogId != watermark.LogId) throw Damaged(path, 0, "the segment belongs to another log");
+                ThrowIfGap(segment, segments.Count == 1 ? null : end.Sequence, summarised);
+                end = ScanSegment(segment, isLast, visit);
+            }
+            return Conclude(segments, directory, watermark, summarised, end);
+        }
+        catch
+        {
+            segments.ForEach(segment => segment.Dispose());
+            throw;
+        }
+    }
+
+    static RecoveredLog Conclude(List<LogSegment> segments, string directory, LogPosition watermark, ulong summarised, (ulong Sequence, long DroppedBytes) end)
+    {
+        var lastSequence = Math.Max(end.Sequence, segments.Count == 0 ? summarised : 0);
+        if (lastSequence < watermark.Sequence)
+        {
+            var last = segments.LastOrDefault();
+            throw Damaged(last?.Path ?? directory, last?.DurableBytes ?? 0,
+                $"the log ends at sequence {lastSequence}, but sequence {watermark.Sequence} was acknowledged");
+        }
+        if (segments.LastOrDefault() is { } tail)
+        {
+            if (end.DroppedBytes > 0) tail.File.SetLength(tail.DurableBytes);
+            tail.File.Sync(); // what is read from here on must not vanish in a later power cut
+        }
+        var skipped = end.DroppedBytes > 0 ? (ulong)MaxFramesPerGroup : 0;
+        return new RecoveredLog(segments, lastSequence + 1 + skipped, end.DroppedBytes);
+    }
+
+    static void ThrowIfGap(LogSegment segment, ulong? previousEnd, ulong summarised)
+    {
+        if (previousEnd is { } sequence && sequence != segment.PreviousSequence)
+            throw Damaged(segment.Path, 0, $"the segment follows sequence {segment.PreviousSequence}, but the one before ends at {sequence}");
+        if (previousEnd is null && segment.PreviousSequence > summarised)
+            throw Damaged(segment.Path, 0, $"the segment follows sequence {segment.PreviousSequence}, but the summary of trimmed frames ends at {summarised}");
+    }
+
+    /// <summary>Visits the good groups of a segment and advances it to their end.</summary>
+    static (ulong Sequence, long DroppedBytes) ScanSegment(LogSegment segment, bool isLast, FrameVisitor visit)
+    {
+        using var reader = new SegmentReader(segment);
+        var nextSequence = segment.FirstPosition.Sequence;
+        var lastReceivedAt = 0L;
+        var sequence = segment.PreviousSequence;
+        while (reader.TryReadGroup(segment.File.Length))
+        {
+            if (reader.Group.PreviousSequence != sequence)
+                throw Damaged(segment.Path, reader.Offset, $"a group follows sequence {reader.Group.PreviousSequence}, but the one before ends at {sequence}");
+            foreach (var frame in reader.Frames)
+            {
+                if (frame.Header.Position.Sequence != nextSequence || frame.Header.Position.LogId != segment.FirstPosition.LogId)
+                    throw Damaged(segment.Path, reader.Offset, $"expected sequence {nextSequence}, found {frame.Header.Position.Sequence}");
+                visit(frame.Header, frame.Payload.Span);
+                sequence = nextSequence++;
+                lastReceivedAt = frame.Header.ReceivedAtMicroseconds;
+            }
+            segment.Advance(reader.NextOffset, sequence, lastReceivedAt);
+        }
+        var tailBytes = segment.File.Length - segment.DurableBytes;
+        if (tailBytes == 0) return (sequence, 0);
+        if (!isLast) throw Damaged(segment.Path, segment.DurableBytes, "a group that was acknowledged is damaged");
+        ThrowIfPromisedLater(segment, sequence);
+        return (sequence, tailBytes);
+    }
+
+    /// <summary>A later intact group header that repeats a higher durable sequence proves that the bad bytes were acknowledged.</summary>
+    static void ThrowIfPromisedLater(LogSegment segment, ulong lastGood)
+    {
+        const int blockBytes = 1 << 20;
+        var block = new byte[blockBytes + GroupHeader.Size];
+        for (var offset = segment.DurableBytes; offset < segment.File.Length; offset += blockBytes)
+        {
+            var read = segment.File.Read(block, offset);
+            for (var at = 0; at + GroupHeader.Size <= read; at += 8)
+            {
+                if (GroupHeader.TryRead(block.AsSpan(at), out var group) && group.PreviousSequence > lastGood)
+                    throw Damaged(segment.Path, segment.DurableBytes, $"sequence {lastGood + 1} is damaged, and the group at offset {offset + at} says that it was acknowledged");
+            }
+        }
+    }
+
+    static SluiceException Damaged(string path, long offset, string what) =>
+        new(ErrorCode.Corrupt, $"{path}: offset {offset}: {what}");
+}

@@ -1,0 +1,226 @@
+using System.Buffers.Binary;
+using System.Text;
+using System.Text.Json;
+using Sluice.Records;
+using Sluice.Schema;
+
+namespace Sluice.Log;
+
+/// <summary>
+/// The payload of a frame of records: who sent it, the accepted rows as columns, and the rejected records with their errors and
+/// their text. docs/log-format.md is its specification: keep both in sync.
+/// </summary>
+public static class RecordsFrame
+{
+    /// <summary>Longest raw text kept of a rejected record: 65,536 bytes. A longer one is kept without text.</summary>
+    public const int MaxRawBytes = 65_536;
+
+    const byte HasStates = 1;
+    const byte HasTimes = 2;
+
+    /// <summary>What a frame says beside its rows.</summary>
+    /// <param name="Caller">Id of the user or key that sent the request.</param>
+    /// <param name="IdempotencyKey">Empty: none. Reserved until requests can carry one.</param>
+    /// <param name="BodyHash">SHA-256 of the decompressed body when there is an idempotency key; else empty.</param>
+    public readonly record struct Meta(string Caller, string IdempotencyKey, ReadOnlyMemory<byte> BodyHash);
+
+    /// <summary>Encodes the rows of one request; position and checksum are added by the log.</summary>
+    /// <param name="body">The request body, for the text of rejected records.</param>
+    public static FrameBuffer Encode(RecordDecoder decoder, Guid sinkId, long receivedAtMicroseconds, in Meta meta, RecordRows rows, ReadOnlySpan<byte> body)
+    {
+        var frame = new FrameBuffer(Estimate(rows));
+        frame.Take(FrameHeader.Size);
+        frame.Text(meta.Caller);
+        frame.Text(meta.IdempotencyKey);
+        frame.Int32(meta.BodyHash.Length);
+        frame.Bytes(meta.BodyHash.Span);
+        WriteColumns(frame, rows);
+        WriteRejected(frame, rows, body);
+        return Close(frame, new FrameHeader
+        {
+            Kind = FrameKind.Records,
+            Flags = FrameFlags.LastPart | (rows.IsDiscarded ? FrameFlags.Discarded : FrameFlags.None),
+            ReceivedAtMicroseconds = receivedAtMicroseconds,
+            SinkId = sinkId,
+            MappingVersion = (uint)decoder.MappingVersion,
+            SchemaVersion = (uint)decoder.Schema.Version,
+            RecordCount = rows.RecordCount,
+            AcceptedCount = rows.AcceptedCount,
+        });
+    }
+
+    /// <summary>Writes the header before a finished payload and pads the frame.</summary>
+    internal static FrameBuffer Close(FrameBuffer frame, FrameHeader header)
+    {
+        var payloadBytes = frame.Length - FrameHeader.Size;
+        frame.Take(FrameHeader.PaddedSize(payloadBytes) - frame.Length).Clear();
+        (header with
+        {
+            FrameBytes = frame.Length,
+            PayloadBytes = payloadBytes,
+            PayloadCrc = Crc32C.Of(frame.Span.Slice(FrameHeader.Size, payloadBytes)),
+        }).Write(frame.Span);
+        return frame;
+    }
+
+    /// <summary>Reads who sent the request.</summary>
+    public static Meta ReadMeta(ReadOnlySpan<byte> payload)
+    {
+        var reader = new PayloadReader(payload);
+        return new Meta(reader.Text(), reader.Text(), reader.Bytes(reader.Int32()).ToArray());
+    }
+
+    /// <summary>Appends the accepted rows to columns, by column id; a column the caller does not know is passed over.</summary>
+    /// <param name="find">The buffer for a column id, or <c>null</c> when the table has no such column any more.</param>
+    internal static void ReadColumns(ReadOnlySpan<byte> payload, int rowCount, Func<int, ColumnBuffer?> find)
+    {
+        var reader = new PayloadReader(payload);
+        reader.SkipMeta();
+        var count = reader.UInt16();
+        for (var i = 0; i < count; i++)
+        {
+            var id = reader.Int32();
+            var kind = (PhysicalKind)reader.Byte();
+            var flags = reader.Byte();
+            var vectorLength = reader.UInt16();
+            var states = (flags & HasStates) != 0 ? reader.Bytes(rowCount) : [];
+            var int64s = kind is PhysicalKind.Int64 or PhysicalKind.Int64List ? reader.Section() : [];
+            var float64s = kind is PhysicalKind.Float64Vector ? reader.Section() : [];
+            var ends = kind is PhysicalKind.Text or PhysicalKind.Int64List or PhysicalKind.TextList ? reader.Bytes(rowCount * sizeof(int)) : [];
+            var memberEnds = kind is PhysicalKind.TextList ? reader.Section() : [];
+            var memberTimes = (flags & HasTimes) != 0 ? reader.Section() : [];
+            var bytes = kind is PhysicalKind.Bool or PhysicalKind.Text or PhysicalKind.TextList ? reader.Section() : [];
+            if (find(id) is not { } column) continue;
+            if (column.Kind != kind || column.VectorLength != vectorLength)
+                throw new SluiceException(ErrorCode.Corrupt, $"a frame holds column {id} as {kind}, the table as {column.Kind}");
+            column.AddBlock(rowCount, states, int64s, float64s, ends, memberEnds, memberTimes, bytes);
+        }
+    }
+
+    /// <summary>The indexes of the rejected records, ascending: all other indexes are rows, in order.</summary>
+    internal static int[] ReadRejectedIndexes(ReadOnlySpan<byte> payload, int rowCount, int rejectedCount)
+    {
+        if (rejectedCount == 0) return [];
+        var indexes = new int[rejectedCount];
+        var reader = RejectedSection(payload, rowCount);
+        for (var i = 0; i < rejectedCount; i++)
+        {
+            indexes[i] = reader.Int32();
+            reader.Section();
+            reader.Section();
+        }
+        return indexes;
+    }
+
+    /// <summary>The rejected records as they were written: index, errors as JSON, raw text (empty: not kept).</summary>
+    internal static List<(int Index, string ErrorsJson, byte[] Raw)> ReadRejected(ReadOnlySpan<byte> payload, int rowCount, int rejectedCount)
+    {
+        var reader = RejectedSection(payload, rowCount);
+        var rejected = new List<(int, string, byte[])>(rejectedCount);
+        for (var i = 0; i < rejectedCount; i++)
+            rejected.Add((reader.Int32(), Encoding.UTF8.GetString(reader.Section()), reader.Section().ToArray()));
+        return rejected;
+    }
+
+    static PayloadReader RejectedSection(ReadOnlySpan<byte> payload, int rowCount)
+    {
+        var reader = new PayloadReader(payload);
+        reader.SkipMeta();
+        reader.SkipColumns(rowCount);
+        return reader;
+    }
+
+    static void WriteColumns(FrameBuffer frame, RecordRows rows)
+    {
+        frame.UInt16((ushort)rows.Columns.Count);
+        foreach (var column in rows.Columns)
+        {
+            var hasStates = column.ValueCount != column.RowCount;
+            frame.Int32(column.ColumnId);
+            frame.Byte((byte)column.Kind);
+            frame.Byte((byte)((hasStates ? HasStates : 0) | (column.HasTimes ? HasTimes : 0)));
+            frame.UInt16((ushort)column.VectorLength);
+            if (hasStates) frame.Array(column.States);
+            if (column.Kind is PhysicalKind.Int64 or PhysicalKind.Int64List) WriteSection(frame, column.Int64s);
+            if (column.Kind is PhysicalKind.Float64Vector) WriteSection(frame, column.Float64s);
+            frame.Array(column.Ends);
+            if (column.Kind is PhysicalKind.TextList) WriteSection(frame, column.MemberEnds);
+            if (column.HasTimes) WriteSection(frame, column.MemberTimes);
+            if (column.Kind is PhysicalKind.Bool or PhysicalKind.Text or PhysicalKind.TextList) WriteSection(frame, column.Bytes);
+        }
+    }
+
+    static void WriteSection<T>(FrameBuffer frame, ReadOnlySpan<T> values) where T : unmanaged
+    {
+        frame.Int32(System.Runtime.InteropServices.MemoryMarshal.AsBytes(values).Length);
+        frame.Array(values);
+    }
+
+    static void WriteRejected(FrameBuffer frame, RecordRows rows, ReadOnlySpan<byte> body)
+    {
+        foreach (var record in rows.Rejected)
+        {
+            frame.Int32(record.Index);
+            var errors = JsonSerializer.SerializeToUtf8Bytes(record.Errors, RecordErrorJson.Default.IReadOnlyListFieldError);
+            WriteSection<byte>(frame, errors);
+            var raw = rows.Records[record.Index];
+            WriteSection(frame, raw.Length <= MaxRawBytes ? body.Slice(raw.Start, raw.Length) : []);
+        }
+    }
+
+    static int Estimate(RecordRows rows)
+    {
+        var bytes = FrameHeader.Size + 256;
+        foreach (var column in rows.Columns)
+        {
+            bytes += 64 + column.RowCount + (column.Int64s.Length * sizeof(long)) + (column.Float64s.Length * sizeof(double)) + (column.Ends.Length * sizeof(int))
+                + (column.MemberEnds.Length * sizeof(int)) + (column.MemberTimes.Length * sizeof(long)) + column.Bytes.Length;
+        }
+        return bytes;
+    }
+
+    ref struct PayloadReader(ReadOnlySpan<byte> payload)
+    {
+        ReadOnlySpan<byte> _rest = payload;
+
+        public byte Byte() => Bytes(1)[0];
+
+        public ushort UInt16() => BinaryPrimitives.ReadUInt16LittleEndian(Bytes(2));
+
+        public int Int32() => BinaryPrimitives.ReadInt32LittleEndian(Bytes(4));
+
+        public string Text() => Encoding.UTF8.GetString(Section());
+
+        public ReadOnlySpan<byte> Section() => Bytes(Int32());
+
+        public ReadOnlySpan<byte> Bytes(int count)
+        {
+            var bytes = _rest[..count];
+            _rest = _rest[count..];
+            return bytes;
+        }
+
+        public void SkipMeta()
+        {
+            for (var i = 0; i < 3; i++) Section();
+        }
+
+        public void SkipColumns(int rowCount)
+        {
+            var count = UInt16();
+            for (var i = 0; i < count; i++)
+            {
+                Int32();
+                var kind = (PhysicalKind)Byte();
+                var flags = Byte();
+                UInt16();
+                if ((flags & HasStates) != 0) Bytes(rowCount);
+                if (kind is PhysicalKind.Int64 or PhysicalKind.Int64List or PhysicalKind.Float64Vector) Section();
+                if (kind is PhysicalKind.Text or PhysicalKind.Int64List or PhysicalKind.TextList) Bytes(rowCount * sizeof(int));
+                if (kind is PhysicalKind.TextList) Section();
+                if ((flags & HasTimes) != 0) Section();
+                if (kind is PhysicalKind.Bool or PhysicalKind.Text or PhysicalKind.TextList) Section();
+            }
+        }
+    }
+}

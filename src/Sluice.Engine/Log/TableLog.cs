@@ -1,0 +1,371 @@
+namespace Sluice.Log;
+
+/// <summary>
+/// The durable log of one table: append a frame, get its position when it is on the disk, read frames in order, drop what is no longer needed.
+/// </summary>
+/// <remarks>
+/// Design constraints (docs/log-format.md has the bytes):
+/// <list type="bullet">
+/// <item>Group commit: one writer; all frames that wait share one write and one fdatasync. Order of acknowledgement is order of position.</item>
+/// <item>A frame is checked by CRC32C, header and payload apart; a group is kept whole or not at all.</item>
+/// <item>The first failed write or fsync poisons the log: every append from then on is refused until the process has recovered from disk.</item>
+/// <item>Sequences start at 1 and are never reused. Only <see cref="TrimTo"/> deletes segments, and only after the caller has summarised them.</item>
+/// </list>
+/// Any thread.
+/// </remarks>
+public sealed class TableLog : IDisposable
+{
+    /// <summary>Longest frame. The largest request of 32 MiB makes less; the rest is room for raised limits.</summary>
+    public const int MaxFrameBytes = 256 * 1024 * 1024;
+
+    const int MaxGroupBytes = 512 * 1024 * 1024;
+
+    readonly LogFiles _files;
+    readonly string _directory;
+    readonly LogOptions _options;
+    readonly FrameVisitor _onDurable;
+    readonly Watermark _watermark;
+    readonly uint _incarnation;
+    readonly Lock _lock = new();
+    readonly TaskCompletionSource<SluiceException> _failed = new(TaskCreationOptions.RunContinuationsAsynchronously);
+
+    // under _lock
+    readonly List<LogSegment> _segments;
+    List<Append> _waiting = [];
+    bool _isWriting;
+    bool _isClosed;
+    SluiceException? _failure;
+    TaskCompletionSource _grown = new(TaskCreationOptions.RunContinuationsAsynchronously);
+    TaskCompletionSource? _idle;
+
+    // owned by the writer
+    List<Append> _group = [];
+    readonly List<ReadOnlyMemory<byte>> _parts = [];
+    readonly byte[] _groupHeader = new byte[GroupHeader.Size];
+    ulong _nextSequence;
+
+    long _waitingBytes;
+    long _durableSequence;
+
+    TableLog(LogFiles files, string directory, LogOptions options, FrameVisitor onDurable, Watermark watermark, RecoveredLog recovered)
+    {
+        (_files, _directory, _options, _onDurable, _watermark) = (files, directory, options, onDurable, watermark);
+        _incarnation = watermark.Position.Incarnation;
+        _segments = recovered.Segments;
+        _nextSequence = recovered.NextSequence;
+        DroppedBytes = recovered.DroppedBytes;
+        _durableSequence = (long)Math.Max(recovered.Segments.LastOrDefault()?.LastSequence ?? 0, watermark.Position.Sequence);
+    }
+
+    /// <summary>Identity of the log; the store's position carries the same.</summary>
+    public Guid Id => _watermark.Position.LogId;
+
+    /// <summary>Everything up to here is on the disk.</summary>
+    public LogPosition DurablePosition => new(Id, _incarnation, (ulong)Volatile.Read(ref _durableSequence));
+
+    /// <summary>Unacknowledged bytes that recovery cut from the tail.</summary>
+    public long DroppedBytes { get; }
+
+    /// <summary>Bytes of the frames that wait for the disk.</summary>
+    public long WaitingBytes => Volatile.Read(ref _waitingBytes);
+
+    /// <summary>Completes with the reason when the log takes nothing more for good.</summary>
+    public Task<SluiceException> Failed => _failed.Task;
+
+    /// <summary>Makes an empty log with a new identity.</summary>
+    /// <exception cref="IOException">The directory cannot be written.</exception>
+    public static void Create(LogFiles files, string directory)
+    {
+        files.CreateDirectory(directory);
+        Watermark.Create(files, directory, new LogPosition(Guid.NewGuid(), 1, 0)).Dispose();
+    }
+
+    public static bool Exists(LogFiles files, string directory) =>
+        files.DirectoryExists(directory) && files.List(directory).Count > 0;
+
+    /// <summary>Recovers a log from disk.</summary>
+    /// <param name="summarised">Frames up to this sequence are summarised elsewhere and may be missing.</param>
+    /// <param name="onDurable">
+    /// Called for every frame found, and from then on for every frame that becomes durable, in order, before its append returns. Must
+    /// not throw and not wait.
+    /// </param>
+    /// <exception cref="SluiceException"><see cref="ErrorCode.Corrupt"/>: something acknowledged is missing or damaged; nothing was changed.</exception>
+    public static TableLog Open(LogFiles files, string directory, LogOptions options, ulong summarised, FrameVisitor onDurable)
+    {
+        var watermark = Watermark.Open(files, directory);
+        try
+        {
+            var recovered = LogRecovery.Run(files, directory, watermark.Position, summarised, onDurable);
+            return new TableLog(files, directory, options, onDurable, watermark, recovered);
+        }
+        catch
+        {
+            watermark.Dispose();
+            throw;
+        }
+    }
+
+    /// <summary>Appends a frame; returns its position once it is on the disk.</summary>
+    /// <param name="frame">An encoded frame (<see cref="RecordsFrame"/>, <see cref="BarrierFrame"/>); the log disposes it.</param>
+    /// <exception cref="SluiceException">
+    /// <see cref="ErrorCode.LogBacklog"/>: too much waits for the disk, not stored. <see cref="ErrorCode.LogFailed"/>: the disk refused; the
+    /// outcome says whether the frame may be found after a restart. <see cref="ErrorCode.Draining"/>: closed, not stored.
+    /// </exception>
+    public Task<LogPosition> AppendAsync(FrameBuffer frame)
+    {
+        var append = new Append(frame);
+        lock (_lock)
+        {
+            if (Refusal(frame.Length) is { } refusal)
+            {
+                frame.Dispose();
+                return Task.FromException<LogPosition>(refusal);
+            }
+            Volatile.Write(ref _waitingBytes, _waitingBytes + frame.Length);
+            _waiting.Add(append);
+            if (!_isWriting)
+            {
+                _isWriting = true;
+                ThreadPool.UnsafeQueueUserWorkItem(static log => log.WriteGroups(), this, preferLocal: false);
+            }
+        }
+        return append.Done.Task;
+    }
+
+    /// <summary>Returns when the log is durable beyond the sequence, or failed, or closed.</summary>
+    public Task WaitForMoreAsync(ulong sequence, CancellationToken cancellation)
+    {
+        lock (_lock)
+        {
+            return (ulong)_durableSequence > sequence || _failure is not null || _isClosed ? Task.CompletedTask : _grown.Task.WaitAsync(cancellation);
+        }
+    }
+
+    /// <summary>A reader that begins with the first frame after the sequence.</summary>
+    /// <exception cref="SluiceException"><see cref="ErrorCode.Corrupt"/>: frames after the sequence have been trimmed.</exception>
+    internal LogReader OpenReader(ulong after) => new(this, after);
+
+    /// <summary>The segment that holds the first frame after the sequence; <c>null</c> when there is no such frame.</summary>
+    internal LogSegment? FindSegmentAfter(ulong sequence)
+    {
+        lock (_lock)
+        {
+            foreach (var segment in _segments)
+                if (segment.LastSequence > sequence) return segment;
+            return null;
+        }
+    }
+
+    /// <summary>Bytes of the segments that hold frames after the sequence: an upper bound of what is not loaded.</summary>
+    public long BytesAfter(ulong sequence)
+    {
+        lock (_lock)
+        {
+            var bytes = 0L;
+            foreach (var segment in _segments)
+                if (segment.LastSequence > sequence) bytes += segment.DurableBytes;
+            return bytes;
+        }
+    }
+
+    /// <summary>
+    /// The oldest complete segments that may be deleted: all frames at or below <paramref name="loaded"/>, and too old or the log too large.
+    /// </summary>
+    internal List<LogSegment> FindTrimmable(ulong loaded, long nowMicroseconds)
+    {
+        lock (_lock)
+        {
+            var trimmable = new List<LogSegment>();
+            var retainedBytes = _segments.Sum(segment => segment.DurableBytes);
+            var oldest = nowMicroseconds - (long)_options.RetainedAge.TotalMicroseconds;
+            for (var i = 0; i < _segments.Count - 1 && _segments[i].LastSequence <= loaded; i++)
+            {
+                if (retainedBytes <= _options.RetainedBytes && _segments[i].LastReceivedAtMicroseconds > oldest) break;
+                retainedBytes -= _segments[i].DurableBytes;
+                trimmable.Add(_segments[i]);
+            }
+            return trimmable;
+        }
+    }
+
+    /// <summary>Deletes the segments that end at or below the sequence; the summary must be durable before.</summary>
+    internal void TrimTo(ulong sequence)
+    {
+        List<LogSegment> trimmed;
+        lock (_lock)
+        {
+            trimmed = _segments.TakeWhile((segment, i) => i < _segments.Count - 1 && segment.LastSequence <= sequence).ToList();
+            _segments.RemoveRange(0, trimmed.Count);
+        }
+        foreach (var segment in trimmed)
+        {
+            segment.Dispose();
+            _files.Delete(segment.Path);
+        }
+        if (trimmed.Count > 0) _files.SyncDirectory(_directory);
+    }
+
+    /// <summary>Takes no more appends; returns when those under way are answered.</summary>
+    public Task CloseAsync()
+    {
+        lock (_lock)
+        {
+            _isClosed = true;
+            _grown.TrySetResult();
+            if (!_isWriting) return Task.CompletedTask;
+            _idle ??= new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
+            return _idle.Task;
+        }
+    }
+
+    public void Dispose()
+    {
+        lock (_lock)
+        {
+            _isClosed = true;
+            foreach (var segment in _segments) segment.Dispose();
+            _watermark.Dispose();
+        }
+    }
+
+    SluiceException? Refusal(int frameBytes)
+    {
+        if (_failure is not null) return new SluiceException(_failure.Code, _failure.Message);
+        if (_isClosed) return new SluiceException(ErrorCode.Draining, "The server is stopping and takes no more records.");
+        if (frameBytes > MaxFrameBytes) return new SluiceException(ErrorCode.RequestTooLarge, $"The request needs {frameBytes} bytes of log; the limit is {MaxFrameBytes}.");
+        return _waitingBytes + frameBytes > _options.MaxWaitingBytes && _waiting.Count > 0
+            ? new SluiceException(ErrorCode.LogBacklog, "Too many requests wait for the disk.")
+            : null;
+    }
+
+    /// <summary>The writer: takes all that waits, writes and syncs it as one group, answers, until nothing waits.</summary>
+    void WriteGroups()
+    {
+        while (TakeGroup())
+        {
+            SluiceException? failure = null;
+            try
+            {
+                WriteGroup();
+            }
+            catch (Exception e) when (e is IOException or UnauthorizedAccessException or ObjectDisposedException)
+            {
+                failure = Poison(e);
+            }
+            foreach (var append in _group)
+            {
+                Interlocked.Add(ref _waitingBytes, -append.Frame.Length);
+                append.Frame.Dispose();
+                if (failure is null) append.Done.SetResult(append.Position);
+                else append.Done.SetException(failure);
+            }
+            _group.Clear();
+        }
+    }
+
+    bool TakeGroup()
+    {
+        lock (_lock)
+        {
+            if (_waiting.Count == 0)
+            {
+                _isWriting = false;
+                _idle?.TrySetResult();
+                return false;
+            }
+            var bytes = 0L;
+            var count = 0;
+            while (count < _waiting.Count && count < LogRecovery.MaxFramesPerGroup && (count == 0 || bytes + _waiting[count].Frame.Length <= MaxGroupBytes))
+                bytes += _waiting[count++].Frame.Length;
+            if (count == _waiting.Count)
+            {
+                (_group, _waiting) = (_waiting, _group);
+            }
+            else
+            {
+                _group.AddRange(_waiting.Take(count));
+                _waiting.RemoveRange(0, count);
+            }
+            return true;
+        }
+    }
+
+    void WriteGroup()
+    {
+        if (_failure is not null) throw new IOException(_failure.Message);
+        var segment = SegmentForNextGroup();
+        var groupBytes = GroupHeader.Size;
+        _parts.Clear();
+        _parts.Add(_groupHeader);
+        foreach (var append in _group)
+        {
+            append.Position = new LogPosition(Id, _incarnation, _nextSequence++);
+            FrameHeader.Seal(append.Frame.Span[..FrameHeader.Size], append.Position);
+            _parts.Add(append.Frame.Memory);
+            groupBytes += append.Frame.Length;
+        }
+        new GroupHeader(groupBytes, _group.Count, segment.LastSequence).Write(_groupHeader);
+
+        var offset = segment.DurableBytes;
+        segment.File.Write(_parts, offset);
+        segment.File.Sync();
+        var last = _group[^1].Position;
+        _watermark.Write(last, offset + groupBytes);
+        PublishGroup(segment, offset + groupBytes, last.Sequence);
+    }
+
+    LogSegment SegmentForNextGroup()
+    {
+        var last = _segments.Count == 0 ? null : _segments[^1];
+        var isContinued = last is not null && last.LastSequence + 1 == _nextSequence && last.DurableBytes < _options.SegmentBytes;
+        if (isContinued) return last!;
+        var previous = Math.Max(last?.LastSequence ?? 0, (ulong)_durableSequence);
+        var segment = LogSegment.Create(_files, _directory, new LogPosition(Id, _incarnation, _nextSequence), previous);
+        lock (_lock) _segments.Add(segment);
+        return segment;
+    }
+
+    void PublishGroup(LogSegment segment, long durableBytes, ulong lastSequence)
+    {
+        var receivedAt = 0L;
+        foreach (var append in _group)
+        {
+            FrameHeader.TryRead(append.Frame.Span, out var header);
+            receivedAt = header.ReceivedAtMicroseconds;
+            _onDurable(header, append.Frame.Span.Slice(FrameHeader.Size, header.PayloadBytes));
+        }
+        segment.Advance(durableBytes, lastSequence, receivedAt);
+        TaskCompletionSource grown;
+        lock (_lock)
+        {
+            Volatile.Write(ref _durableSequence, (long)lastSequence);
+            (grown, _grown) = (_grown, new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously));
+            if (_isClosed) _grown.TrySetResult();
+        }
+        grown.TrySetResult();
+    }
+
+    /// <summary>After a failed write or sync nothing on this log can be trusted until it has been read back from disk.</summary>
+    SluiceException Poison(Exception cause)
+    {
+        var failure = new SluiceException(
+            ErrorCode.LogFailed, "The log could not be written to disk; the server must restart and recover. The records may or may not have been stored.", cause)
+        {
+            Outcome = RefusalOutcome.Unknown,
+        };
+        lock (_lock)
+        {
+            _failure ??= new SluiceException(ErrorCode.LogFailed, $"The log takes no records after a failed write: {cause.Message}", cause);
+            _grown.TrySetResult();
+        }
+        _failed.TrySetResult(_failure);
+        return failure;
+    }
+
+    sealed class Append(FrameBuffer frame)
+    {
+        public FrameBuffer Frame { get; } = frame;
+        public LogPosition Position { get; set; }
+        public TaskCompletionSource<LogPosition> Done { get; } = new(TaskCreationOptions.RunContinuationsAsynchronously);
+    }
+}

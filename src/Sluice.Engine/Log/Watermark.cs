@@ -1,0 +1,86 @@
+using System.Buffers.Binary;
+
+namespace Sluice.Log;
+
+/// <summary>
+/// A small file that says how far the log had been acknowledged. It is overwritten before each answer, in two slots by turns so that
+/// a torn write leaves the other; it is not synced (the frames are), so after a power cut it may be behind, never ahead.
+/// </summary>
+/// <remarks>Layout of a slot, little-endian: magic (8), log id (16), incarnation (4), zero (4), sequence (8), offset (8), zero (12), CRC32C (4).</remarks>
+sealed class Watermark : IDisposable
+{
+    public const string FileName = "watermark";
+    const ulong Magic = 0x4B524D4345434C53;
+    const int SlotSize = 64;
+    const int SlotDistance = 4_096; // a disk block each
+
+    readonly LogFile _file;
+    int _slot;
+
+    Watermark(LogFile file, LogPosition position)
+    {
+        _file = file;
+        Position = position;
+    }
+
+    /// <summary>The last position that an answer was given for.</summary>
+    public LogPosition Position { get; private set; }
+
+    public static Watermark Create(LogFiles files, string directory, LogPosition position)
+    {
+        var watermark = new Watermark(files.Create(Path.Combine(directory, FileName)), position);
+        watermark.Write(position, 0);
+        watermark.Write(position, 0);
+        watermark._file.Sync();
+        files.SyncDirectory(directory);
+        return watermark;
+    }
+
+    /// <exception cref="SluiceException"><see cref="ErrorCode.Corrupt"/>: missing, or neither slot is intact.</exception>
+    public static Watermark Open(LogFiles files, string directory)
+    {
+        var path = Path.Combine(directory, FileName);
+        if (!files.Exists(path)) throw new SluiceException(ErrorCode.Corrupt, $"{path} is missing: it cannot be known how much of the log was acknowledged");
+        var file = files.Open(path, writable: true);
+        LogPosition? newest = null;
+        var newestSlot = 0;
+        Span<byte> slot = stackalloc byte[SlotSize];
+        for (var i = 0; i < 2; i++)
+        {
+            slot.Clear();
+            file.Read(slot, (long)i * SlotDistance);
+            if (!TryRead(slot, out var position) || position.Sequence < newest?.Sequence) continue;
+            (newest, newestSlot) = (position, i);
+        }
+        if (newest is null)
+        {
+            file.Dispose();
+            throw new SluiceException(ErrorCode.Corrupt, $"{path} is damaged: it cannot be known how much of the log was acknowledged");
+        }
+        return new Watermark(file, newest.Value) { _slot = 1 - newestSlot };
+    }
+
+    public void Write(LogPosition position, long offset)
+    {
+        Span<byte> slot = stackalloc byte[SlotSize];
+        slot.Clear();
+        BinaryPrimitives.WriteUInt64LittleEndian(slot, Magic);
+        position.LogId.TryWriteBytes(slot[8..]);
+        BinaryPrimitives.WriteUInt32LittleEndian(slot[24..], position.Incarnation);
+        BinaryPrimitives.WriteUInt64LittleEndian(slot[32..], position.Sequence);
+        BinaryPrimitives.WriteInt64LittleEndian(slot[40..], offset);
+        BinaryPrimitives.WriteUInt32LittleEndian(slot[60..], Crc32C.Of(slot[..60]));
+        _file.Write(slot, (long)_slot * SlotDistance);
+        _slot = 1 - _slot;
+        Position = position;
+    }
+
+    public void Dispose() => _file.Dispose();
+
+    static bool TryRead(ReadOnlySpan<byte> slot, out LogPosition position)
+    {
+        position = new LogPosition(
+            new Guid(slot.Slice(8, 16)), BinaryPrimitives.ReadUInt32LittleEndian(slot[24..]), BinaryPrimitives.ReadUInt64LittleEndian(slot[32..]));
+        return BinaryPrimitives.ReadUInt64LittleEndian(slot) == Magic && BinaryPrimitives.ReadUInt32LittleEndian(slot[60..]) == Crc32C.Of(slot[..60]);
+    }
+}

@@ -1,0 +1,154 @@
+using System.Text.Json;
+
+namespace Sluice.Records;
+
+/// <summary>
+/// Reads a request body, <c>{"records":[{"value":{...}}, ...]}</c>, in one pass and hands each value to the decoder.
+/// </summary>
+public static class BatchReader
+{
+    /// <summary>Deepest nesting of a record's value.</summary>
+    public const int MaxDepth = 64;
+
+    const int EnvelopeDepth = 3; // {"records":[{"value":
+
+    static ReadOnlySpan<byte> ByteOrderMark => [0xEF, 0xBB, 0xBF];
+
+    /// <exception cref="SluiceException">
+    /// <see cref="ErrorCode.InvalidBody"/>, <see cref="ErrorCode.MissingParameter"/>: the body is not such a text, or a value is deeper than 64 levels;
+    /// <see cref="ErrorCode.TooManyRecords"/>. Nothing of the request may be kept.
+    /// </exception>
+    public static void Read(ReadOnlySpan<byte> body, RecordDecoder decoder, int maxRecords, RecordRows rows)
+    {
+        if (body.StartsWith(ByteOrderMark)) body = body[ByteOrderMark.Length..];
+        var reader = new Utf8JsonReader(body, new JsonReaderOptions { MaxDepth = MaxDepth + EnvelopeDepth });
+        try
+        {
+            ReadEnvelope(ref reader, decoder, maxRecords, rows);
+        }
+        catch (JsonException e)
+        {
+            throw new SluiceException(ErrorCode.InvalidBody, $"The body is not valid JSON at line {e.LineNumber + 1}, byte {e.BytePositionInLine + 1}: {Reason(e)}", e);
+        }
+        if (rows.IsDiscarded) rows.Discard();
+    }
+
+    /// <summary>Reads the body of a SQL write: the values alone, <c>[{...}, ...]</c>.</summary>
+    /// <exception cref="SluiceException">As <see cref="Read"/>.</exception>
+    public static void ReadValues(ReadOnlySpan<byte> body, RecordDecoder decoder, int maxRecords, RecordRows rows)
+    {
+        var reader = new Utf8JsonReader(body, new JsonReaderOptions { MaxDepth = MaxDepth + 1 });
+        try
+        {
+            if (!reader.Read() || reader.TokenType != JsonTokenType.StartArray) throw new SluiceException(ErrorCode.InvalidBody, "The body is not a JSON array.");
+            while (reader.Read() && reader.TokenType != JsonTokenType.EndArray)
+            {
+                ThrowIfTooMany(rows, maxRecords);
+                var start = (int)reader.TokenStartIndex;
+                rows.Begin();
+                ReadValue(ref reader, decoder, rows);
+                rows.End(new RawRecord(start, (int)reader.BytesConsumed - start));
+            }
+        }
+        catch (JsonException e)
+        {
+            throw new SluiceException(ErrorCode.InvalidBody, $"The values are not valid JSON: {Reason(e)}", e);
+        }
+    }
+
+    static void ReadEnvelope(ref Utf8JsonReader reader, RecordDecoder decoder, int maxRecords, RecordRows rows)
+    {
+        if (!reader.Read() || reader.TokenType != JsonTokenType.StartObject)
+            throw new SluiceException(ErrorCode.InvalidBody, "The body is not a JSON object with a member \"records\".");
+        var hasRecords = false;
+        while (reader.Read() && reader.TokenType == JsonTokenType.PropertyName)
+        {
+            var isRecords = NameIs(ref reader, "records"u8);
+            reader.Read();
+            if (!isRecords)
+            {
+                reader.Skip();
+                continue;
+            }
+            if (hasRecords) throw new SluiceException(ErrorCode.InvalidBody, "The body has the member \"records\" twice.");
+            if (reader.TokenType != JsonTokenType.StartArray) throw new SluiceException(ErrorCode.InvalidBody, "The member \"records\" is not an array.");
+            hasRecords = true;
+            ReadRecords(ref reader, decoder, maxRecords, rows);
+        }
+        reader.Read(); // throws when anything follows
+        if (!hasRecords) throw new SluiceException(ErrorCode.MissingParameter, "The body has no member \"records\".");
+    }
+
+    static void ReadRecords(ref Utf8JsonReader reader, RecordDecoder decoder, int maxRecords, RecordRows rows)
+    {
+        while (reader.Read() && reader.TokenType != JsonTokenType.EndArray)
+        {
+            ThrowIfTooMany(rows, maxRecords);
+            var start = (int)reader.TokenStartIndex;
+            rows.Begin();
+            ReadRecord(ref reader, decoder, rows);
+            rows.End(new RawRecord(start, (int)reader.BytesConsumed - start));
+        }
+    }
+
+    static void ReadRecord(ref Utf8JsonReader reader, RecordDecoder decoder, RecordRows rows)
+    {
+        if (reader.TokenType != JsonTokenType.StartObject)
+        {
+            Fail(ref reader, rows, FieldErrorCode.NotARecord, "an object with a member \"value\"");
+            return;
+        }
+        var hasValue = false;
+        while (reader.Read() && reader.TokenType == JsonTokenType.PropertyName)
+        {
+            var isValue = NameIs(ref reader, "value"u8);
+            reader.Read();
+            if (!isValue) reader.Skip();
+            else if (hasValue) Fail(ref reader, rows, FieldErrorCode.DuplicateField, "one member \"value\"");
+            else ReadValue(ref reader, decoder, rows);
+            hasValue |= isValue;
+        }
+        if (!hasValue) rows.Fail(new FieldError("", "", FieldErrorCode.MissingValue, "a member \"value\"", "none"));
+    }
+
+    static void ReadValue(ref Utf8JsonReader reader, RecordDecoder decoder, RecordRows rows)
+    {
+        if (reader.TokenType == JsonTokenType.StartObject) decoder.DecodeValue(ref reader, rows);
+        else Fail(ref reader, rows, FieldErrorCode.ValueNotAnObject, "an object");
+    }
+
+    static void Fail(ref Utf8JsonReader reader, RecordRows rows, FieldErrorCode code, string expected)
+    {
+        rows.Fail(new FieldError("", "", code, expected, CellDecoder.Describe(ref reader)));
+        reader.Skip();
+    }
+
+    static void ThrowIfTooMany(RecordRows rows, int maxRecords)
+    {
+        if (rows.RecordCount < maxRecords) return;
+        // the text old clients know, with the limit named
+        throw new SluiceException(ErrorCode.TooManyRecords, $"Request exceeded record count limit ({maxRecords} records)");
+    }
+
+    static bool NameIs(ref Utf8JsonReader reader, ReadOnlySpan<byte> name) =>
+        reader.ValueIsEscaped ? IsEscapedName(ref reader, name) : reader.ValueSpan.SequenceEqual(name);
+
+    static bool IsEscapedName(ref Utf8JsonReader reader, ReadOnlySpan<byte> name)
+    {
+        try
+        {
+            return reader.ValueTextEquals(name);
+        }
+        catch (InvalidOperationException)
+        {
+            return false; // a lone surrogate
+        }
+    }
+
+    /// <summary>The reader's words without its own position suffix.</summary>
+    static string Reason(JsonException e)
+    {
+        var end = e.Message.IndexOf(" LineNumber:", StringComparison.Ordinal);
+        return end < 0 ? e.Message : e.Message[..end];
+    }
+}

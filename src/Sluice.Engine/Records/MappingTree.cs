@@ -1,0 +1,96 @@
+using System.Collections.Immutable;
+using System.Text;
+using System.Text.Json;
+using Sluice.Schema;
+
+namespace Sluice.Records;
+
+/// <summary>A mapped column, ready for decoding.</summary>
+/// <param name="Index">Place of its buffer; -1 for the record time, which is no column.</param>
+sealed record MappedField(int Index, string Column, string Pointer, ColumnType Type, bool IsKey, TimeUnit? Unit, long EpochSeconds)
+{
+    /// <summary>The name of the type in errors.</summary>
+    public string Expected { get; } = IsKey ? (Type.Kind == ColumnKind.Id ? "id" : "string of 1 to 1024 bytes") : Describe(Type);
+
+    static string Describe(ColumnType type) => type.Kind == ColumnKind.Int && (type.Min != long.MinValue || type.Max != long.MaxValue)
+        ? FormattableString.Invariant($"int from {type.Min} to {type.Max}")
+        : type.ToString();
+}
+
+/// <summary>
+/// The paths of a mapping as a tree: one node a step, so that a record is walked once, in its own order, and everything that no
+/// path names is skipped. Immutable.
+/// </summary>
+sealed class MappingNode
+{
+    public int Id { get; private set; }
+
+    /// <summary>The columns whose path ends here.</summary>
+    public ImmutableArray<MappedField> Fields { get; private set; } = [];
+
+    /// <summary>The nodes below, by member name.</summary>
+    public ImmutableArray<MappingNode> Members { get; private set; } = [];
+
+    /// <summary>The nodes below, by array index, ascending.</summary>
+    public ImmutableArray<MappingNode> Elements { get; private set; } = [];
+
+    /// <summary>All columns here and below.</summary>
+    public ImmutableArray<MappedField> AllFields { get; private set; } = [];
+
+    public int ElementIndex { get; private init; }
+
+    byte[] Name { get; init; } = [];
+
+    public static MappingNode Build(IEnumerable<(ImmutableArray<PathStep> Path, MappedField Field)> mapping, out int nodeCount)
+    {
+        nodeCount = 0;
+        return Build(default, mapping.ToList(), 0, ref nodeCount);
+    }
+
+    /// <summary>The node below for a member name. <paramref name="expected"/> is where it is looked for first: records repeat their order.</summary>
+    public MappingNode? FindMember(ref Utf8JsonReader reader, ref int expected)
+    {
+        var members = Members;
+        if (reader.ValueIsEscaped) return FindEscaped(ref reader);
+        var name = reader.ValueSpan;
+        for (var i = 0; i < members.Length; i++)
+        {
+            if (expected >= members.Length) expected = 0;
+            var member = members[expected++];
+            if (name.SequenceEqual(member.Name)) return member;
+        }
+        return null;
+    }
+
+    MappingNode? FindEscaped(ref Utf8JsonReader reader)
+    {
+        try
+        {
+            foreach (var member in Members)
+                if (reader.ValueTextEquals(member.Name)) return member;
+        }
+        catch (InvalidOperationException)
+        {
+            // a lone surrogate: no mapped name has one
+        }
+        return null;
+    }
+
+    static MappingNode Build(PathStep step, List<(ImmutableArray<PathStep> Path, MappedField Field)> mapping, int depth, ref int nodeCount)
+    {
+        var node = new MappingNode
+        {
+            Name = step.Name is null ? [] : Encoding.UTF8.GetBytes(step.Name),
+            ElementIndex = step.Index,
+            Id = nodeCount++,
+        };
+        node.Fields = [.. mapping.Where(entry => entry.Path.Length == depth).Select(entry => entry.Field)];
+        node.AllFields = [.. mapping.Select(entry => entry.Field)];
+        var below = ImmutableArray.CreateBuilder<(PathStep Step, MappingNode Node)>();
+        foreach (var group in mapping.Where(entry => entry.Path.Length > depth).GroupBy(entry => entry.Path[depth]))
+            below.Add((group.Key, Build(group.Key, group.ToList(), depth + 1, ref nodeCount)));
+        node.Members = [.. below.Where(child => child.Step.Name is not null).Select(child => child.Node)];
+        node.Elements = [.. below.Where(child => child.Step.Name is null).OrderBy(child => child.Step.Index).Select(child => child.Node)];
+        return node;
+    }
+}

@@ -1,0 +1,182 @@
+using System.Collections.Concurrent;
+using System.Text.Json;
+using Sluice.Schema;
+
+namespace Sluice.Records;
+
+/// <summary>
+/// Decodes records for one mapping version and one schema version: JSON text straight into column buffers, or all errors of the record.
+/// Never throws for what a record holds.
+/// </summary>
+/// <remarks>Immutable but for the pool of buffers; any thread.</remarks>
+public sealed class RecordDecoder
+{
+    const int PooledRows = 64;
+
+    readonly MappingNode _root;
+    readonly int _nodeCount;
+    readonly MappedField[] _fields; // by buffer
+    readonly Column[] _columns; // of _fields[1..]
+    readonly bool _allowMissing;
+    readonly string? _keyPointer;
+    readonly ConcurrentBag<RecordRows> _pool = [];
+
+    RecordDecoder(TableSchema schema, SinkDefinition sink, MappedField[] fields, Column[] columns, MappingNode root, int nodeCount)
+    {
+        (Schema, MappingVersion, _fields, _columns, _root, _nodeCount) = (schema, sink.MappingVersion, fields, columns, root, nodeCount);
+        _allowMissing = sink.AllowMissingFields;
+        _keyPointer = fields[0].Pointer;
+    }
+
+    public TableSchema Schema { get; }
+
+    public int MappingVersion { get; }
+
+    /// <summary>Prepares a decoder. Mapped columns that the schema has no more are left out: their values go nowhere.</summary>
+    /// <exception cref="SluiceException"><see cref="ErrorCode.InvalidParameter"/>: the mapping has no <c>_id</c>.</exception>
+    public static RecordDecoder Compile(SinkDefinition sink, TableSchema schema)
+    {
+        var key = sink.Fields.FirstOrDefault(field => field.Column == TableSchema.KeyColumnName)
+            ?? throw new SluiceException(ErrorCode.InvalidParameter, "The mapping has no entry for _id.");
+        var keyType = schema.Key == KeyKind.Number ? ColumnType.Id : ColumnType.String;
+        var fields = new List<MappedField> { new(0, key.Column, key.Pointer, keyType, IsKey: true, key.Unit, 0) };
+        var mapping = new List<(System.Collections.Immutable.ImmutableArray<PathStep>, MappedField)> { (key.Path, fields[0]) };
+        var columns = new List<Column>();
+        foreach (var mapped in sink.Fields)
+        {
+            var epoch = mapped.Epoch ?? schema.FindColumn(mapped.Column)?.Type.Epoch;
+            if (mapped.Column == SinkDefinition.TimeQuantumName)
+            {
+                mapping.Add((mapped.Path, new MappedField(-1, mapped.Column, mapped.Pointer, ColumnType.Timestamp(TimeUnit.Second), IsKey: false, mapped.Unit, epoch?.ToUnixTimeSeconds() ?? 0)));
+            }
+            else if (mapped != key && schema.FindColumn(mapped.Column) is { } column)
+            {
+                var field = new MappedField(fields.Count, column.Name, mapped.Pointer, column.Type, IsKey: false, mapped.Unit, epoch?.ToUnixTimeSeconds() ?? 0);
+                fields.Add(field);
+                columns.Add(column);
+                mapping.Add((mapped.Path, field));
+            }
+        }
+        var root = MappingNode.Build(mapping, out var nodeCount);
+        return new RecordDecoder(schema, sink, [.. fields], [.. columns], root, nodeCount);
+    }
+
+    /// <summary>Buffers for one request; give them back.</summary>
+    public RecordRows Rent()
+    {
+        if (_pool.TryTake(out var rows)) return rows;
+        return new RecordRows([ColumnBuffer.ForKey(Schema.Key), .. _columns.Select(ColumnBuffer.For)], _nodeCount);
+    }
+
+    public void Return(RecordRows rows)
+    {
+        if (_pool.Count < PooledRows && rows.TryReset()) _pool.Add(rows);
+    }
+
+    /// <summary>Decodes the object the reader stands on, the <c>value</c> of a record, and moves the reader to its end.</summary>
+    /// <exception cref="JsonException">The text is not JSON: the whole body is in doubt.</exception>
+    internal void DecodeValue(ref Utf8JsonReader reader, RecordRows rows)
+    {
+        DecodeObject(ref reader, _root, rows);
+        FinishCells(rows);
+    }
+
+    void DecodeObject(ref Utf8JsonReader reader, MappingNode node, RecordRows rows)
+    {
+        var expected = 0;
+        while (reader.Read() && reader.TokenType == JsonTokenType.PropertyName)
+        {
+            var child = node.FindMember(ref reader, ref expected);
+            reader.Read();
+            if (child is null) reader.Skip();
+            else DecodeNode(ref reader, child, rows);
+        }
+    }
+
+    void DecodeArray(ref Utf8JsonReader reader, MappingNode node, RecordRows rows)
+    {
+        var next = 0;
+        for (var index = 0; reader.Read() && reader.TokenType != JsonTokenType.EndArray; index++)
+        {
+            if (next < node.Elements.Length && node.Elements[next].ElementIndex == index) DecodeNode(ref reader, node.Elements[next++], rows);
+            else reader.Skip();
+        }
+    }
+
+    void DecodeNode(ref Utf8JsonReader reader, MappingNode node, RecordRows rows)
+    {
+        if (rows.NodeSeen[node.Id] == rows.Stamp)
+        {
+            var field = node.AllFields[0];
+            rows.Fail(new FieldError(field.Column, field.Pointer, FieldErrorCode.DuplicateField, "each path once", "the path twice"));
+            reader.Skip();
+            return;
+        }
+        rows.NodeSeen[node.Id] = rows.Stamp;
+
+        if (node.AllFields.Length == 1 && node.Fields.Length == 1)
+        {
+            DecodeField(ref reader, node.Fields[0], rows);
+            return;
+        }
+        foreach (var field in node.Fields)
+        {
+            var copy = reader; // several columns read the same value
+            DecodeField(ref copy, field, rows);
+        }
+        DecodeBelow(ref reader, node, rows);
+    }
+
+    void DecodeBelow(ref Utf8JsonReader reader, MappingNode node, RecordRows rows)
+    {
+        if (reader.TokenType == JsonTokenType.Null)
+        {
+            foreach (var field in node.AllFields)
+                if (!node.Fields.Contains(field)) DecodeField(ref reader, field, rows); // null on the way is null for all below
+            return;
+        }
+        var isObject = reader.TokenType == JsonTokenType.StartObject;
+        var isArray = reader.TokenType == JsonTokenType.StartArray;
+        if (!isObject) FailBelow(ref reader, node.Members, "an object", rows);
+        if (!isArray) FailBelow(ref reader, node.Elements, "an array", rows);
+        if (isObject && !node.Members.IsEmpty) DecodeObject(ref reader, node, rows);
+        else if (isArray && !node.Elements.IsEmpty) DecodeArray(ref reader, node, rows);
+        else reader.Skip();
+    }
+
+    static void FailBelow(ref Utf8JsonReader reader, System.Collections.Immutable.ImmutableArray<MappingNode> nodes, string expected, RecordRows rows)
+    {
+        foreach (var node in nodes)
+            foreach (var field in node.AllFields)
+                rows.Fail(new FieldError(field.Column, field.Pointer, FieldErrorCode.PathNotAnObject, expected + " on the way", CellDecoder.Describe(ref reader)));
+    }
+
+    static void DecodeField(ref Utf8JsonReader reader, MappedField field, RecordRows rows)
+    {
+        if (field.Index >= 0) rows.FieldSeen[field.Index] = rows.Stamp;
+        CellDecoder.Decode(ref reader, field, rows);
+    }
+
+    /// <summary>Columns the record says nothing of, and the record's time.</summary>
+    void FinishCells(RecordRows rows)
+    {
+        for (var i = 0; i < _fields.Length; i++)
+        {
+            if (rows.FieldSeen[i] == rows.Stamp) continue;
+            if (i == 0) rows.Fail(new FieldError(_fields[0].Column, _keyPointer!, FieldErrorCode.MissingKey, _fields[0].Expected, "nothing"));
+            else if (_allowMissing) rows.Columns[i].AddAbsent();
+            else rows.FailRequest(new FieldError(_fields[i].Column, _fields[i].Pointer, FieldErrorCode.MissingField, _fields[i].Expected, "nothing"));
+        }
+        if (rows.RecordTime != ColumnBuffer.NoTime) ApplyRecordTime(rows);
+    }
+
+    void ApplyRecordTime(RecordRows rows)
+    {
+        for (var i = 1; i < _fields.Length; i++)
+        {
+            var column = rows.Columns[i];
+            var isValue = column.HasTimes && column.RowCount > 0 && column.States[^1] == CellState.Value && rows.FieldSeen[i] == rows.Stamp;
+            if (isValue) column.SetTimes(column.RowCount - 1, TimeQuantum.Truncate(rows.RecordTime, _fields[i].Type.TimeQuantum));
+        }
+    }
+}

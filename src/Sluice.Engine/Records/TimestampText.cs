@@ -1,0 +1,124 @@
+using Sluice.Schema;
+
+namespace Sluice.Records;
+
+/// <summary>A point in time: whole seconds since 1970-01-01T00:00:00Z and nanoseconds (0 to 999,999,999) after them.</summary>
+readonly record struct Instant(long Seconds, int Nanoseconds);
+
+/// <summary>Reads timestamps as RFC 3339 (with the T) and <c>YYYY-MM-DD</c>, and converts them to a column's unit.</summary>
+static class TimestampText
+{
+    const long NanosecondsPerSecond = 1_000_000_000;
+
+    // compat: seconds, milli- and microseconds take the years 1 to 9999; nanoseconds what the original took in 64 bits
+    static readonly long MinSeconds = new DateTimeOffset(1, 1, 1, 0, 0, 1, TimeSpan.Zero).ToUnixTimeSeconds();
+    static readonly long MaxSeconds = new DateTimeOffset(9999, 12, 31, 23, 59, 59, TimeSpan.Zero).ToUnixTimeSeconds();
+    static readonly long MinNanoSeconds = new DateTimeOffset(1833, 11, 24, 17, 31, 44, TimeSpan.Zero).ToUnixTimeSeconds();
+    static readonly long MaxNanoSeconds = new DateTimeOffset(2106, 2, 7, 6, 28, 16, TimeSpan.Zero).ToUnixTimeSeconds();
+
+    /// <summary>False: not a timestamp. More than nine fraction digits are cut, <paramref name="isTruncated"/> says whether any of them was not zero.</summary>
+    public static bool TryParse(ReadOnlySpan<byte> text, out Instant instant, out bool isTruncated)
+    {
+        (instant, isTruncated) = (default, false);
+        if (text.Length < 10 || !TryDigits(text, 0, 4, out var year) || text[4] != '-' || !TryDigits(text, 5, 2, out var month)
+            || text[7] != '-' || !TryDigits(text, 8, 2, out var day)
+            || year == 0 || month is 0 or > 12 || day == 0 || day > DateTime.DaysInMonth(year, month))
+        {
+            return false;
+        }
+        var seconds = new DateTime(year, month, day, 0, 0, 0, DateTimeKind.Utc).Subtract(DateTime.UnixEpoch).Ticks / TimeSpan.TicksPerSecond;
+        if (text.Length == 10)
+        {
+            instant = new Instant(seconds, 0);
+            return true;
+        }
+        if (text.Length < 20 || text[10] is not ((byte)'T' or (byte)'t') || !TryDigits(text, 11, 2, out var hour) || text[13] != ':'
+            || !TryDigits(text, 14, 2, out var minute) || text[16] != ':' || !TryDigits(text, 17, 2, out var second)
+            || hour > 23 || minute > 59 || second > 59)
+        {
+            return false;
+        }
+        seconds += (hour * 3_600) + (minute * 60) + second;
+        var rest = text[19..];
+        var nanoseconds = 0;
+        if (rest[0] is (byte)'.' or (byte)',')
+        {
+            var digits = rest[1..].IndexOfAnyExceptInRange((byte)'0', (byte)'9');
+            if (digits <= 0) return false;
+            for (var i = 0; i < Math.Max(digits, 9); i++)
+            {
+                var digit = i < digits ? rest[1 + i] - '0' : 0;
+                if (i < 9) nanoseconds = (nanoseconds * 10) + digit;
+                else isTruncated |= digit != 0;
+            }
+            rest = rest[(1 + digits)..];
+        }
+        if (!TryOffset(rest, out var offsetSeconds)) return false;
+        instant = new Instant(seconds - offsetSeconds, nanoseconds);
+        return true;
+    }
+
+    /// <summary>The instant that a number means which counts <paramref name="unit"/>s since <paramref name="epochSeconds"/>. False: beyond 64 bits.</summary>
+    public static bool TryFromNumber(long number, TimeUnit unit, long epochSeconds, out Instant instant)
+    {
+        var perSecond = PerSecond(unit);
+        var (seconds, rest) = Math.DivRem(number, perSecond);
+        if (rest < 0) (seconds, rest) = (seconds - 1, rest + perSecond);
+        instant = new Instant(seconds + epochSeconds, (int)(rest * (NanosecondsPerSecond / perSecond)));
+        return epochSeconds >= 0 ? instant.Seconds >= seconds : instant.Seconds < seconds;
+    }
+
+    /// <summary>The unit that a number without a stated one is taken to count in, by its size (design D11).</summary>
+    public static TimeUnit GuessUnit(long number) => Math.Abs((double)number) switch
+    {
+        < 1e11 => TimeUnit.Second,
+        < 1e14 => TimeUnit.Millisecond,
+        < 1e17 => TimeUnit.Microsecond,
+        _ => TimeUnit.Nanosecond,
+    };
+
+    /// <summary>The instant in a column's unit, cut toward the past. False: outside the range of the unit.</summary>
+    public static bool TryToUnit(Instant instant, TimeUnit unit, out long value, out bool isTruncated)
+    {
+        (value, isTruncated) = (0, false);
+        var (min, max) = unit == TimeUnit.Nanosecond ? (MinNanoSeconds, MaxNanoSeconds) : (MinSeconds, MaxSeconds);
+        if (instant.Seconds < min || instant.Seconds > max) return false;
+        var perSecond = PerSecond(unit);
+        var (fraction, cut) = Math.DivRem(instant.Nanoseconds, NanosecondsPerSecond / perSecond);
+        value = (instant.Seconds * perSecond) + fraction;
+        isTruncated = cut != 0;
+        return true;
+    }
+
+    public static long PerSecond(TimeUnit unit) => unit switch
+    {
+        TimeUnit.Second => 1,
+        TimeUnit.Millisecond => 1_000,
+        TimeUnit.Microsecond => 1_000_000,
+        _ => NanosecondsPerSecond,
+    };
+
+    static bool TryOffset(ReadOnlySpan<byte> text, out int seconds)
+    {
+        seconds = 0;
+        if (text.Length == 1) return text[0] is (byte)'Z' or (byte)'z';
+        if (text.Length != 6 || text[0] is not ((byte)'+' or (byte)'-') || !TryDigits(text, 1, 2, out var hours) || text[3] != ':'
+            || !TryDigits(text, 4, 2, out var minutes) || hours > 23 || minutes > 59)
+        {
+            return false;
+        }
+        seconds = ((hours * 60) + minutes) * (text[0] == '-' ? -60 : 60);
+        return true;
+    }
+
+    static bool TryDigits(ReadOnlySpan<byte> text, int start, int count, out int value)
+    {
+        value = 0;
+        foreach (var c in text.Slice(start, count))
+        {
+            if (c is < (byte)'0' or > (byte)'9') return false;
+            value = (value * 10) + (c - '0');
+        }
+        return true;
+    }
+}
