@@ -1,14 +1,12 @@
+using System.Collections.Concurrent;
 using System.Diagnostics.Metrics;
 using Microsoft.Extensions.Logging;
 using Sluice.Load;
+using Sluice.Log;
+using Sluice.Metrics;
 using Sluice.Schema;
 
 namespace Sluice;
-
-public sealed record EngineOptions
-{
-    public required string DataDirectory { get; init; }
-}
 
 /// <summary>A table as the catalogue knows it.</summary>
 public sealed record TableDefinition(Guid DatabaseId, TableSchema Schema);
@@ -16,10 +14,20 @@ public sealed record TableDefinition(Guid DatabaseId, TableSchema Schema);
 /// <summary>Whether the engine takes records. <paramref name="Reasons"/> says why not.</summary>
 public sealed record EngineHealth(bool IsReady, IReadOnlyList<string> Reasons);
 
-/// <summary>All tables and sinks of one data directory.</summary>
+/// <summary>All tables and sinks of one data directory. Any thread; schema changes of one table wait for each other.</summary>
 public sealed class Engine : IAsyncDisposable
 {
-    public static Task<Engine> OpenAsync(
+    readonly TableContext _context;
+    readonly ConcurrentDictionary<Guid, Table> _tables = [];
+    readonly ConcurrentDictionary<Guid, Sink> _sinks = [];
+    readonly TaskCompletionSource<SluiceException> _failed = new(TaskCreationOptions.RunContinuationsAsynchronously);
+
+    Engine(TableContext context) => _context = context;
+
+    /// <summary>Recovers every table from disk, then makes the sinks.</summary>
+    /// <param name="tables">Tables that exist; one that was never created is made by <see cref="CreateTableAsync"/>.</param>
+    /// <exception cref="SluiceException"><see cref="ErrorCode.Corrupt"/>: something acknowledged is missing or damaged. Nothing was changed.</exception>
+    public static async Task<Engine> OpenAsync(
         EngineOptions options,
         IReadOnlyCollection<TableDefinition> tables,
         IReadOnlyCollection<SinkDefinition> sinks,
@@ -27,33 +35,115 @@ public sealed class Engine : IAsyncDisposable
         TimeProvider time,
         ILoggerFactory loggers,
         IMeterFactory meters,
-        CancellationToken cancellation) => throw new NotImplementedException();
+        CancellationToken cancellation)
+    {
+        var logs = Path.Combine(options.DataDirectory, "logs");
+        DiskFiles.Instance.CreateDirectory(logs);
+        var engine = new Engine(new TableContext(
+            DiskFiles.Instance, logs, options, openStore, new IngestMeters(meters), new Admission(options, time), time, loggers.CreateLogger<Engine>()));
+        try
+        {
+            foreach (var table in tables) engine.Add(await Table.OpenAsync(engine._context, table, cancellation));
+            foreach (var sink in sinks) engine.PutSink(sink);
+            return engine;
+        }
+        catch
+        {
+            await engine.DisposeAsync();
+            throw;
+        }
+    }
 
-    public EngineHealth Health => throw new NotImplementedException();
+    public EngineHealth Health
+    {
+        get
+        {
+            var reasons = new List<string>();
+            if (_context.Admission.IsDraining) reasons.Add("draining");
+            if (_failed.Task.IsCompleted) reasons.Add("log_failed");
+            if (_context.Admission.IsDiskLow) reasons.Add("disk_low");
+            return new EngineHealth(reasons.Count == 0, reasons);
+        }
+    }
 
-    /// <summary>Completes when a log has failed for good: the process must end and recover from disk.</summary>
-    public Task<SluiceException> Failed => throw new NotImplementedException();
+    /// <summary>Completes when a log or loader has failed for good: the process must end and recover from disk.</summary>
+    public Task<SluiceException> Failed => _failed.Task;
 
-    /// <summary>Makes the table; returns when its store has it.</summary>
-    public Task CreateTableAsync(TableDefinition table, CancellationToken cancellation) => throw new NotImplementedException();
+    /// <summary>Makes the table, or finishes making it; returns when its store has it.</summary>
+    public async Task CreateTableAsync(TableDefinition table, CancellationToken cancellation)
+    {
+        if (!_tables.ContainsKey(table.Schema.TableId)) Add(await Table.CreateAsync(_context, table, cancellation));
+    }
 
-    /// <summary>Appends a schema barrier; returns when the store has the new schema. The version must be above the present one.</summary>
-    public Task ChangeTableAsync(TableSchema schema, CancellationToken cancellation) => throw new NotImplementedException();
+    /// <summary>
+    /// Appends a schema barrier; returns when the store has the new schema. Does nothing when the table has that version or a later one.
+    /// </summary>
+    /// <exception cref="SluiceException"><see cref="ErrorCode.NotFound"/>: no such table.</exception>
+    public Task ChangeTableAsync(TableSchema schema, CancellationToken cancellation) =>
+        TableOf(schema.TableId).ChangeAsync(schema, _sinks.Values.Where(sink => sink.Definition.TableId == schema.TableId), cancellation);
 
     /// <summary>Ends the table's sinks, drops its data and its log. Does nothing when there is no such table.</summary>
-    public Task DropTableAsync(Guid tableId, CancellationToken cancellation) => throw new NotImplementedException();
+    public async Task DropTableAsync(Guid databaseId, Guid tableId, CancellationToken cancellation)
+    {
+        foreach (var sink in _sinks.Values)
+            if (sink.Definition.TableId == tableId) _sinks.TryRemove(sink.Definition.Id, out _);
+        if (_tables.TryRemove(tableId, out var table)) await table.DropAsync(cancellation);
+        else await Table.DropRemainsAsync(_context, databaseId, tableId, cancellation);
+    }
 
     /// <summary>Adds a sink or replaces its mapping in one step; requests under way finish with the mapping they began with.</summary>
-    public void PutSink(SinkDefinition sink) => throw new NotImplementedException();
+    /// <exception cref="SluiceException"><see cref="ErrorCode.NotFound"/>: no such table.</exception>
+    public void PutSink(SinkDefinition sink)
+    {
+        var table = TableOf(sink.TableId);
+        if (_sinks.TryGetValue(sink.Id, out var present)) present.Use(sink);
+        else _sinks[sink.Id] = new Sink(sink, table, _context);
+    }
 
-    public void RemoveSink(Guid sinkId) => throw new NotImplementedException();
+    public void RemoveSink(Guid sinkId) => _sinks.TryRemove(sinkId, out _);
 
-    public Sink? FindSink(Guid sinkId) => throw new NotImplementedException();
+    public Sink? FindSink(Guid sinkId) => _sinks.GetValueOrDefault(sinkId);
 
-    public Table? FindTable(Guid tableId) => throw new NotImplementedException();
+    public Table? FindTable(Guid tableId) => _tables.GetValueOrDefault(tableId);
 
-    /// <summary>Takes no more requests, waits for those under way and for the loaders.</summary>
-    public Task DrainAsync(CancellationToken cancellation) => throw new NotImplementedException();
+    /// <summary>Takes no more requests, waits for those under way, and lets the loaders load what is left until cancelled.</summary>
+    public async Task DrainAsync(CancellationToken cancellation)
+    {
+        _context.Admission.Drain();
+        while (_context.Admission.UnderWay > 0 && !cancellation.IsCancellationRequested)
+            await Task.Delay(TimeSpan.FromMilliseconds(10), _context.Time, CancellationToken.None);
+        await Task.WhenAll(_tables.Values.Select(table => table.DrainAsync(cancellation)));
+    }
 
-    public ValueTask DisposeAsync() => throw new NotImplementedException();
+    public async ValueTask DisposeAsync()
+    {
+        _context.Admission.Drain();
+        foreach (var table in _tables.Values) await table.DisposeAsync();
+    }
+
+    void Add(Table table)
+    {
+        _tables[table.Id] = table;
+        _ = WatchAsync(table);
+    }
+
+    /// <summary>A log that failed or a loader that ended makes the whole engine failed.</summary>
+    async Task WatchAsync(Table table)
+    {
+        var logFailed = table.Log.Failed;
+        await Task.WhenAny(logFailed, table.Running);
+        if (logFailed.IsCompleted)
+        {
+            var failure = await logFailed;
+            _context.Logger.LogFailed(failure, table.Id);
+            _failed.TrySetResult(failure);
+        }
+        else if (table.Running.Exception is { } exception)
+        {
+            _failed.TrySetResult(exception.InnerException as SluiceException
+                ?? new SluiceException(ErrorCode.Corrupt, $"The loader of table {table.Id} ended: {exception.InnerException?.Message}", exception));
+        }
+    }
+
+    Table TableOf(Guid tableId) => FindTable(tableId) ?? throw new SluiceException(ErrorCode.NotFound, $"There is no table {tableId}.");
 }

@@ -1,30 +1,113 @@
 using Sluice.Load;
+using Sluice.Log;
 using Sluice.Metrics;
 using Sluice.Records;
 using Sluice.Schema;
 
 namespace Sluice;
 
-/// <summary>One ingest endpoint.</summary>
+/// <summary>
+/// One ingest endpoint: takes a request body, answers one outcome per record, and returns only when every accepted record is durable in the
+/// table's log. Any thread.
+/// </summary>
 public sealed class Sink
 {
+    readonly Table _table;
+    readonly TableContext _context;
+    readonly Lock _change = new();
+    Mapping _mapping; // written under _change
+
+    internal Sink(SinkDefinition definition, Table table, TableContext context)
+    {
+        (_table, _context) = (table, context);
+        _mapping = new Mapping(definition, RecordDecoder.Compile(definition, table.Schema));
+    }
+
     /// <summary>The pseudo-sink that SQL writes count under.</summary>
     public static Guid SqlSinkId { get; } = new("00000000-0000-0000-0000-000000000001");
 
-    public SinkDefinition Definition => throw new NotImplementedException();
+    public SinkDefinition Definition => Volatile.Read(ref _mapping).Definition;
+
+    public Table Table => _table;
 
     /// <summary>Decodes, validates and durably appends the records of one request.</summary>
+    /// <param name="body">The whole request body, UTF-8 JSON, at most <see cref="SinkDefinition.MaxRequestBytes"/> long.</param>
     /// <param name="caller">Id of the user or key, for the log.</param>
-    public ValueTask<BatchOutcome> IngestAsync(ReadOnlyMemory<byte> body, string caller, CancellationToken cancellation) => throw new NotImplementedException();
+    /// <param name="cancellation">Stops waiting. Records already handed to the log may still be loaded.</param>
+    /// <returns>One outcome per record, in request order. Accepted records survive a process or power loss.</returns>
+    /// <exception cref="SluiceException">
+    /// <see cref="ErrorCode.InvalidBody"/>, <see cref="ErrorCode.MissingParameter"/>, <see cref="ErrorCode.TooManyRecords"/>: not the JSON that is asked for, nothing was appended.
+    /// <see cref="ErrorCode.LogBacklog"/>, <see cref="ErrorCode.Draining"/>: nothing was appended, retry later.
+    /// <see cref="ErrorCode.LogFailed"/>: the disk refused; the exception's outcome tells whether the records may be found.
+    /// </exception>
+    public async ValueTask<BatchOutcome> IngestAsync(ReadOnlyMemory<byte> body, string caller, CancellationToken cancellation)
+    {
+        var receivedAt = NowMicroseconds();
+        body = BatchReader.WithoutByteOrderMark(body);
+        var (definition, decoder) = Volatile.Read(ref _mapping);
+        var rows = decoder.Rent();
+        _context.Admission.Enter();
+        try
+        {
+            BatchReader.Read(body.Span, decoder, definition.MaxRecordsPerRequest, rows);
+
+            // encoding copies the rows; also when nothing was accepted, so that every answered request is counted
+            var frame = RecordsFrame.Encode(decoder, definition.Id, receivedAt, new RecordsFrame.Meta(caller, "", default), rows, body.Span);
+            var position = await _table.Log.AppendAsync(frame).WaitAsync(cancellation);
+
+            _context.Meters.BatchIngested(definition.Id, rows.AcceptedCount, rows.Rejected.Count, body.Length);
+            return Outcome(position, rows);
+        }
+        finally
+        {
+            _context.Admission.Leave();
+            decoder.Return(rows);
+        }
+    }
 
     /// <summary>Refuses what cannot be taken now, before the body is read.</summary>
-    /// <exception cref="SluiceException">LogBacklog, DiskLow, LogFailed, Draining.</exception>
-    public void ThrowIfNotAdmitting() => throw new NotImplementedException();
+    /// <exception cref="SluiceException">LogBacklog, DiskLow, LogFailed, Draining: nothing was stored.</exception>
+    public void ThrowIfNotAdmitting() => _context.Admission.ThrowIfNotAdmitting(_table);
 
-    public ValueTask<IReadOnlyList<LateError>> ReadErrorsAsync(int limit, CancellationToken cancellation) => throw new NotImplementedException();
+    /// <summary>The newest errors found after acceptance, newest first.</summary>
+    public ValueTask<IReadOnlyList<LateError>> ReadErrorsAsync(int limit, CancellationToken cancellation) =>
+        _table.Store.ReadErrorsAsync(Definition.Id, limit, cancellation);
 
-    /// <summary>Minutes with requests, oldest first.</summary>
-    public IReadOnlyList<MinutePoint> ReadMinutes() => throw new NotImplementedException();
+    /// <summary>Minutes with requests, oldest first, 31 days of them at most.</summary>
+    public IReadOnlyList<MinutePoint> ReadMinutes() => _table.Ledger.ReadMinutes(Definition.Id);
 
-    public SinkLedger ReadLedger() => throw new NotImplementedException();
+    public SinkLedger ReadLedger() => _table.Ledger.Read(Definition.Id);
+
+    /// <summary>Takes another mapping or schema in one step; requests under way finish with the one they began with.</summary>
+    internal void Use(SinkDefinition definition)
+    {
+        lock (_change) Volatile.Write(ref _mapping, new Mapping(definition, RecordDecoder.Compile(definition, _table.Schema)));
+    }
+
+    /// <inheritdoc cref="Use(SinkDefinition)"/>
+    internal void Use(TableSchema schema)
+    {
+        lock (_change) Volatile.Write(ref _mapping, new Mapping(_mapping.Definition, RecordDecoder.Compile(_mapping.Definition, schema)));
+    }
+
+    /// <summary>The SQL door: values without envelope, and all or nothing.</summary>
+    internal async ValueTask<BatchOutcome> InsertAsync(ReadOnlyMemory<byte> values, string caller, CancellationToken cancellation)
+    {
+        var (definition, decoder) = _mapping;
+        var rows = decoder.Rent();
+        BatchReader.ReadValues(values.Span, decoder, definition.MaxRecordsPerRequest, rows);
+        if (rows.Rejected.Count > 0) return new BatchOutcome("", 0, rows.RecordCount, [.. rows.Rejected], []);
+        _context.Admission.ThrowIfNotAdmitting(_table);
+        var frame = RecordsFrame.Encode(decoder, definition.Id, NowMicroseconds(), new RecordsFrame.Meta(caller, "", default), rows, values.Span);
+        return Outcome(await _table.Log.AppendAsync(frame).WaitAsync(cancellation), rows);
+    }
+
+    static BatchOutcome Outcome(LogPosition position, RecordRows rows) => new(
+        FrameHeader.FormatRequestId(position), position.Sequence, rows.RecordCount,
+        rows.Rejected.Count == 0 ? [] : [.. rows.Rejected],
+        rows.Warnings.Count == 0 ? [] : [.. rows.Warnings]);
+
+    long NowMicroseconds() => _context.Time.GetUtcNow().ToUnixTimeMilliseconds() * 1_000;
+
+    sealed record Mapping(SinkDefinition Definition, RecordDecoder Decoder);
 }

@@ -1,23 +1,274 @@
+using System.Diagnostics;
+using Microsoft.Extensions.Logging;
+using Sluice.Load;
+using Sluice.Log;
+using Sluice.Metrics;
 using Sluice.Records;
 using Sluice.Schema;
 
 namespace Sluice;
 
-/// <summary>One table: its log, its loader, and its store.</summary>
-public sealed class Table
+/// <summary>What all tables of an engine share.</summary>
+sealed record TableContext(
+    LogFiles Files, string LogsDirectory, EngineOptions Options, OpenTableStore OpenStore, IngestMeters Meters, Admission Admission, TimeProvider Time, ILogger Logger);
+
+/// <summary>One table: its log, its loader, and its store. Any thread.</summary>
+public sealed class Table : IAsyncDisposable
 {
-    public Guid DatabaseId => throw new NotImplementedException();
+    readonly TableContext _context;
+    readonly string _directory;
+    readonly TableLedger _ledger;
+    readonly ITableStore _store;
+    readonly Loader _loader;
+    readonly CancellationTokenSource _stop = new();
+    readonly SemaphoreSlim _schemaChange = new(1);
+    readonly long _trimIntervalTimestamp;
+    Task _running = Task.CompletedTask;
+    long _lastTrim;
+    TableSchema _schema;
+
+    Table(TableContext context, TableDefinition definition, string directory, TableLog log, TableLedger ledger, ITableStore store, StoredTable? stored)
+    {
+        (_context, _directory, Log, _ledger, _store) = (context, directory, log, ledger, store);
+        (Id, DatabaseId, _schema) = (definition.Schema.TableId, definition.DatabaseId, stored?.Schema ?? definition.Schema);
+        _trimIntervalTimestamp = 10 * context.Time.TimestampFrequency;
+        _loader = new Loader(Id, log, store, stored, ledger, context.Meters, context.Options.Load, context.Time, context.Logger) { OnLoaded = Trim };
+    }
+
+    public Guid Id { get; }
+
+    public Guid DatabaseId { get; }
 
     /// <summary>The schema that new requests are decoded with.</summary>
-    public TableSchema Schema => throw new NotImplementedException();
+    public TableSchema Schema => Volatile.Read(ref _schema);
+
+    internal TableLog Log { get; }
+
+    internal ITableStore Store => _store;
+
+    internal TableLedger Ledger => _ledger;
+
+    /// <summary>Faulted when the loader ended for a reason that is not the store's: the server must stop.</summary>
+    internal Task Running => _running;
+
+    /// <summary>Bytes of the log that are not loaded yet, an upper bound.</summary>
+    internal long BacklogBytes => Log.BytesAfter(_loader.Loaded);
+
+    /// <summary>The position everything up to which is in the store.</summary>
+    public ulong LoadedSequence => _loader.Loaded;
+
+    /// <summary>
+    /// Makes a table: an empty log, then the schema as its first frame. Returns when the store has it. Finishes what an interrupted
+    /// creation left.
+    /// </summary>
+    internal static async Task<Table> CreateAsync(TableContext context, TableDefinition definition, CancellationToken cancellation)
+    {
+        var directory = DirectoryOf(context, definition.Schema.TableId);
+        if (!TableLog.Exists(context.Files, directory)) TableLog.Create(context.Files, directory);
+        var table = await OpenAsync(context, definition, cancellation);
+        try
+        {
+            if (table.Log.DurablePosition.Sequence == 0) await table.Log.AppendAsync(BarrierFrame.Encode(definition.Schema, table.Now()));
+            await table._loader.WaitAsync(1, cancellation);
+            return table;
+        }
+        catch
+        {
+            await table.DisposeAsync();
+            throw;
+        }
+    }
+
+    /// <summary>Opens a table in recovery order: summary, log, store, then the loader from the store's own position.</summary>
+    /// <exception cref="SluiceException"><see cref="ErrorCode.Corrupt"/>: log and store do not belong together, or something is missing.</exception>
+    internal static async Task<Table> OpenAsync(TableContext context, TableDefinition definition, CancellationToken cancellation)
+    {
+        var started = Stopwatch.GetTimestamp();
+        var tableId = definition.Schema.TableId;
+        var directory = DirectoryOf(context, tableId);
+        if (!TableLog.Exists(context.Files, directory))
+            throw new SluiceException(ErrorCode.Corrupt, $"{directory}: the log of table {definition.Schema.Name} is missing");
+        var summary = LogSummary.Read(context.Files, directory);
+        var ledger = new TableLedger();
+        ledger.AddSummary(summary.Sinks);
+        var log = TableLog.Open(context.Files, directory, context.Options.Log, summary.Sequence, (in FrameHeader header, ReadOnlySpan<byte> _) =>
+        {
+            if (header.Position.Sequence > summary.Sequence) ledger.CountFrame(header);
+        });
+        ITableStore? store = null;
+        try
+        {
+            store = await context.OpenStore(definition.DatabaseId, tableId, cancellation);
+            var stored = await ReadStoredAsync(store, log, summary, definition, context.Logger, cancellation);
+            if (stored is not null) ledger.CountLoaded(stored.Counts);
+            if (log.DroppedBytes > 0) context.Logger.LogTailDropped(tableId, log.DroppedBytes);
+            context.Logger.LogRecovered(tableId, log.BytesAfter(0), log.DurablePosition.Sequence, stored?.Position.Sequence ?? 0, (long)Stopwatch.GetElapsedTime(started).TotalMilliseconds);
+            var table = new Table(context, definition, directory, log, ledger, store, stored);
+            table._running = Task.Run(table.RunAsync, CancellationToken.None);
+            return table;
+        }
+        catch
+        {
+            log.Dispose();
+            if (store is not null) await store.DisposeAsync();
+            throw;
+        }
+    }
+
+    /// <summary>Appends a schema barrier; returns when the store has the new schema and new requests are decoded with it.</summary>
+    internal async Task ChangeAsync(TableSchema schema, IEnumerable<Sink> sinks, CancellationToken cancellation)
+    {
+        await _schemaChange.WaitAsync(cancellation);
+        try
+        {
+            if (schema.Version <= Schema.Version) return;
+            var position = await Log.AppendAsync(BarrierFrame.Encode(schema, Now()));
+            await _loader.WaitAsync(position.Sequence, cancellation);
+            Volatile.Write(ref _schema, schema);
+            foreach (var sink in sinks) sink.Use(schema);
+        }
+        finally
+        {
+            _schemaChange.Release();
+        }
+    }
 
     /// <summary>
     /// Appends rows written with SQL and returns when they are loaded; all or nothing. <paramref name="values"/> is a JSON array of
     /// objects whose members are column names; the rules for values are those of a sink, but numbers for timestamps are seconds.
     /// </summary>
     /// <returns>The outcome; when any record is rejected nothing was stored.</returns>
-    public ValueTask<BatchOutcome> InsertAsync(ReadOnlyMemory<byte> values, IReadOnlyList<string> columns, string caller, CancellationToken cancellation) => throw new NotImplementedException();
+    public async ValueTask<BatchOutcome> InsertAsync(ReadOnlyMemory<byte> values, IReadOnlyList<string> columns, string caller, CancellationToken cancellation)
+    {
+        var schema = Schema;
+        var sink = new Sink(SqlDefinition(schema, columns), this, _context);
+        var outcome = await sink.InsertAsync(values, caller, cancellation);
+        if (outcome.RejectedCount > 0) return outcome;
+        await _loader.WaitAsync(outcome.Sequence, cancellation);
+        var late = (await _store.ReadErrorsAsync(Sink.SqlSinkId, 1, cancellation)).FirstOrDefault(error => error.RequestId == outcome.RequestId);
+        return late is null ? outcome : throw new SluiceException(ErrorCode.InvalidParameter, $"The rows could not be stored: {late.Message}");
+    }
 
     /// <summary>Returns when everything up to and including the sequence is in the store.</summary>
-    public Task WaitLoadedAsync(ulong sequence, CancellationToken cancellation) => throw new NotImplementedException();
+    public Task WaitLoadedAsync(ulong sequence, CancellationToken cancellation) => _loader.WaitAsync(sequence, cancellation);
+
+    /// <summary>Takes no more frames, loads what is there until cancelled, and stops.</summary>
+    internal async Task DrainAsync(CancellationToken cancellation)
+    {
+        await Log.CloseAsync();
+        try
+        {
+            await _running.WaitAsync(cancellation);
+        }
+        catch (OperationCanceledException)
+        {
+            // the rest stays in the log and is loaded at the next start
+        }
+    }
+
+    /// <summary>Removes the table from its store and deletes its log.</summary>
+    internal async Task DropAsync(CancellationToken cancellation)
+    {
+        await StopAsync();
+        await _store.DropAsync(cancellation);
+        await DisposeAsync();
+        _context.Files.DeleteDirectory(_directory);
+    }
+
+    /// <summary>Removes what an interrupted creation or drop left of a table that is not open.</summary>
+    internal static async Task DropRemainsAsync(TableContext context, Guid databaseId, Guid tableId, CancellationToken cancellation)
+    {
+        await using var store = await context.OpenStore(databaseId, tableId, cancellation);
+        await store.DropAsync(cancellation);
+        context.Files.DeleteDirectory(DirectoryOf(context, tableId));
+    }
+
+    public async ValueTask DisposeAsync()
+    {
+        await StopAsync();
+        _loader.Dispose();
+        Log.Dispose();
+        await _store.DisposeAsync();
+        _stop.Dispose();
+        _schemaChange.Dispose();
+    }
+
+    internal static string DirectoryOf(TableContext context, Guid tableId) => Path.Combine(context.LogsDirectory, tableId.ToString());
+
+    async Task StopAsync()
+    {
+        await Log.CloseAsync();
+        if (!_stop.IsCancellationRequested) await _stop.CancelAsync();
+        await _running.ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+    }
+
+    async Task RunAsync()
+    {
+        try
+        {
+            await _loader.RunAsync(_stop.Token);
+        }
+        catch (OperationCanceledException) when (_stop.IsCancellationRequested)
+        {
+            // stopped
+        }
+        catch (Exception e)
+        {
+            _context.Logger.LoaderFailed(e, Id);
+            throw;
+        }
+    }
+
+    /// <summary>The store's own word on where it is, held against the log: neither may be ahead or of another life.</summary>
+    static async Task<StoredTable?> ReadStoredAsync(
+        ITableStore store, TableLog log, LogSummary summary, TableDefinition definition, ILogger logger, CancellationToken cancellation)
+    {
+        var stored = await store.ReadStateAsync(cancellation);
+        var name = definition.Schema.Name;
+        if (stored is null)
+        {
+            if (summary.Sequence > 0)
+                throw new SluiceException(ErrorCode.Corrupt, $"the store has no table {name}, and its log is trimmed up to sequence {summary.Sequence}: restore the database from a backup");
+            if (log.DurablePosition.Sequence > 1) logger.TableRebuilding(definition.Schema.TableId);
+            return null;
+        }
+        if (stored.Position.LogId != log.Id)
+            throw new SluiceException(ErrorCode.Corrupt, $"table {name} was loaded from log {stored.Position.LogId}, but the log found is {log.Id}: database and log do not belong together");
+        if (stored.Position.Sequence > log.DurablePosition.Sequence)
+            throw new SluiceException(ErrorCode.Corrupt, $"table {name} is loaded up to sequence {stored.Position.Sequence}, but its log ends at {log.DurablePosition.Sequence}: acknowledged frames are missing");
+        return stored;
+    }
+
+    static SinkDefinition SqlDefinition(TableSchema schema, IReadOnlyList<string> columns) => new()
+    {
+        Id = Sink.SqlSinkId,
+        Name = "sql",
+        TableId = schema.TableId,
+        MappingVersion = schema.Version,
+        AllowMissingFields = true,
+        Fields = [.. columns.Select(column => new FieldMapping(column, [PathStep.Member(column)]) { Unit = TimeUnit.Second })],
+        MaxRequestBytes = int.MaxValue,
+        MaxRecordsPerRequest = 1 << LogPosition.RecordIndexBits,
+    };
+
+    /// <summary>Deletes old segments, once their content is in the summary. Runs on the loader's thread.</summary>
+    void Trim(ulong loaded)
+    {
+        var now = _context.Time.GetTimestamp();
+        if (now - _lastTrim < _trimIntervalTimestamp) return;
+        _lastTrim = now;
+        var segments = Log.FindTrimmable(loaded, Now());
+        if (segments.Count == 0) return;
+        try
+        {
+            LogTrimming.Run(_context.Files, _directory, Log, segments);
+            _context.Logger.LogTrimmed(Id, segments.Count, segments[^1].LastSequence);
+        }
+        catch (Exception e) when (e is IOException or SluiceException)
+        {
+            _context.Logger.LogTrimFailed(e, Id);
+        }
+    }
+
+    long Now() => _context.Time.GetUtcNow().ToUnixTimeMilliseconds() * 1_000;
 }

@@ -356,9 +356,9 @@ public sealed class TableLog : IDisposable
         lock (_lock)
         {
             _failure ??= new SluiceException(ErrorCode.LogFailed, $"The log takes no records after a failed write: {cause.Message}", cause);
+            _failed.TrySetResult(_failure); // before the loader learns of it
             _grown.TrySetResult();
         }
-        _failed.TrySetResult(_failure);
         return failure;
     }
 

@@ -14,13 +14,16 @@ public static class BatchReader
 
     static ReadOnlySpan<byte> ByteOrderMark => [0xEF, 0xBB, 0xBF];
 
+    /// <summary>The body without the byte order mark that some senders put first.</summary>
+    public static ReadOnlyMemory<byte> WithoutByteOrderMark(ReadOnlyMemory<byte> body) =>
+        body.Span.StartsWith(ByteOrderMark) ? body[ByteOrderMark.Length..] : body;
+
     /// <exception cref="SluiceException">
     /// <see cref="ErrorCode.InvalidBody"/>, <see cref="ErrorCode.MissingParameter"/>: the body is not such a text, or a value is deeper than 64 levels;
     /// <see cref="ErrorCode.TooManyRecords"/>. Nothing of the request may be kept.
     /// </exception>
     public static void Read(ReadOnlySpan<byte> body, RecordDecoder decoder, int maxRecords, RecordRows rows)
     {
-        if (body.StartsWith(ByteOrderMark)) body = body[ByteOrderMark.Length..];
         var reader = new Utf8JsonReader(body, new JsonReaderOptions { MaxDepth = MaxDepth + EnvelopeDepth });
         try
         {

@@ -39,6 +39,16 @@ public sealed class RowBatch
 
     public ColumnBuffer? FindColumn(int columnId) => _columns.Find(column => column.ColumnId == columnId);
 
+    /// <summary>Forgets all rows and columns' cells, and keeps the memory.</summary>
+    public void Clear()
+    {
+        Key.Clear();
+        foreach (var column in _columns) column.Clear();
+        _positions.Clear();
+        _origins.Clear();
+        Origins.Clear();
+    }
+
     public void AddRowOrigin(ulong position, int origin)
     {
         _positions.Add(position);

@@ -1,0 +1,51 @@
+namespace Sluice;
+
+/// <summary>
+/// Decides whether a request may begin, before its body is read: the server is not stopping, the log works, the loader keeps up, the disk has
+/// room. Any thread.
+/// </summary>
+sealed class Admission(EngineOptions options, TimeProvider time)
+{
+    static readonly TimeSpan DiskCheckInterval = TimeSpan.FromSeconds(1);
+
+    long _lastDiskCheck;
+    bool _isDiskLow;
+    bool _isDraining;
+    int _underWay;
+
+    public bool IsDraining => Volatile.Read(ref _isDraining);
+
+    /// <summary>Less free space on the data directory's disk than the reserve; looked up at most once a second.</summary>
+    public bool IsDiskLow
+    {
+        get
+        {
+            var last = Volatile.Read(ref _lastDiskCheck);
+            if (last == 0 || time.GetElapsedTime(last) >= DiskCheckInterval)
+            {
+                Volatile.Write(ref _lastDiskCheck, time.GetTimestamp());
+                Volatile.Write(ref _isDiskLow, new DriveInfo(options.DataDirectory).AvailableFreeSpace < options.DiskReserveBytes);
+            }
+            return Volatile.Read(ref _isDiskLow);
+        }
+    }
+
+    public void Drain() => Volatile.Write(ref _isDraining, true);
+
+    /// <exception cref="SluiceException">Draining, LogFailed, DiskLow, LogBacklog: nothing was stored.</exception>
+    public void ThrowIfNotAdmitting(Table table)
+    {
+        if (IsDraining) throw new SluiceException(ErrorCode.Draining, "The server is stopping and takes no more records.");
+        if (table.Log.Failed.IsCompleted) throw new SluiceException(ErrorCode.LogFailed, "The log could not be written to disk; the server must restart and recover.");
+        if (IsDiskLow) throw new SluiceException(ErrorCode.DiskLow, $"The server's disk has less than {options.DiskReserveBytes} bytes free.");
+        if (table.BacklogBytes > options.Log.MaxBacklogBytes)
+            throw new SluiceException(ErrorCode.LogBacklog, $"More than {options.Log.MaxBacklogBytes} bytes of records wait to be loaded.");
+    }
+
+    public void Enter() => Interlocked.Increment(ref _underWay);
+
+    public void Leave() => Interlocked.Decrement(ref _underWay);
+
+    /// <summary>Requests between the start of decoding and their answer.</summary>
+    public int UnderWay => Volatile.Read(ref _underWay);
+}

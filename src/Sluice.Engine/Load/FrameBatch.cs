@@ -1,0 +1,85 @@
+using Sluice.Log;
+using Sluice.Records;
+using Sluice.Schema;
+
+namespace Sluice.Load;
+
+/// <summary>Where the rows of one frame lie in a <see cref="FrameBatch"/>.</summary>
+/// <param name="RejectedIndexes">Indexes of the records that made no row, ascending.</param>
+readonly record struct BatchedFrame(FrameHeader Header, int FirstRow, int[] RejectedIndexes)
+{
+    public int EndRow => FirstRow + Header.AcceptedCount;
+
+    /// <summary>The place in its request of the record that made a row.</summary>
+    public int RecordIndexOf(int row)
+    {
+        var index = row - FirstRow;
+        foreach (var rejected in RejectedIndexes)
+        {
+            if (rejected > index) break;
+            index++;
+        }
+        return index;
+    }
+}
+
+/// <summary>Frames gathered into one large set of rows, in log order, every record still a row of its own. Reused; one thread at a time.</summary>
+sealed class FrameBatch
+{
+    readonly List<BatchedFrame> _frames = [];
+    readonly Dictionary<int, ColumnBuffer> _columns = [];
+
+    public FrameBatch(TableSchema schema)
+    {
+        Schema = schema;
+        Rows = new RowBatch(schema.Key);
+        _columns.Add(Rows.Key.ColumnId, Rows.Key);
+        foreach (var column in schema.Columns)
+        {
+            var buffer = ColumnBuffer.For(column);
+            _columns.Add(column.Id, buffer);
+            Rows.AddColumn(buffer);
+        }
+    }
+
+    public TableSchema Schema { get; }
+
+    public RowBatch Rows { get; }
+
+    public IReadOnlyList<BatchedFrame> Frames => _frames;
+
+    public long FrameBytes { get; private set; }
+
+    public void Add(in FrameHeader header, ReadOnlySpan<byte> payload)
+    {
+        var frame = new BatchedFrame(header, Rows.RowCount, RecordsFrame.ReadRejectedIndexes(payload, header.AcceptedCount, header.RejectedCount));
+        if (header.AcceptedCount > 0)
+        {
+            RecordsFrame.ReadColumns(payload, header.AcceptedCount, _columns.GetValueOrDefault);
+            foreach (var column in _columns.Values) column.FillAbsent(frame.EndRow);
+            AddOrigins(frame);
+        }
+        _frames.Add(frame);
+        FrameBytes += header.FrameBytes;
+    }
+
+    public void Clear()
+    {
+        Rows.Clear();
+        _frames.Clear();
+        FrameBytes = 0;
+    }
+
+    void AddOrigins(in BatchedFrame frame)
+    {
+        var origin = Rows.Origins.Count;
+        Rows.Origins.Add(new RowOrigin(frame.Header.SinkId, frame.Header.ReceivedAtMicroseconds));
+        var rejected = frame.RejectedIndexes.AsSpan();
+        var index = 0;
+        for (var row = frame.FirstRow; row < frame.EndRow; row++, index++)
+        {
+            for (; !rejected.IsEmpty && rejected[0] == index; rejected = rejected[1..]) index++;
+            Rows.AddRowOrigin(LogPosition.OfRecord(frame.Header.Position.Sequence, index), origin);
+        }
+    }
+}

@@ -1,0 +1,23 @@
+namespace Sluice.Load;
+
+/// <summary>How much the loader takes at a time.</summary>
+public sealed record LoadOptions
+{
+    /// <summary>Most records in one load. Defaults to 250,000: the store's rate hardly grows beyond (bench/results/SUMMARY.md), its lock time and memory do.</summary>
+    public int MaxRecords { get; init; } = 250_000;
+
+    /// <summary>Most bytes of frames in one load. Defaults to 67,108,864 (64 MiB).</summary>
+    public long MaxBytes { get; init; } = 64L * 1024 * 1024;
+
+    /// <summary>
+    /// Shortest time from one load to the next while nobody waits for a load. Defaults to 200 ms: small requests are gathered, and rows are
+    /// queryable well within a second.
+    /// </summary>
+    public TimeSpan MinInterval { get; init; } = TimeSpan.FromMilliseconds(200);
+
+    /// <summary>Time before a load that failed for a passing reason is tried again; doubled each time. Defaults to 100 ms.</summary>
+    public TimeSpan FirstRetryDelay { get; init; } = TimeSpan.FromMilliseconds(100);
+
+    /// <summary>Longest time between two tries. Defaults to 10 s.</summary>
+    public TimeSpan MaxRetryDelay { get; init; } = TimeSpan.FromSeconds(10);
+}

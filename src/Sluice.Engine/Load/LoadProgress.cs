@@ -1,0 +1,54 @@
+namespace Sluice.Load;
+
+/// <summary>How far a table is loaded, and who waits for it. Any thread.</summary>
+sealed class LoadProgress(ulong sequence)
+{
+    readonly Lock _lock = new();
+    readonly PriorityQueue<TaskCompletionSource, ulong> _waiting = new(); // under _lock
+    TaskCompletionSource _urgent = new(TaskCreationOptions.RunContinuationsAsynchronously); // under _lock
+    ulong _sequence = sequence;
+
+    public ulong Sequence => Volatile.Read(ref _sequence);
+
+    /// <summary>Returns when the sequence is loaded; the next load does not dawdle.</summary>
+    public Task WaitAsync(ulong sequence, CancellationToken cancellation)
+    {
+        lock (_lock)
+        {
+            if (_sequence >= sequence) return Task.CompletedTask;
+            var loaded = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
+            _waiting.Enqueue(loaded, sequence);
+            _urgent.TrySetResult();
+            return loaded.Task.WaitAsync(cancellation);
+        }
+    }
+
+    public void MoveTo(ulong sequence)
+    {
+        lock (_lock)
+        {
+            Volatile.Write(ref _sequence, sequence);
+            while (_waiting.TryPeek(out var loaded, out var wanted) && wanted <= sequence)
+            {
+                _waiting.Dequeue();
+                loaded.TrySetResult();
+            }
+            if (_waiting.Count == 0 && _urgent.Task.IsCompleted) _urgent = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
+        }
+    }
+
+    /// <summary>Returns after the delay, or at once when somebody waits or begins to.</summary>
+    public async Task DelayUnlessUrgentAsync(TimeSpan delay, TimeProvider time, CancellationToken cancellation)
+    {
+        Task urgent;
+        lock (_lock) urgent = _urgent.Task;
+        try
+        {
+            await urgent.WaitAsync(delay, time, cancellation);
+        }
+        catch (TimeoutException)
+        {
+            // nobody came
+        }
+    }
+}

@@ -1,0 +1,244 @@
+using Microsoft.Extensions.Logging;
+using Sluice.Log;
+using Sluice.Metrics;
+using Sluice.Schema;
+
+namespace Sluice.Load;
+
+/// <summary>
+/// Moves one table's frames from its log into its store: takes all that waits up to a cap, folds it to one row per key, and loads it in one
+/// transaction together with the position. A batch that the store refuses for its data is halved until the bad record stands alone.
+/// </summary>
+/// <remarks>One loop; <see cref="Loaded"/> and <see cref="WaitAsync"/> may be used from any thread.</remarks>
+sealed class Loader : IDisposable
+{
+    readonly Guid _tableId;
+    readonly TableLog _log;
+    readonly ITableStore _store;
+    readonly TableLedger _ledger;
+    readonly IngestMeters _meters;
+    readonly LoadOptions _options;
+    readonly TimeProvider _time;
+    readonly ILogger _logger;
+    readonly LogReader _reader;
+    readonly RowFolder _folder = new();
+    readonly LoadProgress _progress;
+
+    FrameBatch? _batch;
+    long _lastLoad;
+
+    public Loader(
+        Guid tableId, TableLog log, ITableStore store, StoredTable? stored, TableLedger ledger, IngestMeters meters, LoadOptions options, TimeProvider time, ILogger logger)
+    {
+        (_tableId, _log, _store, _ledger, _meters, _options, _time, _logger) = (tableId, log, store, ledger, meters, options, time, logger);
+        _progress = new LoadProgress(stored?.Position.Sequence ?? 0);
+        _reader = log.OpenReader(after: _progress.Sequence);
+        if (stored is not null) _batch = new FrameBatch(stored.Schema);
+    }
+
+    /// <summary>Everything up to this sequence is in the store.</summary>
+    public ulong Loaded => _progress.Sequence;
+
+    /// <summary>The schema the store has; <c>null</c> before the first barrier.</summary>
+    public TableSchema? Schema => _batch?.Schema;
+
+    /// <summary>Called on the loader's thread after a load, at most every few seconds: the time to trim the log.</summary>
+    public Action<ulong>? OnLoaded { get; init; }
+
+    /// <summary>Returns when everything up to the sequence is in the store.</summary>
+    public Task WaitAsync(ulong sequence, CancellationToken cancellation) => _progress.WaitAsync(sequence, cancellation);
+
+    /// <summary>Loads until cancelled. Ends otherwise only with an exception: the loader is broken then, and the server must stop.</summary>
+    public async Task RunAsync(CancellationToken cancellation)
+    {
+        var failures = 0;
+        while (!cancellation.IsCancellationRequested)
+        {
+            await _log.WaitForMoreAsync(_progress.Sequence, cancellation);
+            if (failures == 0) await GatherAsync(cancellation);
+            if (_log.DurablePosition.Sequence <= _progress.Sequence) return; // the log is closed and all of it is loaded
+            try
+            {
+                await LoadNextAsync(cancellation);
+                if (failures > 0) _logger.LoadResumed(_tableId, failures);
+                failures = 0;
+            }
+            catch (StoreException e)
+            {
+                var delay = LoadRetry.DelayAfter(++failures, _options);
+                _logger.LoadDelayed(e, _tableId, failures, (long)delay.TotalMilliseconds);
+                await Task.Delay(delay, _time, cancellation);
+            }
+        }
+    }
+
+    public void Dispose() => _reader.Dispose();
+
+    /// <summary>Lets small requests gather, unless somebody waits for them.</summary>
+    async Task GatherAsync(CancellationToken cancellation)
+    {
+        var rest = _options.MinInterval - _time.GetElapsedTime(_lastLoad);
+        if (_lastLoad != 0 && rest > TimeSpan.Zero) await _progress.DelayUnlessUrgentAsync(rest, _time, cancellation);
+    }
+
+    async Task LoadNextAsync(CancellationToken cancellation)
+    {
+        _lastLoad = _time.GetTimestamp();
+        if (_batch is null || _batch.Frames.Count == 0)
+        {
+            if (await TryApplyBarrierAsync(cancellation)) return;
+            Gather();
+        }
+        var batch = _batch!;
+        if (batch.Frames.Count == 0) return;
+        await LoadFramesAsync(batch, 0, batch.Frames.Count, cancellation);
+        var isIdle = batch.Frames[^1].Header.Position.Sequence == _log.DurablePosition.Sequence;
+        if (isIdle && batch.FrameBytes > _options.MaxBytes / 4) _batch = new FrameBatch(batch.Schema); // gives the memory of a burst back
+        else batch.Clear();
+        OnLoaded?.Invoke(Loaded);
+    }
+
+    /// <summary>True: the next frame was a barrier; its schema is applied together with its position.</summary>
+    async Task<bool> TryApplyBarrierAsync(CancellationToken cancellation)
+    {
+        if (!_reader.TryPeek(out var frame)) return false;
+        if (frame.Header.Kind != FrameKind.Barrier)
+        {
+            return _batch is not null ? false : throw new SluiceException(
+                ErrorCode.Corrupt, $"the log of table {_tableId} begins with frame {frame.Header.Position.Sequence}, which is no schema");
+        }
+        var schema = BarrierFrame.Decode(frame.Payload.Span);
+        if (_batch is null || schema.Version > _batch.Schema.Version)
+        {
+            await _store.ApplySchemaAsync(schema, frame.Header.Position, cancellation);
+            _batch = new FrameBatch(schema);
+            _logger.SchemaApplied(_tableId, schema.Version);
+        }
+        else
+        {
+            // a barrier that was appended again after a crash
+            await _store.LoadAsync(new LoadBatch(_batch.Schema, _batch.Rows, frame.Header.Position, NoCounts, []), cancellation);
+        }
+        _reader.Take();
+        _progress.MoveTo(frame.Header.Position.Sequence);
+        return true;
+    }
+
+    static Dictionary<Guid, SinkCounts> NoCounts { get; } = [];
+
+    /// <summary>Takes waiting frames up to the cap or the next barrier.</summary>
+    void Gather()
+    {
+        var batch = _batch!;
+        while (batch.Rows.RowCount < _options.MaxRecords && batch.FrameBytes < _options.MaxBytes
+            && _reader.TryPeek(out var frame) && frame.Header.Kind == FrameKind.Records)
+        {
+            batch.Add(frame.Header, frame.Payload.Span);
+            _reader.Take();
+        }
+    }
+
+    /// <summary>Loads the frames, in halves if the store refuses them together; each part moves the position with it.</summary>
+    async Task LoadFramesAsync(FrameBatch batch, int start, int end, CancellationToken cancellation)
+    {
+        while (start < end && batch.Frames[start].Header.Position.Sequence <= Loaded) start++; // loaded before a later part failed
+        if (start == end) return;
+        try
+        {
+            await LoadPartAsync(batch, start, end, BadRecords.None, cancellation);
+        }
+        catch (StoreException e) when (!e.IsTransient && end - start > 1)
+        {
+            var middle = start + ((end - start) / 2);
+            await LoadFramesAsync(batch, start, middle, cancellation);
+            await LoadFramesAsync(batch, middle, end, cancellation);
+        }
+        catch (StoreException e) when (!e.IsTransient && batch.Frames[start].Header.AcceptedCount > 0)
+        {
+            await LoadWithoutBadAsync(batch, start, e, cancellation);
+        }
+    }
+
+    /// <summary>Loads one frame without the records that the store refuses; those become late errors in the same transaction.</summary>
+    async Task LoadWithoutBadAsync(FrameBatch batch, int index, StoreException refusal, CancellationToken cancellation)
+    {
+        var frame = batch.Frames[index];
+        var bad = new BadRecords();
+        await FindBadAsync(batch, index, frame.FirstRow, frame.EndRow, refusal.Message, bad, cancellation);
+        try
+        {
+            await LoadPartAsync(batch, index, index + 1, bad, cancellation);
+        }
+        catch (StoreException e) when (!e.IsTransient && bad.Rows.Count < frame.Header.AcceptedCount)
+        {
+            // good one by one and not together: nothing of the frame can be loaded, and every record says so
+            for (var row = frame.FirstRow; row < frame.EndRow; row++) bad.Add(row, e.Message);
+            await LoadPartAsync(batch, index, index + 1, bad, cancellation);
+        }
+        _logger.RecordsRefused(_tableId, bad.Rows.Count, frame.Header.RequestId);
+    }
+
+    /// <summary>Tries parts of a frame, undoing each, until every refused record is known.</summary>
+    async Task FindBadAsync(FrameBatch batch, int index, int startRow, int endRow, string reason, BadRecords bad, CancellationToken cancellation)
+    {
+        if (endRow - startRow == 1)
+        {
+            bad.Add(startRow, reason);
+            return;
+        }
+        var middle = startRow + ((endRow - startRow) / 2);
+        foreach (var (from, to) in new[] { (startRow, middle), (middle, endRow) })
+        {
+            try
+            {
+                var rows = _folder.Fold(batch, from, to, BadRecords.None.Rows);
+                await _store.CheckAsync(new LoadBatch(batch.Schema, rows, batch.Frames[index].Header.Position, NoCounts, []), cancellation);
+            }
+            catch (StoreException e) when (!e.IsTransient)
+            {
+                await FindBadAsync(batch, index, from, to, e.Message, bad, cancellation);
+            }
+        }
+    }
+
+    async Task LoadPartAsync(FrameBatch batch, int start, int end, BadRecords bad, CancellationToken cancellation)
+    {
+        var frames = batch.Frames.Skip(start).Take(end - start).ToList();
+        var rows = _folder.Fold(batch, frames[0].FirstRow, frames[^1].EndRow, bad.Rows);
+        var now = _time.GetUtcNow().ToUnixTimeMilliseconds() * 1_000;
+        var counts = new Dictionary<Guid, SinkCounts>();
+        var errors = new List<LateError>();
+        foreach (var frame in frames)
+        {
+            var failed = bad.Rows.Count(row => row >= frame.FirstRow && row < frame.EndRow);
+            var count = counts.GetValueOrDefault(frame.Header.SinkId);
+            counts[frame.Header.SinkId] = new SinkCounts(count.Loaded + frame.Header.AcceptedCount - failed, count.Failed + failed);
+            if (frame.Header.Flags.HasFlag(FrameFlags.Discarded)) errors.Add(LateErrors.Discarded(frame.Header, now));
+        }
+        errors.AddRange(bad.Rows.Order().Select(row => LateErrors.Refused(batch, frames[0], row, bad.ReasonOf(row), now)));
+
+        var started = _time.GetTimestamp();
+        await _store.LoadAsync(new LoadBatch(batch.Schema, rows, frames[^1].Header.Position, counts, errors), cancellation);
+        _ledger.CountLoaded(counts);
+        _progress.MoveTo(frames[^1].Header.Position.Sequence);
+        _meters.BatchLoaded(counts.Values.Sum(count => count.Loaded), counts.Values.Sum(count => count.Failed), _time.GetElapsedTime(started));
+    }
+
+    /// <summary>The rows of a batch that the store refuses, with its reasons.</summary>
+    sealed class BadRecords
+    {
+        readonly Dictionary<int, string> _reasons = [];
+        readonly HashSet<int> _rows = [];
+
+        public static BadRecords None { get; } = new();
+
+        public HashSet<int> Rows => _rows;
+
+        public void Add(int row, string reason)
+        {
+            if (_rows.Add(row)) _reasons.Add(row, reason);
+        }
+
+        public string ReasonOf(int row) => _reasons[row];
+    }
+}

@@ -1,0 +1,96 @@
+using Sluice.Records;
+using Sluice.Schema;
+
+namespace Sluice.Load;
+
+/// <summary>
+/// Folds the records of a batch to one row per key, in log order (design rule 8): of a single-valued column the last cell that is not
+/// absent stays, of a set all members. Reused; one thread at a time.
+/// </summary>
+sealed class RowFolder
+{
+    readonly KeyIndex _index = new();
+    readonly List<int> _previous = []; // per row: the row before it with the same key, -1 for none
+    bool[] _isLast = [];
+
+    /// <summary>
+    /// The rows from <paramref name="start"/> to before <paramref name="end"/> without the excluded ones. The batch itself when there is nothing to fold; else
+    /// new columns, valid on their own.
+    /// </summary>
+    public RowBatch Fold(FrameBatch batch, int start, int end, IReadOnlySet<int> excluded)
+    {
+        var source = batch.Rows;
+        var repeated = FindRepeatedKeys(source.Key, start, end, excluded);
+        var isWhole = start == 0 && end == source.RowCount && excluded.Count == 0;
+        if (isWhole && !repeated) return source;
+
+        var folded = new RowBatch(batch.Schema.Key);
+        folded.Origins.AddRange(source.Origins);
+        foreach (var column in source.Columns)
+            folded.AddColumn(new ColumnBuffer(column.ColumnId, column.Kind, column.HasTimes, column.VectorLength));
+        for (var row = start; row < end; row++)
+        {
+            if (!_isLast[row - start]) continue;
+            folded.Key.AddFrom(source.Key, row);
+            folded.AddRowOrigin(source.Positions[row], source.OriginOfRow[row]);
+            for (var i = 0; i < source.Columns.Count; i++)
+                FoldCell(source.Columns[i], folded.Columns[i], row, start);
+        }
+        return folded;
+    }
+
+    bool FindRepeatedKeys(ColumnBuffer key, int start, int end, IReadOnlySet<int> excluded)
+    {
+        _index.Reset(end - start);
+        _previous.Clear();
+        if (_isLast.Length < end - start) _isLast = new bool[end - start];
+        var repeated = false;
+        for (var row = start; row < end; row++)
+        {
+            if (excluded.Count > 0 && excluded.Contains(row))
+            {
+                _previous.Add(-1);
+                _isLast[row - start] = false;
+                continue;
+            }
+            var previous = _index.Put(key, row);
+            _previous.Add(previous);
+            _isLast[row - start] = true;
+            if (previous < 0) continue;
+            _isLast[previous - start] = false;
+            repeated = true;
+        }
+        return repeated;
+    }
+
+    void FoldCell(ColumnBuffer source, ColumnBuffer target, int row, int start)
+    {
+        if (_previous[row - start] < 0)
+        {
+            target.AddFrom(source, row);
+        }
+        else if (target.Kind is PhysicalKind.Int64List or PhysicalKind.TextList)
+        {
+            FoldSet(source, target, row, start);
+        }
+        else
+        {
+            while (source.States[row] == CellState.Absent && _previous[row - start] >= 0) row = _previous[row - start];
+            target.AddFrom(source, row);
+        }
+    }
+
+    void FoldSet(ColumnBuffer source, ColumnBuffer target, int row, int start)
+    {
+        var isValue = false;
+        for (; row >= 0; row = _previous[row - start])
+        {
+            if (source.States[row] != CellState.Value) continue;
+            isValue = true;
+            target.AddMembersFrom(source, row);
+        }
+        if (!isValue) target.AddAbsent();
+        else if (target.HasTimes) target.EndList(); // equal members at different times are kept; the store unites equal pairs
+        else target.EndSet();
+    }
+}

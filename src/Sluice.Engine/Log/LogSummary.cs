@@ -1,0 +1,55 @@
+using System.Globalization;
+using System.Text;
+using System.Text.Json;
+using System.Text.Json.Serialization;
+using Sluice.Metrics;
+
+namespace Sluice.Log;
+
+/// <summary>What frames of one sink added up to.</summary>
+/// <param name="Minutes">Per minute: minute since 1970, requests, accepted, rejected.</param>
+public sealed record SummarisedSink(Guid SinkId, long Requests, long Received, long Accepted, List<long[]> Minutes);
+
+/// <summary>
+/// What the trimmed part of a log said, so that state = summary + retained frames. A file beside the segments, replaced atomically before any
+/// segment is deleted: first line CRC32C of the rest in hexadecimal, then JSON.
+/// </summary>
+sealed record LogSummary(int Format, Guid LogId, ulong Sequence, List<SummarisedSink> Sinks)
+{
+    public const string FileName = "summary";
+    const int CurrentFormat = 1;
+    const int CrcDigits = 8;
+
+    public static LogSummary Empty { get; } = new(CurrentFormat, Guid.Empty, 0, []);
+
+    public static LogSummary Of(Guid logId, ulong sequence, TableLedger ledger) => new(CurrentFormat, logId, sequence, ledger.ReadSummary());
+
+    /// <summary>The summary in a log's directory; an empty one when nothing was ever trimmed.</summary>
+    /// <exception cref="SluiceException"><see cref="ErrorCode.Corrupt"/>: damaged, or of a newer version.</exception>
+    public static LogSummary Read(LogFiles files, string directory)
+    {
+        var path = Path.Combine(directory, FileName);
+        if (!files.Exists(path)) return Empty;
+        using var file = files.Open(path, writable: false);
+        var bytes = new byte[file.Length];
+        file.Read(bytes, 0);
+        var json = bytes.AsSpan(Math.Min(bytes.Length, CrcDigits + 1));
+        var isIntact = uint.TryParse(Encoding.ASCII.GetString(bytes.AsSpan(0, Math.Min(bytes.Length, CrcDigits))), NumberStyles.HexNumber, CultureInfo.InvariantCulture, out var crc)
+            && crc == Crc32C.Of(json);
+        if (!isIntact) throw new SluiceException(ErrorCode.Corrupt, $"{path}: offset 0: the summary of trimmed frames is damaged");
+        var summary = JsonSerializer.Deserialize(json, LogSummaryJson.Default.LogSummary)!;
+        if (summary.Format != CurrentFormat) throw new SluiceException(ErrorCode.Corrupt, $"{path}: was written by a newer version (format {summary.Format})");
+        return summary;
+    }
+
+    public void Write(LogFiles files, string directory)
+    {
+        var json = JsonSerializer.SerializeToUtf8Bytes(this, LogSummaryJson.Default.LogSummary);
+        var head = Encoding.ASCII.GetBytes(Crc32C.Of(json).ToString("x8", CultureInfo.InvariantCulture) + "\n");
+        files.Replace(Path.Combine(directory, FileName), [.. head, .. json]);
+    }
+}
+
+[JsonSourceGenerationOptions(PropertyNamingPolicy = JsonKnownNamingPolicy.SnakeCaseLower)]
+[JsonSerializable(typeof(LogSummary))]
+sealed partial class LogSummaryJson : JsonSerializerContext;

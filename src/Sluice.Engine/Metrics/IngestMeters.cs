@@ -1,0 +1,48 @@
+using System.Diagnostics.Metrics;
+
+namespace Sluice.Metrics;
+
+/// <summary>All instruments of the engine (meter <c>Sluice</c>). Methods are named after events. Any thread.</summary>
+public sealed class IngestMeters
+{
+    public const string MeterName = "Sluice";
+
+    readonly Counter<long> _requests;
+    readonly Counter<long> _accepted;
+    readonly Counter<long> _rejected;
+    readonly Counter<long> _receivedBytes;
+    readonly Counter<long> _loaded;
+    readonly Counter<long> _failed;
+    readonly Histogram<double> _loadSeconds;
+    readonly Histogram<long> _loadRecords;
+
+    public IngestMeters(IMeterFactory factory)
+    {
+        var meter = factory.Create(MeterName);
+        _requests = meter.CreateCounter<long>("sluice.requests", "{request}", "POST requests answered with per-record results");
+        _accepted = meter.CreateCounter<long>("sluice.records.accepted", "{record}", "Records validated and durable in the log");
+        _rejected = meter.CreateCounter<long>("sluice.records.rejected", "{record}", "Records that failed validation");
+        _receivedBytes = meter.CreateCounter<long>("sluice.requests.received", "By", "Bytes of decompressed request bodies");
+        _loaded = meter.CreateCounter<long>("sluice.records.loaded", "{record}", "Accepted records applied to their table");
+        _failed = meter.CreateCounter<long>("sluice.records.failed", "{record}", "Accepted records that the store refused");
+        _loadSeconds = meter.CreateHistogram<double>("sluice.load.duration", "s", "Time of one load transaction");
+        _loadRecords = meter.CreateHistogram<long>("sluice.load.records", "{record}", "Records in one load transaction");
+    }
+
+    public void BatchIngested(Guid sinkId, int acceptedCount, int rejectedCount, int bodyBytes)
+    {
+        var sink = new KeyValuePair<string, object?>("sink", sinkId);
+        _requests.Add(1, sink);
+        _receivedBytes.Add(bodyBytes, sink);
+        if (acceptedCount > 0) _accepted.Add(acceptedCount, sink);
+        if (rejectedCount > 0) _rejected.Add(rejectedCount, sink);
+    }
+
+    public void BatchLoaded(long loadedCount, long failedCount, TimeSpan elapsed)
+    {
+        _loaded.Add(loadedCount);
+        if (failedCount > 0) _failed.Add(failedCount);
+        _loadSeconds.Record(elapsed.TotalSeconds);
+        _loadRecords.Record(loadedCount + failedCount);
+    }
+}
