@@ -1,0 +1,142 @@
+using System.Collections.Concurrent;
+using System.Globalization;
+using System.Text;
+using System.Text.Json.Nodes;
+
+namespace Sluice.IntegrationTests.Crash;
+
+/// <summary>What the oracle found; everything but <see cref="Unknown"/> must be zero.</summary>
+/// <param name="Acknowledged">Batches that were answered 200.</param>
+/// <param name="Unknown">Batches whose answer was lost: they may be there once or not at all.</param>
+/// <param name="Lost">Acknowledged batches that are not all there.</param>
+/// <param name="Partial">Batches of which some records are there and some not.</param>
+/// <param name="Duplicated">Rows beyond one per key, and loads the ledger counted twice.</param>
+/// <param name="Corrupt">Batches whose values are not those that were sent.</param>
+/// <param name="Stale">Keys that hold an older value than the last acknowledged one.</param>
+sealed record Verdict(int Acknowledged, int Unknown, int Lost, int Partial, int Duplicated, int Corrupt, int Stale)
+{
+    public bool IsClean => Lost == 0 && Partial == 0 && Duplicated == 0 && Corrupt == 0 && Stale == 0;
+}
+
+/// <summary>
+/// The sender's side of a crash test: sends batches, keeps a journal of what was answered, and afterwards holds the table against it.
+/// </summary>
+sealed class CrashOracle
+{
+    const int RecordsPerBatch = 50;
+    const long FirstHotKey = 1_000_000_000_000;
+
+    readonly ConcurrentDictionary<int, bool> _batches = []; // batch -> acknowledged
+    readonly ConcurrentDictionary<int, int> _lastAcknowledged = []; // sender -> batch
+    readonly ConcurrentDictionary<int, int> _lastSent = [];
+    int _nextBatch;
+
+    public string DatabaseId { get; private set; } = "";
+
+    public string SinkId { get; private set; } = "";
+
+    public async Task CreateAsync(ApiClient api, CancellationToken cancellation)
+    {
+        DatabaseId = await api.CreateAsync("v2/databases", """{"name":"crash"}""", cancellation);
+        await api.CreateAsync($"v2/tables/{DatabaseId}", """{"name":"events","options":{"keys":false,"trackExistence":true}}""", cancellation);
+        await api.CreateAsync($"v2/tables/{DatabaseId}/events/fields/batch", """{"options":{"type":"int"}}""", cancellation);
+        await api.CreateAsync($"v2/tables/{DatabaseId}/events/fields/val", """{"options":{"type":"int"}}""", cancellation);
+        SinkId = await api.CreateAsync("v2/sinks", $$"""
+            {"name":"crash","sink_details":{"database_id":"{{DatabaseId}}","table":"events"},
+             "schema":{"id_field":"_id","allow_missing_fields":true,"definition":[
+               {"name":"_id","path":["id"]},{"name":"batch","path":["batch"]},{"name":"val","path":["val"]}]}}
+            """, cancellation);
+    }
+
+    /// <summary>Sends batch after batch, each once, until the server is gone or time is up.</summary>
+    public async Task SendAsync(int sender, int httpPort, string token, CancellationToken cancellation)
+    {
+        using var api = new ApiClient(httpPort);
+        api.UseToken(token);
+        while (!cancellation.IsCancellationRequested)
+        {
+            var batch = Interlocked.Increment(ref _nextBatch);
+            _batches[batch] = false;
+            _lastSent[sender] = batch;
+            try
+            {
+                var answer = await api.PostAsync($"v2/sinks/{SinkId}", Body(sender, batch), cancellation);
+                if ((int)answer.Status >= 500) return; // the outcome may be unknown: counted as such
+                Assert.Equal(RecordsPerBatch + 1, answer.Json["success_count"]!.GetValue<int>());
+                _batches[batch] = true;
+                _lastAcknowledged[sender] = batch;
+            }
+            catch (Exception e) when (e is HttpRequestException or OperationCanceledException or IOException)
+            {
+                return; // the answer is lost
+            }
+        }
+    }
+
+    /// <summary>Waits until the table is loaded and compares it with the journal.</summary>
+    public async Task<Verdict> JudgeAsync(ApiClient api, CancellationToken cancellation)
+    {
+        var ledger = await api.WaitLoadedAsync(SinkId, cancellation);
+        var stored = new Dictionary<int, (int Count, long Sum)>();
+        const int page = 5_000;
+        for (var from = 0; from <= _nextBatch; from += page)
+        {
+            var sql = string.Create(CultureInfo.InvariantCulture, $"SELECT batch, COUNT(*) AS n, SUM(val) AS total FROM events WHERE _id < {FirstHotKey} AND batch >= {from} AND batch < {from + page} GROUP BY batch");
+            foreach (var row in await api.QueryAsync(DatabaseId, sql, cancellation))
+                stored.Add(Int(row![0]), (Int(row[1]), row[2]!.GetValue<long>()));
+        }
+        var (lost, partial, corrupt, unknown) = (0, 0, 0, 0);
+        foreach (var (batch, isAcknowledged) in _batches)
+        {
+            if (!isAcknowledged) unknown++;
+            if (!stored.TryGetValue(batch, out var found))
+            {
+                if (isAcknowledged) lost++;
+            }
+            else if (found.Count != RecordsPerBatch)
+            {
+                partial++;
+            }
+            else if (found.Sum != Enumerable.Range(0, RecordsPerBatch).Sum(i => Value(batch, i)))
+            {
+                corrupt++;
+            }
+        }
+        return new Verdict(_batches.Count - unknown, unknown, lost, partial, await CountDuplicatesAsync(api, ledger, cancellation), corrupt, await CountStaleAsync(api, cancellation));
+    }
+
+    async Task<int> CountDuplicatesAsync(ApiClient api, JsonNode ledger, CancellationToken cancellation)
+    {
+        var rows = (await api.QueryAsync(DatabaseId, "SELECT COUNT(*) AS n, COUNT(DISTINCT _id) AS keys FROM events", cancellation))[0]!;
+        var doubledRows = Int(rows[0]) - Int(rows[1]);
+        // an upsert hides a batch that is loaded twice; the counters of the same transaction do not
+        var doubledLoads = ledger["loaded"]!.GetValue<long>() + ledger["failed"]!.GetValue<long>() - ledger["accepted"]!.GetValue<long>();
+        return doubledRows + (int)doubledLoads;
+    }
+
+    async Task<int> CountStaleAsync(ApiClient api, CancellationToken cancellation)
+    {
+        var stale = 0;
+        foreach (var row in await api.QueryAsync(DatabaseId, $"SELECT _id, batch FROM events WHERE _id >= {FirstHotKey}", cancellation))
+        {
+            var sender = (int)(row![0]!.GetValue<long>() - FirstHotKey);
+            var batch = Int(row[1]);
+            if (batch < _lastAcknowledged.GetValueOrDefault(sender) || batch > _lastSent[sender]) stale++;
+        }
+        return stale;
+    }
+
+    /// <summary>Records of a batch have keys of their own; one more record overwrites the sender's hot key.</summary>
+    static string Body(int sender, int batch)
+    {
+        var body = new StringBuilder("{\"records\":[");
+        for (var i = 0; i < RecordsPerBatch; i++)
+            body.Append(CultureInfo.InvariantCulture, $$"""{"value":{"id":{{((long)batch * 1_000) + i}},"batch":{{batch}},"val":{{Value(batch, i)}}}},""");
+        body.Append(CultureInfo.InvariantCulture, $$"""{"value":{"id":{{FirstHotKey + sender}},"batch":{{batch}},"val":0}}]}""");
+        return body.ToString();
+    }
+
+    static long Value(int batch, int index) => ((long)batch * 7_919 % 100_003 * 31) + index;
+
+    static int Int(JsonNode? node) => (int)node!.GetValue<long>();
+}

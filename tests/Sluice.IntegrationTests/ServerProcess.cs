@@ -1,0 +1,135 @@
+using System.Diagnostics;
+using System.Net;
+using System.Net.Sockets;
+using System.Text;
+
+namespace Sluice.IntegrationTests;
+
+/// <summary>The real server as a child process on a data directory: started, killed, stopped. One thread at a time.</summary>
+sealed class ServerProcess : IAsyncDisposable
+{
+    public const string Email = "admin@example.com";
+    public const string Password = "Correct-Horse-9";
+
+    static readonly TimeSpan ReadyWithin = TimeSpan.FromSeconds(60);
+
+    readonly Process _process;
+    readonly StringBuilder _output = new();
+
+    ServerProcess(Process process, int httpPort) => (_process, HttpPort) = (process, httpPort);
+
+    public int HttpPort { get; }
+
+    public int Id => _process.Id;
+
+    /// <summary>Everything the server wrote to its standard output and error.</summary>
+    public string Output
+    {
+        get
+        {
+            lock (_output) return _output.ToString();
+        }
+    }
+
+    /// <summary>Starts the server and returns when it is ready.</summary>
+    /// <param name="assembly">Name of the executable's assembly, beside the tests: the product, or one that breaks it on purpose.</param>
+    public static async Task<ServerProcess> StartAsync(string dataDirectory, string assembly, CancellationToken cancellation, params (string Name, string Value)[] environment)
+    {
+        var server = Start(dataDirectory, assembly, environment);
+        try
+        {
+            await server.WaitReadyAsync(cancellation);
+            return server;
+        }
+        catch
+        {
+            await server.DisposeAsync();
+            throw;
+        }
+    }
+
+    /// <summary>Starts the server and returns at once.</summary>
+    public static ServerProcess Start(string dataDirectory, string assembly, params (string Name, string Value)[] environment)
+    {
+        var (http, https) = (FreePort(), FreePort());
+        var start = new ProcessStartInfo(Environment.ProcessPath!.EndsWith("dotnet", StringComparison.Ordinal) ? Environment.ProcessPath : "dotnet")
+        {
+            RedirectStandardOutput = true,
+            RedirectStandardError = true,
+            ArgumentList =
+            {
+                Path.Combine(AppContext.BaseDirectory, assembly + ".dll"), "--data", dataDirectory,
+                "--https-port", https.ToString(System.Globalization.CultureInfo.InvariantCulture),
+                "--http-port", http.ToString(System.Globalization.CultureInfo.InvariantCulture),
+            },
+            Environment = { ["SLUICE_ADMIN_EMAIL"] = Email, ["SLUICE_ADMIN_PASSWORD"] = Password },
+        };
+        foreach (var (name, value) in environment) start.Environment[name] = value;
+        var server = new ServerProcess(new Process { StartInfo = start }, http);
+        server._process.OutputDataReceived += server.Keep;
+        server._process.ErrorDataReceived += server.Keep;
+        server._process.Start();
+        server._process.BeginOutputReadLine();
+        server._process.BeginErrorReadLine();
+        return server;
+    }
+
+    /// <summary>Ends the process with SIGKILL: nothing of it runs on.</summary>
+    public async Task KillAsync()
+    {
+        _process.Kill();
+        await _process.WaitForExitAsync();
+    }
+
+    /// <summary>Asks the server to stop with SIGTERM; returns its exit code.</summary>
+    public async Task<int> StopAsync(CancellationToken cancellation)
+    {
+        using (var kill = Process.Start("kill", ["-TERM", _process.Id.ToString(System.Globalization.CultureInfo.InvariantCulture)])) await kill.WaitForExitAsync(cancellation);
+        return await WaitForExitAsync(cancellation);
+    }
+
+    public async Task<int> WaitForExitAsync(CancellationToken cancellation)
+    {
+        await _process.WaitForExitAsync(cancellation);
+        return _process.ExitCode;
+    }
+
+    public async ValueTask DisposeAsync()
+    {
+        if (!_process.HasExited) await KillAsync();
+        _process.Dispose();
+    }
+
+    async Task WaitReadyAsync(CancellationToken cancellation)
+    {
+        using var http = new HttpClient { BaseAddress = new Uri($"http://127.0.0.1:{HttpPort}/"), Timeout = TimeSpan.FromSeconds(5) };
+        var started = Stopwatch.GetTimestamp();
+        while (Stopwatch.GetElapsedTime(started) < ReadyWithin)
+        {
+            if (_process.HasExited) throw new InvalidOperationException($"the server ended with code {_process.ExitCode}:\n{Output}");
+            try
+            {
+                using var answer = await http.GetAsync(new Uri("health/ready", UriKind.Relative), cancellation);
+                if (answer.IsSuccessStatusCode) return;
+            }
+            catch (HttpRequestException)
+            {
+                // not listening yet
+            }
+            await Task.Delay(TimeSpan.FromMilliseconds(20), TimeProvider.System, cancellation);
+        }
+        throw new TimeoutException($"the server is not ready after {ReadyWithin}:\n{Output}");
+    }
+
+    void Keep(object sender, DataReceivedEventArgs line)
+    {
+        lock (_output) _output.AppendLine(line.Data);
+    }
+
+    static int FreePort()
+    {
+        using var listener = new TcpListener(IPAddress.Loopback, 0);
+        listener.Start();
+        return ((IPEndPoint)listener.LocalEndpoint).Port;
+    }
+}
