@@ -2,20 +2,17 @@
 using System;
 using Microsoft.EntityFrameworkCore;
 using Microsoft.EntityFrameworkCore.Infrastructure;
-using Microsoft.EntityFrameworkCore.Migrations;
 using Microsoft.EntityFrameworkCore.Storage.ValueConversion;
 using Sluice.Server;
 
 #nullable disable
 
-namespace Sluice.Server.Migrations
+namespace Sluice.Server.Catalog.Migrations
 {
     [DbContext(typeof(CatalogContext))]
-    [Migration("20261123103340_Initial")]
-    partial class Initial
+    partial class CatalogContextModelSnapshot : ModelSnapshot
     {
-        /// <inheritdoc />
-        protected override void BuildTargetModel(ModelBuilder modelBuilder)
+        protected override void BuildModel(ModelBuilder modelBuilder)
         {
 #pragma warning disable 612, 618
             modelBuilder.HasAnnotation("ProductVersion", "10.0.15");

@@ -3,7 +3,7 @@ using Microsoft.EntityFrameworkCore.Migrations;
 
 #nullable disable
 
-namespace Sluice.Server.Migrations
+namespace Sluice.Server.Catalog.Migrations
 {
     /// <inheritdoc />
     public partial class Initial : Migration
