@@ -1,0 +1,31 @@
+using System.Text.Json;
+using Sluice.Client;
+
+namespace Sluice.Server;
+
+/// <summary>One version of a sink's mapping and limits. Never changes: an update adds a row, and frames name the version they were decoded with.</summary>
+sealed class CatalogSinkMapping
+{
+    public required Guid SinkId { get; init; }
+
+    /// <summary>1 at creation, one more at each change.</summary>
+    public required int Version { get; init; }
+
+    /// <summary>The mapping as the API shows it: JSON of <see cref="SinkSchema"/>.</summary>
+    public required string SchemaJson { get; init; }
+
+    public required bool RejectTruncation { get; init; }
+
+    /// <summary><c>null</c>: the default of <see cref="Sluice.Schema.SinkDefinition"/>.</summary>
+    public required int? MaxRecords { get; init; }
+
+    /// <summary><c>null</c>: the default of <see cref="Sluice.Schema.SinkDefinition"/>.</summary>
+    public required int? MaxBytes { get; init; }
+
+    public required DateTimeOffset CreatedAt { get; init; }
+    public required string CreatedBy { get; init; }
+
+    public SinkSchema ReadSchema() =>
+        JsonSerializer.Deserialize(SchemaJson, WireJson.Default.SinkSchema)
+        ?? throw new InvalidDataException($"mapping {Version} of sink {SinkId} is JSON null");
+}
