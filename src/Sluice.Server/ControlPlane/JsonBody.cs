@@ -100,7 +100,7 @@ sealed class JsonBody
 
     public void RefuseUnknown(IReadOnlySet<string> known)
     {
-        if (_object.EnumerateObject().FirstOrDefault(member => !known.Contains(member.Name)).Name is { } unknown)
+        if (_object.EnumerateObject().Select(member => member.Name).FirstOrDefault(name => !known.Contains(name)) is { } unknown)
             throw Invalid(Clip(unknown), "is not known here");
     }
 
