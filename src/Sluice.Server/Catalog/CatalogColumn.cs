@@ -1,9 +1,9 @@
 using Sluice.Schema;
 
-namespace Sluice.Server;
+namespace Sluice.Server.Catalog;
 
 /// <summary>A column of a table. Type and constraints never change; a dropped column keeps its row, so its id is never used again.</summary>
-sealed class CatalogColumn
+public sealed class CatalogColumn
 {
     public required Guid TableId { get; init; }
 

@@ -1,7 +1,7 @@
 using Microsoft.EntityFrameworkCore;
 using Microsoft.EntityFrameworkCore.Storage.ValueConversion;
 
-namespace Sluice.Server;
+namespace Sluice.Server.Catalog;
 
 /// <summary>
 /// The catalogue: databases, tables, columns, sinks and accounts. Not on the record path: the engine gets immutable definitions.
@@ -11,7 +11,7 @@ namespace Sluice.Server;
 /// retention time, so an id that stands in a log always has its row; what is deleted gives its name free (the unique indexes leave
 /// deleted rows out).
 /// </remarks>
-sealed partial class CatalogContext(DbContextOptions<CatalogContext> options) : DbContext(options)
+public sealed partial class CatalogContext(DbContextOptions<CatalogContext> options) : DbContext(options)
 {
     // SQLite and PostgreSQL read this alike
     const string NotDeleted = "\"DeletedAt\" IS NULL";
@@ -26,18 +26,18 @@ sealed partial class CatalogContext(DbContextOptions<CatalogContext> options) : 
 
     public DbSet<CatalogSinkMapping> SinkMappings => Set<CatalogSinkMapping>();
 
-    protected override void ConfigureConventions(ModelConfigurationBuilder conventions)
+    protected override void ConfigureConventions(ModelConfigurationBuilder configurationBuilder)
     {
-        conventions.Properties<Enum>().HaveConversion<string>().HaveMaxLength(32);
-        conventions.Properties<DateTimeOffset>().HaveConversion<UtcTimeConverter>();
+        configurationBuilder.Properties<Enum>().HaveConversion<string>().HaveMaxLength(32);
+        configurationBuilder.Properties<DateTimeOffset>().HaveConversion<UtcTimeConverter>();
     }
 
-    protected override void OnModelCreating(ModelBuilder model)
+    protected override void OnModelCreating(ModelBuilder modelBuilder)
     {
-        ConfigureDatabases(model);
-        ConfigureTables(model);
-        ConfigureSinks(model);
-        ConfigureAccounts(model);
+        ConfigureDatabases(modelBuilder);
+        ConfigureTables(modelBuilder);
+        ConfigureSinks(modelBuilder);
+        ConfigureAccounts(modelBuilder);
     }
 
     static void ConfigureDatabases(ModelBuilder model)

@@ -1,6 +1,6 @@
-namespace Sluice.Server;
+namespace Sluice.Server.Catalog;
 
-enum DatabaseStatus
+public enum DatabaseStatus
 {
     Creating,
     Running,
@@ -9,7 +9,7 @@ enum DatabaseStatus
 }
 
 /// <summary>A database as the catalogue keeps it. The row outlives the database, so that its id is never given out again.</summary>
-sealed class CatalogDatabase
+public sealed class CatalogDatabase
 {
     public required Guid Id { get; init; }
 

@@ -1,7 +1,7 @@
-namespace Sluice.Server;
+namespace Sluice.Server.Catalog;
 
 /// <summary>The states of a sink. Records are taken while it is Active or Restarting.</summary>
-enum SinkStatus
+public enum SinkStatus
 {
     Creating,
     Active,
@@ -16,7 +16,7 @@ enum SinkStatus
 }
 
 /// <summary>A sink as the catalogue keeps it; its mapping is the newest of <see cref="Mappings"/>.</summary>
-sealed class CatalogSink
+public sealed class CatalogSink
 {
     public required Guid Id { get; init; }
 

@@ -1,10 +1,11 @@
 using System.Text.Json;
 using Sluice.Client;
+using Sluice.Schema;
 
-namespace Sluice.Server;
+namespace Sluice.Server.Catalog;
 
 /// <summary>One version of a sink's mapping and limits. Never changes: an update adds a row, and frames name the version they were decoded with.</summary>
-sealed class CatalogSinkMapping
+public sealed class CatalogSinkMapping
 {
     public required Guid SinkId { get; init; }
 
@@ -16,10 +17,10 @@ sealed class CatalogSinkMapping
 
     public required bool RejectTruncation { get; init; }
 
-    /// <summary><c>null</c>: the default of <see cref="Sluice.Schema.SinkDefinition"/>.</summary>
+    /// <summary><c>null</c>: the default of <see cref="SinkDefinition"/>.</summary>
     public required int? MaxRecords { get; init; }
 
-    /// <summary><c>null</c>: the default of <see cref="Sluice.Schema.SinkDefinition"/>.</summary>
+    /// <summary><c>null</c>: the default of <see cref="SinkDefinition"/>.</summary>
     public required int? MaxBytes { get; init; }
 
     public required DateTimeOffset CreatedAt { get; init; }

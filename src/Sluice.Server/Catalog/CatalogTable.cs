@@ -1,9 +1,9 @@
 using System.Collections.Immutable;
 using Sluice.Schema;
 
-namespace Sluice.Server;
+namespace Sluice.Server.Catalog;
 
-enum TableStatus
+public enum TableStatus
 {
     /// <summary>The engine may or may not have it yet.</summary>
     Creating,
@@ -15,7 +15,7 @@ enum TableStatus
 }
 
 /// <summary>A table as the catalogue keeps it. The row outlives the table for the retention time.</summary>
-sealed class CatalogTable
+public sealed class CatalogTable
 {
     public required Guid Id { get; init; }
     public required Guid DatabaseId { get; init; }

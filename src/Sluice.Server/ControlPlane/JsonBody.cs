@@ -21,26 +21,12 @@ sealed class JsonBody
     }
 
     /// <summary>Reads the body of a request as one JSON object, whatever its content type says.</summary>
-    /// <exception cref="SluiceException">
-    /// <see cref="ErrorCode.InvalidBody"/>: no JSON object; <see cref="ErrorCode.UnsupportedEncoding"/>: the body is compressed.
-    /// </exception>
-    public static async Task<JsonBody> ReadAsync(HttpRequest request, CancellationToken cancellation)
-    {
-        if (request.Headers.ContentEncoding is [{ } encoding, ..] && !encoding.Equals("identity", StringComparison.OrdinalIgnoreCase))
-            throw new SluiceException(ErrorCode.UnsupportedEncoding, "This call takes no compressed body.");
-        try
-        {
-            using var document = await JsonDocument.ParseAsync(request.Body, Strict, cancellation);
-            return From(document.RootElement.Clone());
-        }
-        catch (JsonException e)
-        {
-            throw new SluiceException(ErrorCode.InvalidBody, $"The body is not valid JSON{Position(e)}.", e);
-        }
-    }
+    /// <exception cref="SluiceException"><see cref="ErrorCode.InvalidBody"/>: no JSON object; <see cref="ErrorCode.RequestTooLarge"/>.</exception>
+    public static async Task<JsonBody> ReadAsync(HttpRequest request, ServerOptions options, CancellationToken cancellation) =>
+        Parse(await ControlBody.ReadAsync(request, options.Limits.MaxControlBodyBytes, cancellation));
 
     /// <exception cref="SluiceException"><see cref="ErrorCode.InvalidBody"/>: no JSON object.</exception>
-    public static JsonBody Parse(string json)
+    public static JsonBody Parse(ReadOnlyMemory<byte> json)
     {
         try
         {
@@ -114,7 +100,7 @@ sealed class JsonBody
 
     public void RefuseUnknown(IReadOnlySet<string> known)
     {
-        if (_object.EnumerateObject().FirstOrDefault(member => !known.Contains(member.Name)).Name is { } unknown)
+        if (_object.EnumerateObject().Select(member => member.Name).FirstOrDefault(name => !known.Contains(name)) is { } unknown)
             throw Invalid(Clip(unknown), "is not known here");
     }
 

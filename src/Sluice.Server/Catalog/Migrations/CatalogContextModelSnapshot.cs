@@ -3,7 +3,7 @@ using System;
 using Microsoft.EntityFrameworkCore;
 using Microsoft.EntityFrameworkCore.Infrastructure;
 using Microsoft.EntityFrameworkCore.Storage.ValueConversion;
-using Sluice.Server;
+using Sluice.Server.Catalog;
 
 #nullable disable
 
@@ -17,7 +17,7 @@ namespace Sluice.Server.Catalog.Migrations
 #pragma warning disable 612, 618
             modelBuilder.HasAnnotation("ProductVersion", "10.0.15");
 
-            modelBuilder.Entity("Sluice.Server.CatalogColumn", b =>
+            modelBuilder.Entity("Sluice.Server.Catalog.CatalogColumn", b =>
                 {
                     b.Property<Guid>("TableId")
                         .HasColumnType("TEXT");
@@ -77,7 +77,7 @@ namespace Sluice.Server.Catalog.Migrations
                     b.ToTable("columns", (string)null);
                 });
 
-            modelBuilder.Entity("Sluice.Server.CatalogDatabase", b =>
+            modelBuilder.Entity("Sluice.Server.Catalog.CatalogDatabase", b =>
                 {
                     b.Property<Guid>("Id")
                         .HasColumnType("TEXT");
@@ -122,7 +122,7 @@ namespace Sluice.Server.Catalog.Migrations
                     b.ToTable("databases", (string)null);
                 });
 
-            modelBuilder.Entity("Sluice.Server.CatalogSink", b =>
+            modelBuilder.Entity("Sluice.Server.Catalog.CatalogSink", b =>
                 {
                     b.Property<Guid>("Id")
                         .HasColumnType("TEXT");
@@ -178,7 +178,7 @@ namespace Sluice.Server.Catalog.Migrations
                     b.ToTable("sinks", (string)null);
                 });
 
-            modelBuilder.Entity("Sluice.Server.CatalogSinkMapping", b =>
+            modelBuilder.Entity("Sluice.Server.Catalog.CatalogSinkMapping", b =>
                 {
                     b.Property<Guid>("SinkId")
                         .HasColumnType("TEXT");
@@ -211,7 +211,7 @@ namespace Sluice.Server.Catalog.Migrations
                     b.ToTable("sink_mappings", (string)null);
                 });
 
-            modelBuilder.Entity("Sluice.Server.CatalogTable", b =>
+            modelBuilder.Entity("Sluice.Server.Catalog.CatalogTable", b =>
                 {
                     b.Property<Guid>("Id")
                         .HasColumnType("TEXT");
@@ -273,24 +273,24 @@ namespace Sluice.Server.Catalog.Migrations
                     b.ToTable("tables", (string)null);
                 });
 
-            modelBuilder.Entity("Sluice.Server.CatalogColumn", b =>
+            modelBuilder.Entity("Sluice.Server.Catalog.CatalogColumn", b =>
                 {
-                    b.HasOne("Sluice.Server.CatalogTable", null)
+                    b.HasOne("Sluice.Server.Catalog.CatalogTable", null)
                         .WithMany("Columns")
                         .HasForeignKey("TableId")
                         .OnDelete(DeleteBehavior.Cascade)
                         .IsRequired();
                 });
 
-            modelBuilder.Entity("Sluice.Server.CatalogSink", b =>
+            modelBuilder.Entity("Sluice.Server.Catalog.CatalogSink", b =>
                 {
-                    b.HasOne("Sluice.Server.CatalogDatabase", null)
+                    b.HasOne("Sluice.Server.Catalog.CatalogDatabase", null)
                         .WithMany()
                         .HasForeignKey("DatabaseId")
                         .OnDelete(DeleteBehavior.Restrict)
                         .IsRequired();
 
-                    b.HasOne("Sluice.Server.CatalogTable", "Table")
+                    b.HasOne("Sluice.Server.Catalog.CatalogTable", "Table")
                         .WithMany()
                         .HasForeignKey("TableId")
                         .OnDelete(DeleteBehavior.Restrict)
@@ -299,30 +299,30 @@ namespace Sluice.Server.Catalog.Migrations
                     b.Navigation("Table");
                 });
 
-            modelBuilder.Entity("Sluice.Server.CatalogSinkMapping", b =>
+            modelBuilder.Entity("Sluice.Server.Catalog.CatalogSinkMapping", b =>
                 {
-                    b.HasOne("Sluice.Server.CatalogSink", null)
+                    b.HasOne("Sluice.Server.Catalog.CatalogSink", null)
                         .WithMany("Mappings")
                         .HasForeignKey("SinkId")
                         .OnDelete(DeleteBehavior.Cascade)
                         .IsRequired();
                 });
 
-            modelBuilder.Entity("Sluice.Server.CatalogTable", b =>
+            modelBuilder.Entity("Sluice.Server.Catalog.CatalogTable", b =>
                 {
-                    b.HasOne("Sluice.Server.CatalogDatabase", null)
+                    b.HasOne("Sluice.Server.Catalog.CatalogDatabase", null)
                         .WithMany()
                         .HasForeignKey("DatabaseId")
                         .OnDelete(DeleteBehavior.Restrict)
                         .IsRequired();
                 });
 
-            modelBuilder.Entity("Sluice.Server.CatalogSink", b =>
+            modelBuilder.Entity("Sluice.Server.Catalog.CatalogSink", b =>
                 {
                     b.Navigation("Mappings");
                 });
 
-            modelBuilder.Entity("Sluice.Server.CatalogTable", b =>
+            modelBuilder.Entity("Sluice.Server.Catalog.CatalogTable", b =>
                 {
                     b.Navigation("Columns");
                 });

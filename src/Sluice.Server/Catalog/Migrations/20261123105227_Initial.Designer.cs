@@ -4,14 +4,14 @@ using Microsoft.EntityFrameworkCore;
 using Microsoft.EntityFrameworkCore.Infrastructure;
 using Microsoft.EntityFrameworkCore.Migrations;
 using Microsoft.EntityFrameworkCore.Storage.ValueConversion;
-using Sluice.Server;
+using Sluice.Server.Catalog;
 
 #nullable disable
 
 namespace Sluice.Server.Catalog.Migrations
 {
     [DbContext(typeof(CatalogContext))]
-    [Migration("20261123103910_Initial")]
+    [Migration("20261123105227_Initial")]
     partial class Initial
     {
         /// <inheritdoc />
@@ -20,7 +20,7 @@ namespace Sluice.Server.Catalog.Migrations
 #pragma warning disable 612, 618
             modelBuilder.HasAnnotation("ProductVersion", "10.0.15");
 
-            modelBuilder.Entity("Sluice.Server.CatalogColumn", b =>
+            modelBuilder.Entity("Sluice.Server.Catalog.CatalogColumn", b =>
                 {
                     b.Property<Guid>("TableId")
                         .HasColumnType("TEXT");
@@ -80,7 +80,7 @@ namespace Sluice.Server.Catalog.Migrations
                     b.ToTable("columns", (string)null);
                 });
 
-            modelBuilder.Entity("Sluice.Server.CatalogDatabase", b =>
+            modelBuilder.Entity("Sluice.Server.Catalog.CatalogDatabase", b =>
                 {
                     b.Property<Guid>("Id")
                         .HasColumnType("TEXT");
@@ -125,7 +125,7 @@ namespace Sluice.Server.Catalog.Migrations
                     b.ToTable("databases", (string)null);
                 });
 
-            modelBuilder.Entity("Sluice.Server.CatalogSink", b =>
+            modelBuilder.Entity("Sluice.Server.Catalog.CatalogSink", b =>
                 {
                     b.Property<Guid>("Id")
                         .HasColumnType("TEXT");
@@ -181,7 +181,7 @@ namespace Sluice.Server.Catalog.Migrations
                     b.ToTable("sinks", (string)null);
                 });
 
-            modelBuilder.Entity("Sluice.Server.CatalogSinkMapping", b =>
+            modelBuilder.Entity("Sluice.Server.Catalog.CatalogSinkMapping", b =>
                 {
                     b.Property<Guid>("SinkId")
                         .HasColumnType("TEXT");
@@ -214,7 +214,7 @@ namespace Sluice.Server.Catalog.Migrations
                     b.ToTable("sink_mappings", (string)null);
                 });
 
-            modelBuilder.Entity("Sluice.Server.CatalogTable", b =>
+            modelBuilder.Entity("Sluice.Server.Catalog.CatalogTable", b =>
                 {
                     b.Property<Guid>("Id")
                         .HasColumnType("TEXT");
@@ -276,24 +276,24 @@ namespace Sluice.Server.Catalog.Migrations
                     b.ToTable("tables", (string)null);
                 });
 
-            modelBuilder.Entity("Sluice.Server.CatalogColumn", b =>
+            modelBuilder.Entity("Sluice.Server.Catalog.CatalogColumn", b =>
                 {
-                    b.HasOne("Sluice.Server.CatalogTable", null)
+                    b.HasOne("Sluice.Server.Catalog.CatalogTable", null)
                         .WithMany("Columns")
                         .HasForeignKey("TableId")
                         .OnDelete(DeleteBehavior.Cascade)
                         .IsRequired();
                 });
 
-            modelBuilder.Entity("Sluice.Server.CatalogSink", b =>
+            modelBuilder.Entity("Sluice.Server.Catalog.CatalogSink", b =>
                 {
-                    b.HasOne("Sluice.Server.CatalogDatabase", null)
+                    b.HasOne("Sluice.Server.Catalog.CatalogDatabase", null)
                         .WithMany()
                         .HasForeignKey("DatabaseId")
                         .OnDelete(DeleteBehavior.Restrict)
                         .IsRequired();
 
-                    b.HasOne("Sluice.Server.CatalogTable", "Table")
+                    b.HasOne("Sluice.Server.Catalog.CatalogTable", "Table")
                         .WithMany()
                         .HasForeignKey("TableId")
                         .OnDelete(DeleteBehavior.Restrict)
@@ -302,30 +302,30 @@ namespace Sluice.Server.Catalog.Migrations
                     b.Navigation("Table");
                 });
 
-            modelBuilder.Entity("Sluice.Server.CatalogSinkMapping", b =>
+            modelBuilder.Entity("Sluice.Server.Catalog.CatalogSinkMapping", b =>
                 {
-                    b.HasOne("Sluice.Server.CatalogSink", null)
+                    b.HasOne("Sluice.Server.Catalog.CatalogSink", null)
                         .WithMany("Mappings")
                         .HasForeignKey("SinkId")
                         .OnDelete(DeleteBehavior.Cascade)
                         .IsRequired();
                 });
 
-            modelBuilder.Entity("Sluice.Server.CatalogTable", b =>
+            modelBuilder.Entity("Sluice.Server.Catalog.CatalogTable", b =>
                 {
-                    b.HasOne("Sluice.Server.CatalogDatabase", null)
+                    b.HasOne("Sluice.Server.Catalog.CatalogDatabase", null)
                         .WithMany()
                         .HasForeignKey("DatabaseId")
                         .OnDelete(DeleteBehavior.Restrict)
                         .IsRequired();
                 });
 
-            modelBuilder.Entity("Sluice.Server.CatalogSink", b =>
+            modelBuilder.Entity("Sluice.Server.Catalog.CatalogSink", b =>
                 {
                     b.Navigation("Mappings");
                 });
 
-            modelBuilder.Entity("Sluice.Server.CatalogTable", b =>
+            modelBuilder.Entity("Sluice.Server.Catalog.CatalogTable", b =>
                 {
                     b.Navigation("Columns");
                 });

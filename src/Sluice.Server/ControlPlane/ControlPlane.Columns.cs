@@ -1,0 +1,178 @@
+using System.Diagnostics.CodeAnalysis;
+using System.Text;
+using Microsoft.EntityFrameworkCore;
+using Sluice.Schema;
+using Sluice.Server.Accounts;
+using Sluice.Server.Catalog;
+
+namespace Sluice.Server;
+
+sealed partial class ControlPlane
+{
+    /// <summary>Adds a column. Returns when the table's store has it; records sent earlier were decoded without it.</summary>
+    /// <param name="table">Name or id.</param>
+    /// <exception cref="SluiceException">
+    /// <see cref="ErrorCode.InvalidParameter"/>, <see cref="ErrorCode.NotFound"/>, <see cref="ErrorCode.AlreadyExists"/>,
+    /// <see cref="ErrorCode.IncorrectState"/>: the table is not Running; and what the engine refuses with.
+    /// </exception>
+    public Task<CatalogTable> AddColumnAsync(Caller caller, Guid databaseId, string table, string column, ColumnType type, CancellationToken cancellation)
+    {
+        RequireWrite(caller);
+        ResourceNames.CheckColumn(column, "column");
+        return ChangeSchemaAsync(
+            caller,
+            databaseId,
+            table,
+            schema => schema.FindColumn(column) is null ? schema.WithColumn(column, type) : throw ColumnExists(schema, column),
+            cancellation);
+    }
+
+    /// <summary>Drops a column with its data; the mappings of the table's sinks lose it too. <c>_id</c> cannot be dropped.</summary>
+    /// <param name="table">Name or id.</param>
+    /// <exception cref="SluiceException">As <see cref="AddColumnAsync"/>.</exception>
+    public Task<CatalogTable> DropColumnAsync(Caller caller, Guid databaseId, string table, string column, CancellationToken cancellation)
+    {
+        RequireWrite(caller);
+        if (column == TableSchema.KeyColumnName)
+            throw new SluiceException(ErrorCode.InvalidParameter, "The column '_id' cannot be dropped.");
+        return ChangeSchemaAsync(
+            caller,
+            databaseId,
+            table,
+            schema => schema.FindColumn(column) is not null ? schema.WithoutColumn(column) : throw NoColumn(schema, column),
+            cancellation);
+    }
+
+    /// <summary>Renames a column; its data and its place in the mappings of sinks stay. <c>_id</c> cannot be renamed.</summary>
+    /// <param name="table">Name or id.</param>
+    /// <exception cref="SluiceException">As <see cref="AddColumnAsync"/>.</exception>
+    public Task<CatalogTable> RenameColumnAsync(Caller caller, Guid databaseId, string table, string from, string to, CancellationToken cancellation)
+    {
+        RequireWrite(caller);
+        if (from == TableSchema.KeyColumnName)
+            throw new SluiceException(ErrorCode.InvalidParameter, "The column '_id' cannot be renamed.");
+        ResourceNames.CheckColumn(to, "column");
+        return ChangeSchemaAsync(
+            caller,
+            databaseId,
+            table,
+            schema => schema.FindColumn(from) is null ? throw NoColumn(schema, from)
+                : schema.FindColumn(to) is not null ? throw ColumnExists(schema, to)
+                : schema.WithRenamedColumn(from, to),
+            cancellation);
+    }
+
+    async Task<CatalogTable> ChangeSchemaAsync(
+        Caller caller, Guid databaseId, string table, Func<TableSchema, TableSchema> change, CancellationToken cancellation)
+    {
+        var engine = Engine;
+        var id = (await GetTableAsync(caller, databaseId, table, cancellation)).Id;
+        var gate = GateOf(id);
+        using var turn = await gate.EnterAsync(cancellation);
+        await SettleSchemaAsync(engine, id, gate.Dropping);
+        var schema = await WriteAsync(db => PlanChangeAsync(db, id, change), cancellation);
+        try
+        {
+            await engine.ChangeTableAsync(schema, gate.Dropping);
+        }
+        catch (SluiceException e) when (e.Outcome == RefusalOutcome.NotStored)
+        {
+            await WriteAsync(db => ForgetChangeAsync(db, id), CancellationToken.None);
+            throw;
+        }
+        catch (OperationCanceledException e) when (gate.Dropping.IsCancellationRequested)
+        {
+            throw new SluiceException(ErrorCode.IncorrectState, "The table is being deleted.", e) { Outcome = RefusalOutcome.Unknown };
+        }
+        var changed = await ConfirmSchemaAsync(engine, id, schema, caller.Email);
+        logger.ResourceChanged(caller.Email, "table", id, changed.Name, $"schema version {schema.Version}");
+        return changed;
+    }
+
+    /// <summary>Finishes a change that an earlier call left open because nobody knew whether the engine had it.</summary>
+    async Task SettleSchemaAsync(Engine engine, Guid tableId, CancellationToken cancellation)
+    {
+        var open = await ReadAsync(db => db.Tables.Where(row => row.Id == tableId && row.Status == TableStatus.Running && row.PendingSchema != null)
+            .Select(row => new { row.PendingSchema, row.UpdatedBy }).SingleOrDefaultAsync(cancellation));
+        if (open?.PendingSchema is not { } json)
+            return;
+        var schema = TableSchema.FromJson(Encoding.UTF8.GetBytes(json));
+        try
+        {
+            if (engine.FindTable(tableId) is { } table && table.Schema.Version < schema.Version)
+                await engine.ChangeTableAsync(schema, cancellation);
+        }
+        catch (OperationCanceledException e)
+        {
+            throw new SluiceException(ErrorCode.IncorrectState, "An earlier schema change of this table has not finished.", e);
+        }
+        await ConfirmSchemaAsync(engine, tableId, schema, open.UpdatedBy);
+        logger.InterruptedChangeFinished("schema change", "table", tableId);
+    }
+
+    static async Task<TableSchema> PlanChangeAsync(CatalogContext db, Guid tableId, Func<TableSchema, TableSchema> change)
+    {
+        var table = await LiveTables(db).AsTracking().SingleOrDefaultAsync(row => row.Id == tableId);
+        RequireRunning(table);
+        var schema = change(table.ToSchema());
+        table.PendingSchema = Encoding.UTF8.GetString(schema.ToJson());
+        return schema;
+    }
+
+    static async Task<CatalogTable> ForgetChangeAsync(CatalogContext db, Guid tableId)
+    {
+        var table = await db.Tables.SingleAsync(row => row.Id == tableId);
+        table.PendingSchema = null;
+        return table;
+    }
+
+    /// <summary>Makes the schema the table's own and lets the mappings of its sinks follow, in one transaction; then hands those to the engine.</summary>
+    async Task<CatalogTable> ConfirmSchemaAsync(Engine engine, Guid tableId, TableSchema schema, string by)
+    {
+        var changedSinks = new List<CatalogSink>();
+        await WriteAsync(
+            async db =>
+            {
+                var table = await db.Tables.Include(row => row.Columns).SingleAsync(row => row.Id == tableId);
+                var before = table.ToSchema();
+                table.Confirm(schema, Now);
+                table.UpdatedAt = Now;
+                table.UpdatedBy = by;
+                foreach (var sink in await LiveSinks(db).AsTracking().Where(row => row.TableId == tableId && row.Status != SinkStatus.Failed).ToListAsync())
+                {
+                    if (TryFollow(sink, before, schema, by))
+                        changedSinks.Add(sink);
+                }
+                return table;
+            },
+            CancellationToken.None);
+        foreach (var sink in changedSinks)
+            engine.PutSink(ToDefinition(sink, schema));
+        return await ReadAsync(db => LiveTables(db).SingleAsync(row => row.Id == tableId));
+    }
+
+    bool TryFollow(CatalogSink sink, TableSchema before, TableSchema after, string by)
+    {
+        var mapping = sink.Mapping;
+        var schema = mapping.ReadSchema();
+        var followed = SinkMapping.Follow(schema, before, after);
+        if (ReferenceEquals(followed, schema))
+            return false;
+        AddMapping(sink, followed, mapping.RejectTruncation, mapping.MaxRecords, mapping.MaxBytes, by);
+        return true;
+    }
+
+    static void RequireRunning([NotNull] CatalogTable? table)
+    {
+        if (table is null)
+            throw new SluiceException(ErrorCode.NotFound, "The table was deleted by another call.");
+        if (table.Status != TableStatus.Running)
+            throw new SluiceException(ErrorCode.IncorrectState, $"Table '{table.Name}' is {table.Status.ToWire()}.");
+    }
+
+    static SluiceException ColumnExists(TableSchema table, string column) =>
+        new(ErrorCode.AlreadyExists, $"Table '{table.Name}' has a column '{column}' already.");
+
+    static SluiceException NoColumn(TableSchema table, string column) =>
+        new(ErrorCode.NotFound, $"Table '{table.Name}' has no column '{(column.Length <= 64 ? column : "...")}'.");
+}

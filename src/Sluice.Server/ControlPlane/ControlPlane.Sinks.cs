@@ -1,0 +1,239 @@
+using System.Text.Json;
+using Microsoft.EntityFrameworkCore;
+using Sluice.Client;
+using Sluice.Schema;
+using Sluice.Server.Accounts;
+using Sluice.Server.Catalog;
+
+namespace Sluice.Server;
+
+sealed partial class ControlPlane
+{
+    /// <summary>Makes a sink. It is Active when this returns.</summary>
+    /// <param name="body">From <see cref="SinkBody.ParseNew"/>.</param>
+    /// <exception cref="SluiceException">
+    /// <see cref="ErrorCode.RelatedNotFound"/>: no such database, table or column; <see cref="ErrorCode.InvalidParameter"/>: the mapping
+    /// does not fit the table; <see cref="ErrorCode.IncorrectState"/>: the table is not Running; <see cref="ErrorCode.AlreadyExists"/>.
+    /// </exception>
+    public async Task<CatalogSink> CreateSinkAsync(Caller caller, SinkBody body, CancellationToken cancellation)
+    {
+        RequireWrite(caller);
+        var engine = Engine;
+        var (databaseId, tableId) = await FindTargetAsync(body, cancellation);
+        var gate = GateOf(tableId);
+        using var turn = await gate.EnterAsync(cancellation);
+        await SettleSchemaAsync(engine, tableId, gate.Dropping);
+        var sink = await WriteAsync(db => AddSinkRowAsync(db, caller, databaseId, tableId, body), cancellation);
+        _sinkStatuses[sink.Id] = SinkStatus.Creating;
+        try
+        {
+            engine.PutSink(ToDefinition(sink, sink.Table!.ToSchema()));
+        }
+        catch
+        {
+            _sinkStatuses.TryRemove(sink.Id, out _);
+            await SetSinkStatusAsync(sink.Id, SinkStatus.Deleted);
+            throw;
+        }
+        logger.ResourceChanged(caller.Email, "sink", sink.Id, sink.Name, "created");
+        return await ActivateAsync(sink.Id);
+    }
+
+    /// <summary>All sinks, oldest first, failed ones too.</summary>
+    public Task<List<CatalogSink>> ListSinksAsync(Caller caller, CancellationToken cancellation)
+    {
+        RequireRead(caller);
+        return ReadAsync(db => LiveSinks(db).OrderBy(row => row.CreatedAt).ThenBy(row => row.Id).ToListAsync(cancellation));
+    }
+
+    /// <exception cref="SluiceException"><see cref="ErrorCode.NotFound"/>.</exception>
+    public Task<CatalogSink> GetSinkAsync(Caller caller, Guid id, CancellationToken cancellation)
+    {
+        RequireRead(caller);
+        return ReadAsync(db => FindSinkAsync(db, id, cancellation));
+    }
+
+    /// <summary>
+    /// Changes mapping and limits in one step: each request is decoded wholly with the old or wholly with the new mapping, and none is
+    /// refused meanwhile. Name, database and table cannot change.
+    /// </summary>
+    /// <param name="body">From <see cref="SinkBody.ParseChange"/>.</param>
+    /// <param name="keepOthers">What the body leaves out stays as it is; false: it gets its default.</param>
+    /// <exception cref="SluiceException">
+    /// <see cref="ErrorCode.NotFound"/>; <see cref="ErrorCode.IncorrectState"/>: the sink is Failed; else as <see cref="CreateSinkAsync"/>.
+    /// </exception>
+    public async Task<CatalogSink> UpdateSinkAsync(Caller caller, Guid id, SinkBody body, bool keepOthers, CancellationToken cancellation)
+    {
+        RequireWrite(caller);
+        var engine = Engine;
+        var tableId = (await GetSinkAsync(caller, id, cancellation)).TableId;
+        var gate = GateOf(tableId);
+        using var turn = await gate.EnterAsync(cancellation);
+        await SettleSchemaAsync(engine, tableId, gate.Dropping);
+        var sink = await WriteAsync(db => AddMappingRowAsync(db, caller, id, body, keepOthers), cancellation);
+        _sinkStatuses[id] = SinkStatus.Restarting;
+        engine.PutSink(ToDefinition(sink, sink.Table!.ToSchema())); // has been checked; were it to fail, the new mapping begins at the next start
+        logger.ResourceChanged(caller.Email, "sink", id, sink.Name, $"mapping version {sink.MappingVersion}");
+        return await ActivateAsync(id);
+    }
+
+    /// <summary>Deletes a sink. Records it has accepted are still loaded; its errors and counters are no longer shown.</summary>
+    /// <returns>The sink as it was while being deleted.</returns>
+    /// <exception cref="SluiceException"><see cref="ErrorCode.NotFound"/>.</exception>
+    public async Task<CatalogSink> DeleteSinkAsync(Caller caller, Guid id, CancellationToken cancellation)
+    {
+        RequireWrite(caller);
+        var engine = Engine;
+        var tableId = (await GetSinkAsync(caller, id, cancellation)).TableId;
+        using var turn = await GateOf(tableId).EnterAsync(cancellation);
+        var sink = await SetSinkStatusAsync(id, SinkStatus.Deleting);
+        _sinkStatuses[id] = SinkStatus.Deleting;
+        engine.RemoveSink(id);
+        await SetSinkStatusAsync(id, SinkStatus.Deleted);
+        _sinkStatuses.TryRemove(id, out _);
+        logger.ResourceChanged(caller.Email, "sink", id, sink.Name, "deleted");
+        return sink;
+    }
+
+    async Task<CatalogSink> ActivateAsync(Guid id)
+    {
+        var sink = await SetSinkStatusAsync(id, SinkStatus.Active);
+        _sinkStatuses[id] = SinkStatus.Active;
+        return sink;
+    }
+
+    Task<CatalogSink> SetSinkStatusAsync(Guid id, SinkStatus status) => WriteAsync(
+        async db =>
+        {
+            var sink = await LiveSinks(db).AsTracking().SingleOrDefaultAsync(row => row.Id == id) ?? throw NoSink(id);
+            sink.Status = status;
+            sink.DeletedAt = status == SinkStatus.Deleted ? Now : null;
+            return sink;
+        },
+        CancellationToken.None);
+
+    /// <summary>The ids of the database and table that a new sink names.</summary>
+    Task<(Guid DatabaseId, Guid TableId)> FindTargetAsync(SinkBody body, CancellationToken cancellation) => ReadAsync(async db =>
+    {
+        var databaseId = body.DatabaseId ?? throw new SluiceException(ErrorCode.MissingParameter, "Parameter 'sink_details.database_id' is required.");
+        var table = body.Table ?? throw new SluiceException(ErrorCode.MissingParameter, "Parameter 'sink_details.table' is required.");
+        try
+        {
+            await FindDatabaseAsync(db.Databases.AsNoTracking(), databaseId, cancellation);
+            return (databaseId, (await FindTableAsync(db, databaseId, table, cancellation)).Id);
+        }
+        catch (SluiceException e) when (e.Code == ErrorCode.NotFound)
+        {
+            throw new SluiceException(ErrorCode.RelatedNotFound, e.Message, e);
+        }
+    });
+
+    async Task<CatalogSink> AddSinkRowAsync(CatalogContext db, Caller caller, Guid databaseId, Guid tableId, SinkBody body)
+    {
+        await FindRunningDatabaseAsync(db, databaseId);
+        var table = await LiveTables(db).AsTracking().SingleOrDefaultAsync(row => row.Id == tableId);
+        RequireRunning(table);
+        SinkMapping.Resolve(body.Schema!, table.ToSchema());
+        if (await db.Sinks.AnyAsync(row => row.DatabaseId == databaseId && row.Name == body.Name && row.DeletedAt == null))
+            throw new SluiceException(ErrorCode.AlreadyExists, $"There is a sink named '{body.Name}' in this database already.");
+        var now = Now;
+        var sink = new CatalogSink
+        {
+            Id = Guid.CreateVersion7(now),
+            Name = body.Name!,
+            DatabaseId = databaseId,
+            TableId = tableId,
+            Table = table,
+            Status = SinkStatus.Creating,
+            MappingVersion = 0,
+            Owner = caller.Email,
+            CreatedAt = now,
+            UpdatedAt = now,
+            UpdatedBy = caller.Email,
+        };
+        AddMapping(sink, body.Schema!, body.RejectTruncation ?? false, body.MaxRecords, body.MaxBytes, caller.Email);
+        db.Sinks.Add(sink);
+        return sink;
+    }
+
+    async Task<CatalogSink> AddMappingRowAsync(CatalogContext db, Caller caller, Guid id, SinkBody body, bool keepOthers)
+    {
+        var sink = await LiveSinks(db).AsTracking().SingleOrDefaultAsync(row => row.Id == id) ?? throw NoSink(id);
+        if (sink.Status is not (SinkStatus.Active or SinkStatus.Restarting))
+            throw new SluiceException(ErrorCode.IncorrectState, $"Sink '{sink.Name}' is {sink.Status.ToWire()}.");
+        RefuseMove(sink, body);
+        var old = sink.Mapping;
+        var schema = body.Schema ?? old.ReadSchema();
+        SinkMapping.Resolve(schema, sink.Table!.ToSchema());
+        AddMapping(
+            sink,
+            schema,
+            body.RejectTruncation ?? (keepOthers && old.RejectTruncation),
+            body.MaxRecords ?? (keepOthers ? old.MaxRecords : null),
+            body.MaxBytes ?? (keepOthers ? old.MaxBytes : null),
+            caller.Email);
+        sink.Status = SinkStatus.Restarting;
+        return sink;
+    }
+
+    static void RefuseMove(CatalogSink sink, SinkBody body)
+    {
+        if (body.Name is { } name && name != sink.Name)
+            throw new SluiceException(ErrorCode.InvalidParameter, "Parameter 'name' cannot change.");
+        if (body.DatabaseId is { } database && database != sink.DatabaseId)
+            throw new SluiceException(ErrorCode.InvalidParameter, "Parameter 'sink_details.database_id' cannot change.");
+        if (body.Table is { } table && table != sink.Table!.Name && table != sink.TableId.ToString())
+            throw new SluiceException(ErrorCode.InvalidParameter, "Parameter 'sink_details.table' cannot change.");
+    }
+
+    void AddMapping(CatalogSink sink, SinkSchema schema, bool rejectTruncation, int? maxRecords, int? maxBytes, string by)
+    {
+        sink.MappingVersion++;
+        sink.UpdatedAt = Now;
+        sink.UpdatedBy = by;
+        sink.Mappings.Add(new CatalogSinkMapping
+        {
+            SinkId = sink.Id,
+            Version = sink.MappingVersion,
+            SchemaJson = JsonSerializer.Serialize(schema, WireJson.Default.SinkSchema),
+            RejectTruncation = rejectTruncation,
+            MaxRecords = maxRecords,
+            MaxBytes = maxBytes,
+            CreatedAt = Now,
+            CreatedBy = by,
+        });
+    }
+
+    static SinkDefinition ToDefinition(CatalogSink sink, TableSchema table)
+    {
+        var mapping = sink.Mapping;
+        var schema = mapping.ReadSchema();
+        var definition = new SinkDefinition
+        {
+            Id = sink.Id,
+            Name = sink.Name,
+            TableId = sink.TableId,
+            MappingVersion = mapping.Version,
+            AllowMissingFields = schema.AllowMissingFields,
+            Fields = SinkMapping.Resolve(schema, table),
+            RejectTruncation = mapping.RejectTruncation,
+        };
+        return definition with
+        {
+            MaxRecordsPerRequest = mapping.MaxRecords ?? definition.MaxRecordsPerRequest,
+            MaxRequestBytes = mapping.MaxBytes ?? definition.MaxRequestBytes,
+        };
+    }
+
+    /// <summary>Sinks that are not deleted, with their newest mapping and their table and its columns; not tracked.</summary>
+    static IQueryable<CatalogSink> LiveSinks(CatalogContext db) =>
+        db.Sinks.AsNoTracking()
+            .Include(row => row.Mappings.OrderByDescending(mapping => mapping.Version).Take(1))
+            .Include(row => row.Table).ThenInclude(table => table!.Columns.Where(column => column.DroppedAt == null))
+            .Where(row => row.DeletedAt == null);
+
+    static async Task<CatalogSink> FindSinkAsync(CatalogContext db, Guid id, CancellationToken cancellation) =>
+        await LiveSinks(db).SingleOrDefaultAsync(row => row.Id == id, cancellation) ?? throw NoSink(id);
+
+    static SluiceException NoSink(Guid id) => new(ErrorCode.NotFound, $"There is no sink {id}.");
+}

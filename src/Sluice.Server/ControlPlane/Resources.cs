@@ -1,0 +1,94 @@
+using Sluice.Client;
+using Sluice.Schema;
+using Sluice.Server.Catalog;
+
+namespace Sluice.Server;
+
+/// <summary>Rows of the catalogue as the API shows them.</summary>
+static class Resources
+{
+    /// <param name="isFirstVersion">Adds the members of <c>/v1</c>, where a database is a deployment.</param>
+    public static DatabaseResource ToResource(this CatalogDatabase row, bool isFirstVersion) => new(
+        row.Id,
+        row.Name,
+        row.Status.ToWire(),
+        row.Status.ToWire(),
+        new DatabaseOptions(row.Shape),
+        row.Owner,
+        row.CreatedAt.UtcDateTime,
+        row.UpdatedAt.UtcDateTime,
+        row.UpdatedBy)
+    {
+        DeploymentStatus = isFirstVersion ? row.Status.ToWire() : null,
+        DeploymentOptions = isFirstVersion ? new DatabaseOptions(row.Shape) : null,
+    };
+
+    /// <summary>The table with <c>_id</c> first and its other columns by name, as the original showed them.</summary>
+    public static TableResource ToResource(this CatalogTable row)
+    {
+        var columns = row.Columns.Where(column => column.DroppedAt is null).OrderBy(column => column.Name, StringComparer.Ordinal);
+        return new TableResource(
+            row.Id,
+            row.Name,
+            row.DatabaseId,
+            row.Description,
+            row.Status.ToWire(),
+            row.Status.ToWire(),
+            new TableOptions(row.Key == KeyKind.String),
+            [KeyResource(row), .. columns.Select(ToResource)],
+            row.SchemaVersion,
+            row.Owner,
+            row.CreatedAt.UtcDateTime,
+            row.UpdatedAt.UtcDateTime,
+            row.UpdatedBy);
+    }
+
+    public static ColumnResource ToResource(this CatalogColumn row)
+    {
+        var type = row.ToType();
+        return new ColumnResource(row.Name, type.ToString(), type.BaseName, ColumnOptions.Write(type), row.CreatedAt.UtcDateTime);
+    }
+
+    /// <param name="origin">Scheme and host that the caller reached this server under, as in <c>https://localhost:7443</c>.</param>
+    /// <param name="isFirstVersion">Adds the members of <c>/v1</c>.</param>
+    public static SinkResource ToResource(this CatalogSink row, string origin, bool isFirstVersion)
+    {
+        var mapping = row.Mapping;
+        return new SinkResource(
+            row.Id,
+            row.Name,
+            new SinkDetails(row.DatabaseId, row.Table!.Name) { DeploymentId = isFirstVersion ? row.DatabaseId : null },
+            mapping.ReadSchema(),
+            mapping.RejectTruncation ? "error" : "warn",
+            mapping.MaxRecords ?? SinkDefaults.MaxRecordsPerRequest,
+            mapping.MaxBytes ?? SinkDefaults.MaxRequestBytes,
+            row.MappingVersion,
+            row.Status.ToWire(),
+            row.Status.ToWire(),
+            $"{origin}/{(isFirstVersion ? "v1" : "v2")}/sinks/{row.Id}",
+            row.Owner,
+            row.CreatedAt.UtcDateTime,
+            row.UpdatedAt.UtcDateTime,
+            row.UpdatedBy)
+        {
+            StatusReason = row.StatusReason.Length == 0 ? null : row.StatusReason,
+        };
+    }
+
+    // the defaults stand in the engine's record; an instance shows them
+    static SinkDefinition SinkDefaults { get; } = new()
+    {
+        Id = Guid.Empty,
+        Name = "",
+        TableId = Guid.Empty,
+        MappingVersion = 0,
+        AllowMissingFields = false,
+        Fields = [],
+    };
+
+    static ColumnResource KeyResource(CatalogTable row)
+    {
+        var type = row.Key == KeyKind.String ? ColumnType.String : ColumnType.Id;
+        return new ColumnResource(TableSchema.KeyColumnName, type.ToString(), type.BaseName, ColumnOptions.Write(type), row.CreatedAt.UtcDateTime);
+    }
+}
