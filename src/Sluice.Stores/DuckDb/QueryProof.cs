@@ -112,15 +112,17 @@ sealed class QueryProof
         var outerScope = _scope.Count;
         if (element.TryGetProperty("cte_map", out var ctes))
             WalkCtes(ctes.GetProperty("map"));
-        // The recursive part of a WITH reads the name it defines.
-        if (element.TryGetProperty("cte_name", out var name))
-            _scope.Add(name.GetString() ?? "");
         foreach (var member in element.EnumerateObject().Where(member => member.Name != "cte_map"))
+        {
+            // Of a recursive WITH only the second part reads the name it defines; in the first it would be another table.
+            if (member.Name == "right" && Text(element, "cte_name") is { } itself)
+                _scope.Add(itself);
             Walk(member.Value);
+        }
         _scope.RemoveRange(outerScope, _scope.Count - outerScope);
     }
 
-    /// <summary>Each sees the ones before it, and itself only when recursive.</summary>
+    /// <summary>Each sees the ones before it.</summary>
     void WalkCtes(JsonElement map)
     {
         foreach (var entry in map.EnumerateArray())
