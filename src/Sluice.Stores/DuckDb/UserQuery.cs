@@ -136,7 +136,7 @@ public sealed partial class UserQuery(QueryLimits limits, TimeProvider time) : I
     static QueryProof Prove(DuckDBConnection connection, string sql, IReadOnlyCollection<QueryTable> tables)
     {
         using var command = connection.CreateCommand();
-        command.CommandText = "SELECT json_serialize_sql($1)";
+        command.CommandText = "SELECT json_serialize_sql($1::VARCHAR)";
         command.Parameters.Add(new DuckDBParameter(sql));
         var tree = (string?)command.ExecuteScalar() ?? throw new QueryException("the query could not be parsed");
         try
