@@ -1,0 +1,50 @@
+using System.Security.Claims;
+using System.Text;
+
+namespace Sluice.Server.Sql;
+
+/// <summary><c>POST /v2/databases/{id}/query/sql</c>: one statement as text, its answer as JSON.</summary>
+static class SqlEndpoint
+{
+    /// <summary>Longest statement in bytes. INSERT carries its rows; 8 MiB is about 100,000 short rows.</summary>
+    const int MaxStatementBytes = 8 * 1024 * 1024;
+
+    public static void Map(IEndpointRouteBuilder app) =>
+        app.MapPost("/v2/databases/{id:guid}/query/sql", RunAsync).WithName("querySqlDatabase");
+
+    /// <remarks>The status is 200 also when the statement is wrong: then the answer has a member <c>error</c>.</remarks>
+    static async Task RunAsync(Guid id, HttpContext http, SqlStatements statements)
+    {
+        var sql = await ReadStatementAsync(http.Request, http.RequestAborted);
+        http.Response.ContentType = "application/json";
+        await statements.RunAsync(new SqlContext(id, Caller(http.User)), sql, http.Response.BodyWriter, http.RequestAborted);
+    }
+
+    /// <summary>Reads UTF-8 whatever the content type says: clients send text/plain, JSON's type, or none.</summary>
+    static async Task<string> ReadStatementAsync(HttpRequest request, CancellationToken cancellation)
+    {
+        using var body = new MemoryStream();
+        var reader = request.BodyReader;
+        while (true)
+        {
+            var read = await reader.ReadAsync(cancellation);
+            foreach (var segment in read.Buffer)
+                body.Write(segment.Span);
+            reader.AdvanceTo(read.Buffer.End);
+            if (body.Length > MaxStatementBytes)
+                throw new SluiceException(ErrorCode.RequestTooLarge, $"a statement may have at most {MaxStatementBytes} bytes");
+            if (read.IsCompleted)
+                break;
+        }
+        try
+        {
+            return new UTF8Encoding(encoderShouldEmitUTF8Identifier: false, throwOnInvalidBytes: true).GetString(body.GetBuffer(), 0, (int)body.Length);
+        }
+        catch (DecoderFallbackException e)
+        {
+            throw new SluiceException(ErrorCode.InvalidBody, "the statement is not UTF-8", e);
+        }
+    }
+
+    static string Caller(ClaimsPrincipal user) => user.FindFirstValue(ClaimTypes.NameIdentifier) ?? user.FindFirstValue("sub") ?? "anonymous";
+}

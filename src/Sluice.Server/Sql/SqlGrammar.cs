@@ -1,0 +1,103 @@
+using System.Globalization;
+using Parlot.Fluent;
+
+namespace Sluice.Server.Sql;
+
+/// <summary>The words that statements are made of.</summary>
+static class SqlGrammar
+{
+    /// <summary>A name, with dashes if it has any, or a name in double quotes. Lower-cased: names are kept so.</summary>
+    public static readonly Parser<SqlName> Name = OneOf(
+        Terms.Scan(static text => NameLength(text), []).Then((_, _, end, span) => new SqlName(Lower(span.Span), end - span.Length)),
+        Terms.Scan(static text => text is ['"', ..] ? SqlTokens.ReadOne(text).Length : 0, ['"'])
+            .Then((_, _, end, span) => new SqlName(Lower(span.Span[1..^1]).Replace("\"\"", "\"", StringComparison.Ordinal), end - span.Length)))
+        .ElseError("expected a name");
+
+    /// <summary>A text in single quotes, without them.</summary>
+    public static readonly Parser<string> Text =
+        Terms.Scan(static text => text is ['\'', ..] ? SqlTokens.ReadOne(text).Length : 0, ['\''])
+            .Then(span => span.Span[1..^1].ToString().Replace("''", "'", StringComparison.Ordinal))
+            .ElseError("expected a text in single quotes");
+
+    /// <summary>A whole number, with a sign if it has one. Kept as text: it may not fit.</summary>
+    public static readonly Parser<SqlNumber> Integer =
+        Terms.Scan(static text => IntegerLength(text), [])
+            .Then((_, _, end, span) => new SqlNumber(span.ToString()!, end - span.Length))
+            .ElseError("expected a number");
+
+    /// <summary>One expression of a list: everything up to a comma or a parenthesis that is not its own.</summary>
+    public static readonly Parser<SqlExpression> Expression =
+        Terms.Scan(static text => ExpressionLength(text), [])
+            .Then((_, _, end, span) => new SqlExpression(span.ToString()!.TrimEnd(), end - span.Length))
+            .ElseError("expected an expression");
+
+    /// <summary>Nothing more may come.</summary>
+    public static readonly Parser<object?> End = SkipWhiteSpace(Always().Eof()).ElseError("unexpected text after the statement");
+
+    /// <summary>A column's name, type and constraints.</summary>
+    public static readonly Parser<ColumnText> Column = BuildColumn();
+
+    static Parser<ColumnText> BuildColumn()
+    {
+        // varchar(max) is known so that its error says what is wrong with it.
+        var argument = OneOf(Terms.Keyword("max", caseInsensitive: true).Then((_, _, end, _) => new SqlNumber("max", end - 3)), Integer);
+        var arguments = Terms.Char('(').SkipAnd(Separated(Terms.Char(','), argument)).AndSkip(Terms.Char(')').ElseError("expected ')'"));
+        var number = Integer.Then(number => (number.Text, number.Offset));
+        var quoted = Text.Then((_, start, _, text) => (text, start));
+        var constraint = OneOf(
+            Constraint("MIN", number), Constraint("MAX", number), Constraint("SIZE", number),
+            Constraint("TIMEUNIT", quoted), Constraint("EPOCH", quoted), Constraint("TIMEQUANTUM", quoted), Constraint("TTL", quoted),
+            Constraint("CACHETYPE", Name.Then(name => (name.Text, name.Offset))));
+        return Name.And(Name).And(arguments.Optional()).And(ZeroOrMany(constraint))
+            .Then(parts => new ColumnText(
+                parts.Item1, parts.Item2, parts.Item3.HasValue ? [.. parts.Item3.Value!] : [], [.. parts.Item4]));
+    }
+
+    static Parser<ConstraintText> Constraint(string keyword, Parser<(string Text, int Offset)> value) =>
+        Terms.Keyword(keyword, caseInsensitive: true).Then((_, _, end, _) => end - keyword.Length).And(value)
+            .Then(parts => new ConstraintText(keyword, parts.Item1, parts.Item2.Text, parts.Item2.Offset));
+
+    static int NameLength(ReadOnlySpan<char> text)
+    {
+        if (text.IsEmpty || !SqlTokens.IsWordStart(text[0]))
+            return 0;
+        var length = 1;
+        while (length < text.Length && (SqlTokens.IsWordPart(text[length]) || IsDashInName(text, length)))
+            length++;
+        return length;
+    }
+
+    /// <summary>Two dashes begin a comment.</summary>
+    static bool IsDashInName(ReadOnlySpan<char> text, int at) => text[at] == '-' && (at + 1 >= text.Length || text[at + 1] != '-');
+
+    static int IntegerLength(ReadOnlySpan<char> text)
+    {
+        var sign = text is ['-' or '+', ..] ? 1 : 0;
+        var length = sign;
+        while (length < text.Length && char.IsAsciiDigit(text[length]))
+            length++;
+        return length == sign ? 0 : length;
+    }
+
+    static int ExpressionLength(ReadOnlySpan<char> text)
+    {
+        var depth = 0;
+        var at = 0;
+        while (at < text.Length)
+        {
+            if (SqlTokens.BlankLength(text[at..]) is var blank and > 0)
+            {
+                at += blank;
+                continue;
+            }
+            var c = text[at];
+            if (depth == 0 && c is ',' or ')' or ']' or '}' or ';')
+                break;
+            depth += c is '(' or '[' or '{' ? 1 : c is ')' or ']' or '}' ? -1 : 0;
+            at += SqlTokens.ReadOne(text[at..]).Length;
+        }
+        return at;
+    }
+
+    static string Lower(ReadOnlySpan<char> text) => text.ToString().ToLower(CultureInfo.InvariantCulture);
+}

@@ -1,0 +1,58 @@
+using Sluice.Records;
+using Sluice.Schema;
+using Sluice.Stores.DuckDb;
+
+namespace Sluice.Server.Sql;
+
+/// <summary>A table as SQL sees it.</summary>
+/// <param name="Source">The table in the store, for <see cref="QueryTable.Source"/>.</param>
+/// <param name="SpaceUsed">Bytes; 0 when not known.</param>
+sealed record SqlTable(
+    TableSchema Schema, string Source, string Description, string Owner, string UpdatedBy, DateTimeOffset CreatedAt, DateTimeOffset UpdatedAt, long SpaceUsed);
+
+sealed record SqlDatabase(
+    Guid Id, string Name, string Description, string Owner, string UpdatedBy, DateTimeOffset CreatedAt, DateTimeOffset UpdatedAt);
+
+/// <summary>Who runs a statement, and on which database.</summary>
+/// <param name="Caller">Id of the user or key, for the log.</param>
+sealed record SqlContext(Guid DatabaseId, string Caller);
+
+/// <summary>Runs a query; see <see cref="UserQuery.RunAsync"/>.</summary>
+delegate Task RunQuery(
+    Guid databaseId, string sql, bool explain, IReadOnlyCollection<QueryTable> tables, Func<QueryResult, ValueTask> consume, CancellationToken cancellation);
+
+/// <summary>Appends rows and returns when they are loaded; see <see cref="Table.InsertAsync"/>.</summary>
+delegate ValueTask<BatchOutcome> InsertValues(
+    SqlContext context, Guid tableId, ReadOnlyMemory<byte> values, IReadOnlyList<string> columns, CancellationToken cancellation);
+
+/// <summary>
+/// What SQL statements act on: the host's control plane, engine and stores. Every member authorises its caller. All throw
+/// <see cref="SluiceException"/>; an unknown database is <see cref="ErrorCode.NotFound"/>.
+/// </summary>
+sealed record SqlPlane
+{
+    public required Func<SqlContext, CancellationToken, Task<IReadOnlyList<SqlTable>>> ListTables { get; init; }
+
+    public required Func<SqlContext, CancellationToken, Task<IReadOnlyList<SqlDatabase>>> ListDatabases { get; init; }
+
+    /// <summary>Makes a table with its columns; returns when the store has it.</summary>
+    public required Func<SqlContext, CreateTable, CancellationToken, Task> CreateTable { get; init; }
+
+    public required Func<SqlContext, SqlTable, NewColumn, CancellationToken, Task> AddColumn { get; init; }
+
+    public required Func<SqlContext, SqlTable, string, CancellationToken, Task> DropColumn { get; init; }
+
+    /// <summary>From a name to another.</summary>
+    public required Func<SqlContext, SqlTable, string, string, CancellationToken, Task> RenameColumn { get; init; }
+
+    public required Func<SqlContext, SqlTable, CancellationToken, Task> DropTable { get; init; }
+
+    public required InsertValues Insert { get; init; }
+
+    public required RunQuery Query { get; init; }
+
+    /// <summary>Bytes of one answer; more is an error.</summary>
+    public required long MaxAnswerBytes { get; init; }
+
+    public required TimeProvider Time { get; init; }
+}

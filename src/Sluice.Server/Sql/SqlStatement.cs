@@ -1,0 +1,51 @@
+using System.Collections.Immutable;
+using Sluice.Schema;
+
+namespace Sluice.Server.Sql;
+
+/// <summary>A name, lower case, and where it stands in its statement.</summary>
+readonly record struct SqlName(string Text, int Offset)
+{
+    public override string ToString() => Text;
+}
+
+/// <summary>One statement of the SQL endpoint.</summary>
+abstract record SqlStatement
+{
+    /// <summary>What the statement asks for and does not get.</summary>
+    public ImmutableArray<string> Warnings { get; init; } = [];
+}
+
+sealed record NewColumn(SqlName Name, ColumnType Type);
+
+/// <param name="Columns">Without <c>_id</c>.</param>
+/// <param name="Comment">"" when there is none.</param>
+sealed record CreateTable(SqlName Table, bool IfNotExists, KeyKind Key, ImmutableArray<NewColumn> Columns, string Comment) : SqlStatement;
+
+sealed record AddColumn(SqlName Table, NewColumn Column) : SqlStatement;
+
+sealed record DropColumn(SqlName Table, SqlName Column) : SqlStatement;
+
+sealed record RenameColumn(SqlName Table, SqlName From, SqlName To) : SqlStatement;
+
+sealed record DropTable(SqlName Table, bool IfExists) : SqlStatement;
+
+sealed record ShowTables : SqlStatement;
+
+sealed record ShowDatabases : SqlStatement;
+
+sealed record ShowColumns(SqlName Table) : SqlStatement;
+
+sealed record ShowCreateTable(SqlName Table) : SqlStatement;
+
+/// <summary>INSERT and REPLACE, which mean the same: what is given replaces single values and is added to sets.</summary>
+/// <param name="Columns"><c>null</c>: all columns, as SHOW COLUMNS lists them.</param>
+/// <param name="Rows">As many expressions a row as the statement has; not yet compared with the columns.</param>
+sealed record InsertRows(SqlName Table, ImmutableArray<SqlName>? Columns, IReadOnlyList<IReadOnlyList<SqlExpression>> Rows) : SqlStatement;
+
+/// <summary>One expression of VALUES as it was written.</summary>
+sealed record SqlExpression(string Text, int Offset);
+
+/// <summary>Anything else: a query for the store, still to be proven a SELECT.</summary>
+/// <param name="Text">The whole text; a leading EXPLAIN is blanked out, so places stay the same.</param>
+sealed record Query(string Text, bool IsExplain) : SqlStatement;

@@ -1,0 +1,147 @@
+using System.IO.Pipelines;
+using Sluice.Schema;
+using Sluice.Stores.DuckDb;
+
+namespace Sluice.Server.Sql;
+
+/// <summary>Runs one statement: reads it, hands it to whoever does it, and writes the answer. Any thread.</summary>
+sealed class SqlStatements(SqlPlane plane)
+{
+    /// <summary>Writes the whole answer of a statement, also when the statement is wrong.</summary>
+    /// <exception cref="SluiceException">The request as a whole is refused: no such database, not allowed, not now. Nothing was written.</exception>
+    public async Task RunAsync(SqlContext context, string sql, PipeWriter output, CancellationToken cancellation)
+    {
+        using var answer = new SqlAnswer(output, plane.MaxAnswerBytes, plane.Time);
+        // Also for a statement that cannot be read: a database that is not there is told first.
+        var tables = await plane.ListTables(context, cancellation);
+        var (error, warnings, rowsAffected) = await TryRunAsync(context, sql, tables, answer, cancellation);
+        await answer.FinishAsync(error, warnings, rowsAffected, cancellation);
+    }
+
+    async Task<(string? Error, IReadOnlyList<string> Warnings, int? RowsAffected)> TryRunAsync(
+        SqlContext context, string sql, IReadOnlyList<SqlTable> tables, SqlAnswer answer, CancellationToken cancellation)
+    {
+        try
+        {
+            var statement = SqlParser.Parse(sql);
+            if (statement is InsertRows insert)
+            {
+                var (count, warnings) = await new InsertStatement(plane, context, Find(tables, insert.Table), insert).RunAsync(cancellation);
+                answer.Write([], []);
+                return (null, warnings, count);
+            }
+            await DispatchAsync(context, statement, tables, answer, cancellation);
+            return (null, statement.Warnings, null);
+        }
+        catch (SqlException e)
+        {
+            return (e.Describe(sql), [], null);
+        }
+    }
+
+    async Task DispatchAsync(SqlContext context, SqlStatement statement, IReadOnlyList<SqlTable> tables, SqlAnswer answer, CancellationToken cancellation)
+    {
+        switch (statement)
+        {
+            case Query query:
+                await QueryAsync(context, query, tables, answer, cancellation);
+                break;
+            case ShowTables:
+                ShowAnswers.WriteTables(answer, tables);
+                break;
+            case ShowDatabases:
+                ShowAnswers.WriteDatabases(answer, await plane.ListDatabases(context, cancellation));
+                break;
+            case ShowColumns show:
+                ShowAnswers.WriteColumns(answer, Find(tables, show.Table));
+                break;
+            case ShowCreateTable show:
+                ShowAnswers.WriteCreateTable(answer, Find(tables, show.Table));
+                break;
+            default:
+                await ChangeAsync(context, statement, tables, cancellation);
+                answer.Write([], []);
+                break;
+        }
+    }
+
+    async Task QueryAsync(SqlContext context, Query query, IReadOnlyList<SqlTable> tables, SqlAnswer answer, CancellationToken cancellation)
+    {
+        var names = tables.SelectMany(table => table.Schema.Columns.Select(column => column.Name).Append(table.Schema.Name));
+        var rewrite = QueryRewrite.Of(query.Text, names);
+        try
+        {
+            await plane.Query(
+                context.DatabaseId, rewrite.Sql, query.IsExplain,
+                [.. tables.Select(table => new QueryTable(table.Schema.Name, table.Source))], answer.WriteAsync, cancellation);
+        }
+        catch (QueryException e)
+        {
+            throw new SqlException(e.Message, e.Offset is { } offset ? rewrite.OriginalOffset(offset) : null, e);
+        }
+    }
+
+    async Task ChangeAsync(SqlContext context, SqlStatement statement, IReadOnlyList<SqlTable> tables, CancellationToken cancellation)
+    {
+        try
+        {
+            switch (statement)
+            {
+                case CreateTable create:
+                    await CreateAsync(context, create, tables, cancellation);
+                    break;
+                case DropTable drop:
+                    if (TryFind(tables, drop.Table) is { } dropped)
+                        await plane.DropTable(context, dropped, cancellation);
+                    else if (!drop.IfExists)
+                        throw NotFound("table or view", drop.Table);
+                    break;
+                case AddColumn add:
+                    await plane.AddColumn(context, FindAltered(tables, add.Table, add.Column.Name), add.Column, cancellation);
+                    break;
+                case DropColumn drop:
+                    await plane.DropColumn(context, FindAltered(tables, drop.Table, missing: null, drop.Column), drop.Column.Text, cancellation);
+                    break;
+                case RenameColumn rename:
+                    await plane.RenameColumn(context, FindAltered(tables, rename.Table, rename.To, rename.From), rename.From.Text, rename.To.Text, cancellation);
+                    break;
+            }
+        }
+        // What the statement asks for is wrong; every other code is about the request, and is the host's to answer.
+        catch (SluiceException e) when (e.Code is ErrorCode.InvalidParameter or ErrorCode.MissingParameter or ErrorCode.AlreadyExists
+            or ErrorCode.RelatedNotFound or ErrorCode.LimitExceeded)
+        {
+            throw new SqlException(e.Message, inner: e);
+        }
+    }
+
+    async Task CreateAsync(SqlContext context, CreateTable create, IReadOnlyList<SqlTable> tables, CancellationToken cancellation)
+    {
+        if (TryFind(tables, create.Table) is null)
+            await plane.CreateTable(context, create, cancellation);
+        else if (!create.IfNotExists)
+            throw new SqlException($"table or view '{create.Table}' already exists", create.Table.Offset);
+    }
+
+    /// <param name="missing">A column that must not be there yet.</param>
+    /// <param name="present">A column that must.</param>
+    static SqlTable FindAltered(IReadOnlyList<SqlTable> tables, SqlName name, SqlName? missing, SqlName? present = null)
+    {
+        var table = TryFind(tables, name) ?? throw NotFound("table", name);
+        if (present is { } old && table.Schema.FindColumn(old.Text) is null)
+        {
+            throw old.Text == TableSchema.KeyColumnName
+                ? new SqlException("column '_id' cannot be changed", old.Offset)
+                : NotFound("column", old);
+        }
+        if (missing is { } added && (added.Text == TableSchema.KeyColumnName || table.Schema.FindColumn(added.Text) is not null))
+            throw new SqlException($"duplicate column '{added}'", added.Offset);
+        return table;
+    }
+
+    static SqlTable Find(IReadOnlyList<SqlTable> tables, SqlName name) => TryFind(tables, name) ?? throw NotFound("table or view", name);
+
+    static SqlTable? TryFind(IReadOnlyList<SqlTable> tables, SqlName name) => tables.FirstOrDefault(table => table.Schema.Name == name.Text);
+
+    static SqlException NotFound(string what, SqlName name) => new($"{what} '{name}' not found", name.Offset);
+}

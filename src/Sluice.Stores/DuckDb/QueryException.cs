@@ -1,0 +1,61 @@
+using System.Globalization;
+using System.Text.RegularExpressions;
+
+namespace Sluice.Stores.DuckDb;
+
+/// <summary>A query that was refused or that failed. The message is for its author.</summary>
+/// <param name="message">A fragment without position: <c>column 'foo' not found</c>.</param>
+/// <param name="offset">Where in the query, in characters from its start; <c>null</c>: unknown.</param>
+public sealed partial class QueryException(string message, int? offset = null, Exception? inner = null) : Exception(message, inner)
+{
+    public int? Offset { get; } = offset;
+
+    /// <summary>Turns DuckDB's words into the original's where the original has words for it, and finds the place the error points at.</summary>
+    internal static QueryException FromDuckDb(string error, string sql)
+    {
+        var message = FirstParagraph(error);
+        if (MissingColumn().Match(message) is { Success: true } column)
+            message = $"column '{column.Groups[1].Value}' not found";
+        else if (MissingTable().Match(message) is { Success: true } table)
+            message = $"table or view '{table.Groups[1].Value}' not found";
+        else if (MissingFunction().Match(message) is { Success: true } function)
+            message = $"call to unknown function '{function.Groups[1].Value}'";
+        else
+            message = Prefix().Replace(message, "");
+        return new QueryException(message, FindOffset(error, sql));
+    }
+
+    static string FirstParagraph(string error)
+    {
+        var end = error.IndexOf("\n\nLINE ", StringComparison.Ordinal);
+        return (end < 0 ? error : error[..end]).Trim();
+    }
+
+    /// <summary>Reads the caret below DuckDB's <c>LINE n: text</c>. Long lines are shown cut, with dots; then the place is not known.</summary>
+    static int? FindOffset(string error, string sql)
+    {
+        if (Caret().Match(error) is not { Success: true } caret || caret.Groups["text"].Value.StartsWith("...", StringComparison.Ordinal))
+            return null;
+        var line = int.Parse(caret.Groups["line"].Value, CultureInfo.InvariantCulture);
+        var column = caret.Groups["indent"].Length - caret.Groups["head"].Length;
+        var start = 0;
+        for (; line > 1; line--)
+            start = sql.IndexOf('\n', start) + 1;
+        return column >= 0 && start + column <= sql.Length ? start + column : null;
+    }
+
+    [GeneratedRegex("""Referenced column "([^"]+)" (?:was )?not found|column named "([^"]+)" not found""")]
+    private static partial Regex MissingColumn();
+
+    [GeneratedRegex("Table with name (.+?) does not exist")]
+    private static partial Regex MissingTable();
+
+    [GeneratedRegex(@"(?:Table |Scalar |Aggregate )?Function with name (\S+) does not exist")]
+    private static partial Regex MissingFunction();
+
+    [GeneratedRegex("^[A-Za-z]+(?: [A-Za-z]+)? Error: ")]
+    private static partial Regex Prefix();
+
+    [GeneratedRegex(@"\n(?<head>LINE (?<line>\d+): )(?<text>[^\n]*)\n(?<indent> *)\^")]
+    private static partial Regex Caret();
+}

@@ -1,0 +1,240 @@
+using System.Text.Json;
+
+namespace Sluice.Stores.DuckDb;
+
+/// <summary>A table that a query may read.</summary>
+/// <param name="Name">As the query writes it.</param>
+/// <param name="Source">The table in the store, quoted and with its catalog: <c>"db"."main"."iris"</c>. Taken as SQL.</param>
+public sealed record QueryTable(string Name, string Source);
+
+/// <summary>
+/// What DuckDB's own parse tree says about a query: that it reads only tables it may, calls only functions it may, and which ones.
+/// </summary>
+/// <remarks>
+/// Names are checked where the parser put them, so quoting, comments and strings cannot disguise one. A name introduced by WITH is a
+/// table only where it is in scope: elsewhere the same name would be one of DuckDB's own views.
+/// </remarks>
+sealed class QueryProof
+{
+    /// <summary>Columns of every table that answers show only when the query names them.</summary>
+    internal static readonly string[] HiddenColumns = ["_ingested_at", "_sink_id", "_position"];
+
+    readonly Dictionary<string, QueryTable> _known;
+    readonly HashSet<QueryTable> _tables = [];
+    readonly HashSet<string> _functions = new(StringComparer.OrdinalIgnoreCase);
+    readonly HashSet<string> _hidden = new(StringComparer.OrdinalIgnoreCase);
+    readonly List<string> _scope = [];
+
+    QueryProof(IReadOnlyCollection<QueryTable> known) =>
+        _known = known.ToDictionary(table => table.Name, StringComparer.OrdinalIgnoreCase);
+
+    /// <summary>Tables the query reads.</summary>
+    internal IReadOnlyCollection<QueryTable> Tables => _tables;
+
+    internal IReadOnlySet<string> Functions => _functions;
+
+    /// <summary>Those of <see cref="HiddenColumns"/> that the query names.</summary>
+    internal IReadOnlySet<string> NamedHiddenColumns => _hidden;
+
+    /// <summary>The items of the select list that have a name of their own; see <see cref="IsNamed"/>.</summary>
+    SelectItem[] _items = [];
+
+    readonly record struct SelectItem(bool IsNamed, bool Expands);
+
+    /// <param name="parseTree">What <c>json_serialize_sql</c> answered for exactly one statement.</param>
+    /// <exception cref="QueryException">The tree holds something a user's query may not.</exception>
+    internal static QueryProof Of(string parseTree, IReadOnlyCollection<QueryTable> known)
+    {
+        // DuckDB refuses expressions deeper than 1,000; each level is at most four levels of JSON.
+        using var document = JsonDocument.Parse(parseTree, new JsonDocumentOptions { MaxDepth = 8_192 });
+        var root = document.RootElement;
+        if (root.GetProperty("error").GetBoolean())
+            throw NotASelect(root);
+        var statements = root.GetProperty("statements");
+        if (statements.GetArrayLength() != 1)
+            throw new QueryException("exactly one statement is allowed");
+        var proof = new QueryProof(known);
+        proof.Walk(statements[0]);
+        proof._items = ReadSelectList(statements[0].GetProperty("node"));
+        return proof;
+    }
+
+    /// <summary>
+    /// Whether a column of the answer was named by the query: a column, an alias. An expression without alias is not, and answers with "".
+    /// </summary>
+    /// <remarks>Between two stars the items cannot be told apart from the columns of the stars; they then count as named.</remarks>
+    internal bool IsNamed(int column, int columnCount)
+    {
+        var firstStar = Array.FindIndex(_items, item => item.Expands);
+        if (firstStar < 0)
+            return _items.Length != columnCount || _items[column].IsNamed;
+        if (column < firstStar)
+            return _items[column].IsNamed;
+        var fromEnd = columnCount - column;
+        var lastStar = Array.FindLastIndex(_items, item => item.Expands);
+        return fromEnd >= _items.Length - lastStar || _items[^fromEnd].IsNamed;
+    }
+
+    static QueryException NotASelect(JsonElement root)
+    {
+        var message = root.GetProperty("error_message").GetString() ?? "";
+        int? offset = root.TryGetProperty("position", out var position) && int.TryParse(position.GetString(), out var at) ? at : null;
+        return message.StartsWith("Only SELECT", StringComparison.Ordinal)
+            ? new QueryException("only SELECT is allowed here")
+            : new QueryException(message, offset);
+    }
+
+    void Walk(JsonElement element)
+    {
+        if (element.ValueKind == JsonValueKind.Array)
+        {
+            foreach (var item in element.EnumerateArray())
+                Walk(item);
+        }
+        else if (element.ValueKind == JsonValueKind.Object)
+        {
+            WalkObject(element);
+        }
+        else if (element.ValueKind == JsonValueKind.String)
+        {
+            NoteHiddenColumn(element.GetString());
+        }
+    }
+
+    void WalkObject(JsonElement element)
+    {
+        CheckNode(element);
+        if (Text(element, "type") == "TABLE_FUNCTION")
+        {
+            Walk(element.GetProperty("function").GetProperty("children"));
+            return;
+        }
+        var outerScope = _scope.Count;
+        if (element.TryGetProperty("cte_map", out var ctes))
+            WalkCtes(ctes.GetProperty("map"));
+        foreach (var member in element.EnumerateObject().Where(member => member.Name != "cte_map"))
+        {
+            // Of a recursive WITH only the second part reads the name it defines; in the first it would be another table.
+            if (member.Name == "right" && Text(element, "cte_name") is { } itself)
+                _scope.Add(itself);
+            Walk(member.Value);
+        }
+        _scope.RemoveRange(outerScope, _scope.Count - outerScope);
+    }
+
+    /// <summary>Each sees the ones before it.</summary>
+    void WalkCtes(JsonElement map)
+    {
+        foreach (var entry in map.EnumerateArray())
+        {
+            Walk(entry.GetProperty("value"));
+            _scope.Add(entry.GetProperty("key").GetString() ?? "");
+        }
+    }
+
+    void CheckNode(JsonElement element)
+    {
+        switch (Text(element, "type"))
+        {
+            case "BASE_TABLE":
+                CheckTable(element);
+                break;
+            case "TABLE_FUNCTION":
+                CheckTableFunction(element);
+                break;
+            case "SHOW_REF" when element.GetProperty("query").ValueKind != JsonValueKind.Object:
+                throw new QueryException("this form of SHOW is not supported; use SHOW TABLES, SHOW COLUMNS FROM t or SHOW CREATE TABLE t");
+            case "PARAMETER" or "VALUE_PARAMETER":
+                throw new QueryException("parameters are not supported", Location(element));
+        }
+        if (Text(element, "class") is "FUNCTION" or "WINDOW" && Text(element, "function_name") is { } function)
+            CheckFunction(element, function);
+    }
+
+    void CheckTable(JsonElement element)
+    {
+        var name = Text(element, "table_name") ?? "";
+        var schema = Text(element, "schema_name");
+        var isPlain = schema is null or "" || (schema == "main" && !_scope.Contains(name, StringComparer.OrdinalIgnoreCase));
+        if (Text(element, "catalog_name") is null or "" && isPlain)
+        {
+            if (schema is null or "" && _scope.Contains(name, StringComparer.OrdinalIgnoreCase))
+                return;
+            if (_known.TryGetValue(name, out var table))
+            {
+                _tables.Add(table);
+                return;
+            }
+        }
+        throw new QueryException($"table or view '{name}' not found", Location(element));
+    }
+
+    /// <summary>In FROM the size of a series is free: rows are made a chunk at a time.</summary>
+    static void CheckTableFunction(JsonElement element)
+    {
+        var function = element.GetProperty("function");
+        if (Text(function, "function_name") is not { } name || !AllowedFunctions.IsAllowedInFrom(name))
+            throw new QueryException($"table function '{Text(function, "function_name")}' is not allowed", Location(element));
+    }
+
+    void CheckFunction(JsonElement element, string name)
+    {
+        if (!AllowedFunctions.IsAllowed(name))
+            throw new QueryException($"function '{name}' is not allowed", Location(element));
+        _functions.Add(name);
+        if (AllowedFunctions.FindSizeArgument(name) is { } size)
+            CheckSize(element, name, size);
+    }
+
+    static void CheckSize(JsonElement element, string name, SizeArgument size)
+    {
+        var arguments = element.GetProperty("children");
+        if (arguments.GetArrayLength() == 0)
+            return;
+        var argument = arguments[Math.Min(size.Index, arguments.GetArrayLength() - 1)];
+        var isSmall = Text(argument, "class") == "CONSTANT"
+            && argument.GetProperty("value").TryGetProperty("value", out var value)
+            && value.ValueKind == JsonValueKind.Number
+            && value.TryGetInt64(out var number) && number <= size.Max;
+        if (!isSmall)
+            throw new QueryException($"the size given to '{name}' must be a number up to {size.Max}", Location(element));
+    }
+
+    void NoteHiddenColumn(string? text)
+    {
+        if (HiddenColumns.FirstOrDefault(column => column.Equals(text, StringComparison.OrdinalIgnoreCase)) is { } hidden)
+            _hidden.Add(hidden);
+    }
+
+    static SelectItem[] ReadSelectList(JsonElement node)
+    {
+        // The names of a UNION are those of its first part.
+        while (!node.TryGetProperty("select_list", out _))
+        {
+            if (node.TryGetProperty("left", out var left))
+                node = left;
+            else if (node.TryGetProperty("children", out var children) && children.GetArrayLength() > 0)
+                node = children[0];
+            else
+                return [];
+        }
+        return [.. node.GetProperty("select_list").EnumerateArray().Select(item => new SelectItem(
+            IsNamed: Text(item, "alias") is { Length: > 0 } || Text(item, "class") is "COLUMN_REF" or "STAR",
+            Expands: HasStar(item)))];
+    }
+
+    static bool HasStar(JsonElement element) => element.ValueKind switch
+    {
+        JsonValueKind.Array => element.EnumerateArray().Any(HasStar),
+        JsonValueKind.Object => Text(element, "class") == "STAR"
+            || (Text(element, "class") == "FUNCTION" && Text(element, "function_name") == "unnest")
+            || (Text(element, "class") != "SUBQUERY" && element.EnumerateObject().Any(member => HasStar(member.Value))),
+        _ => false,
+    };
+
+    static string? Text(JsonElement element, string member) =>
+        element.TryGetProperty(member, out var value) && value.ValueKind == JsonValueKind.String ? value.GetString() : null;
+
+    static int? Location(JsonElement element) =>
+        element.TryGetProperty("query_location", out var location) && location.TryGetInt32(out var offset) ? offset : null;
+}

@@ -1,0 +1,236 @@
+using System.Runtime.InteropServices;
+using System.Text;
+using DuckDB.NET.Data;
+using DuckDB.NET.Native;
+
+namespace Sluice.Stores.DuckDb;
+
+/// <summary>Runs queries written by users. Their text is hostile until proven otherwise.</summary>
+/// <remarks>
+/// A query is run only when (1) DuckDB's parser finds exactly one statement in it, (2) the parse tree reads only the tables given and
+/// calls only allowed functions (<see cref="QueryProof"/>), (3) the prepared statement's native type is SELECT, (4) inside a read-only
+/// transaction. The connection must come from an instance with external access off and its configuration locked.
+///
+/// Tables are seen through temporary views made for the one query: <c>_id</c> first, the other columns in alphabetical order,
+/// <see cref="QueryProof.HiddenColumns"/> only when the query names them. So <c>*</c>, joins, NATURAL, USING, DISTINCT and UNION never
+/// meet a hidden column by accident, and a change of a table needs no view to be kept in step.
+///
+/// What the limits cannot hold: DuckDB does not look at an interrupt while it computes one value or plans, and its memory limit does
+/// not count values being made. <see cref="AllowedFunctions"/> refuses the plain ways to ask for a huge value.
+///
+/// Any thread.
+/// </remarks>
+public sealed partial class UserQuery(QueryLimits limits, TimeProvider time) : IDisposable
+{
+    // Raw value in DuckDB's C header. The binding's enum is shifted for the later members, so it is not used.
+    const int SelectStatement = 1;
+
+    // An interrupt that falls between two statements is forgotten, so it is repeated until the query has ended.
+    static readonly TimeSpan _interruptInterval = TimeSpan.FromMilliseconds(100);
+
+    readonly SemaphoreSlim _slots = new(limits.MaxConcurrent, limits.MaxConcurrent);
+
+    public QueryLimits Limits { get; } = limits;
+
+    /// <summary>Runs a query and hands its answer over; returns when <paramref name="consume"/> has.</summary>
+    /// <param name="open">Opens a connection to the database; it is closed when the query ends.</param>
+    /// <param name="explain">Answers with the plan instead of the rows.</param>
+    /// <param name="tables">All tables the query may read.</param>
+    /// <param name="consume">Reads the answer. The limits of time and rows hold until it returns.</param>
+    /// <exception cref="QueryException">The query is refused, is wrong, or passed a limit; <paramref name="consume"/> may have begun.</exception>
+    public async Task RunAsync(
+        Func<DuckDBConnection> open,
+        string sql,
+        bool explain,
+        IReadOnlyCollection<QueryTable> tables,
+        Func<QueryResult, ValueTask> consume,
+        CancellationToken cancellation)
+    {
+        if (sql.Length > Limits.MaxTextLength)
+            throw new QueryException($"a query may have at most {Limits.MaxTextLength} characters");
+        // DuckDB takes zero-terminated text: what stands behind the zero would be neither seen nor checked.
+        if (sql.Contains('\0'))
+            throw new QueryException("a query must not contain U+0000");
+        if (!await _slots.WaitAsync(Limits.Queue, cancellation))
+            throw new QueryException("too many queries are running; try again later");
+        try
+        {
+            await RunInSlotAsync(open, sql, explain, tables, consume, cancellation);
+        }
+        finally
+        {
+            _slots.Release();
+        }
+    }
+
+    public void Dispose() => _slots.Dispose();
+
+    async Task RunInSlotAsync(
+        Func<DuckDBConnection> open,
+        string sql,
+        bool explain,
+        IReadOnlyCollection<QueryTable> tables,
+        Func<QueryResult, ValueTask> consume,
+        CancellationToken cancellation)
+    {
+        using var deadline = new CancellationTokenSource(Limits.Time, time);
+        using var either = CancellationTokenSource.CreateLinkedTokenSource(deadline.Token, cancellation);
+        using var connection = open();
+        try
+        {
+            using var interrupts = new Interrupts(connection.NativeConnection, time, either.Token);
+            // DuckDB blocks its caller: keep it off the request's thread.
+            using var result = await Task.Run(() => Execute(connection, sql, explain, tables), CancellationToken.None);
+            result.Limit(Limits.MaxRows, either.Token);
+            await consume(result);
+        }
+        catch (Exception e) when (e is QueryException or OperationCanceledException && deadline.IsCancellationRequested)
+        {
+            throw new QueryException($"the query took longer than {Limits.Time.TotalSeconds:0.#} s and was stopped", inner: e);
+        }
+        catch (QueryException e) when (cancellation.IsCancellationRequested)
+        {
+            throw new OperationCanceledException("the client went away", e, cancellation);
+        }
+    }
+
+    static QueryResult Execute(DuckDBConnection connection, string sql, bool explain, IReadOnlyCollection<QueryTable> tables)
+    {
+        try
+        {
+            ThrowUnlessOneStatement(connection, sql);
+            var proof = Prove(connection, sql, tables);
+            Run(connection, "BEGIN TRANSACTION READ ONLY");
+            foreach (var macro in Macros.Needed(proof.Functions))
+                Run(connection, macro);
+            foreach (var table in proof.Tables)
+                Run(connection, ViewOf(connection, table, proof.NamedHiddenColumns));
+            using (var proven = Prepare(connection, sql))
+            {
+                if (PreparedStatementType(proven) != SelectStatement)
+                    throw new QueryException("only SELECT is allowed here");
+                if (!explain)
+                    return QueryResult.Execute(proven, proof);
+            }
+            using var plan = Prepare(connection, "EXPLAIN " + sql);
+            return QueryResult.Execute(plan, proof: null);
+        }
+        catch (DuckDBException e)
+        {
+            throw QueryException.FromDuckDb(e.Message, sql);
+        }
+    }
+
+    static void ThrowUnlessOneStatement(DuckDBConnection connection, string sql)
+    {
+        var count = NativeMethods.ExtractStatements.DuckDBExtractStatements(connection.NativeConnection, sql, out var statements);
+        using (statements)
+        {
+            if (count == 0 && NativeMethods.ExtractStatements.DuckDBExtractStatementsError(statements) is { Length: > 0 } error)
+                throw QueryException.FromDuckDb(error, sql);
+            if (count != 1)
+                throw new QueryException("exactly one statement is allowed");
+        }
+    }
+
+    static QueryProof Prove(DuckDBConnection connection, string sql, IReadOnlyCollection<QueryTable> tables)
+    {
+        using var command = connection.CreateCommand();
+        command.CommandText = "SELECT json_serialize_sql($1::VARCHAR)";
+        command.Parameters.Add(new DuckDBParameter(sql));
+        var tree = (string?)command.ExecuteScalar() ?? throw new QueryException("the query could not be parsed");
+        try
+        {
+            return QueryProof.Of(tree, tables);
+        }
+        catch (QueryException e) when (e.Offset is { } bytes)
+        {
+            // The parser counts in UTF-8 bytes.
+            var utf8 = Encoding.UTF8.GetBytes(sql);
+            throw new QueryException(e.Message, Encoding.UTF8.GetCharCount(utf8.AsSpan(0, Math.Min(bytes, utf8.Length))), e);
+        }
+    }
+
+    /// <summary>Reads the columns from the store, inside the transaction: they are those of the rows that the query will see.</summary>
+    static string ViewOf(DuckDBConnection connection, QueryTable table, IReadOnlySet<string> namedHiddenColumns)
+    {
+        using var command = connection.CreateCommand();
+        command.CommandText = $"SELECT * FROM {table.Source} LIMIT 0";
+        using var reader = command.ExecuteReader();
+        var names = Enumerable.Range(0, reader.FieldCount).Select(reader.GetName).ToList();
+        var shown = names.Except(QueryProof.HiddenColumns)
+            .OrderBy(name => name != "_id").ThenBy(name => name, StringComparer.Ordinal)
+            .Concat(QueryProof.HiddenColumns.Where(hidden => names.Contains(hidden) && namedHiddenColumns.Contains(hidden)));
+        return $"CREATE TEMP VIEW {Quote(table.Name)} AS SELECT {string.Join(", ", shown.Select(Quote))} FROM {table.Source}";
+    }
+
+    /// <summary>Any text as one SQL identifier.</summary>
+    public static string Quote(string identifier) => $"\"{identifier.Replace("\"", "\"\"", StringComparison.Ordinal)}\"";
+
+    static void Run(DuckDBConnection connection, string sql)
+    {
+        using var command = connection.CreateCommand();
+        command.CommandText = sql;
+        command.ExecuteNonQuery();
+    }
+
+    static DuckDBPreparedStatement Prepare(DuckDBConnection connection, string sql)
+    {
+        var state = NativeMethods.PreparedStatements.DuckDBPrepare(connection.NativeConnection, sql, out var statement);
+        if (state == DuckDBState.Success)
+            return statement;
+        using (statement)
+            throw QueryException.FromDuckDb(NativeMethods.PreparedStatements.DuckDBPrepareError(statement), sql);
+    }
+
+    static int PreparedStatementType(DuckDBPreparedStatement statement)
+    {
+        var held = false;
+        try
+        {
+            statement.DangerousAddRef(ref held);
+            return NativeStatementType(statement.DangerousGetHandle());
+        }
+        finally
+        {
+            if (held)
+                statement.DangerousRelease();
+        }
+    }
+
+    [LibraryImport("duckdb", EntryPoint = "duckdb_prepared_statement_type")]
+    private static partial int NativeStatementType(nint statement);
+
+    /// <summary>Interrupts a connection again and again from the moment a token is cancelled until disposed.</summary>
+    sealed class Interrupts : IDisposable
+    {
+        readonly ITimer _timer;
+        readonly CancellationTokenRegistration _registration;
+        readonly Lock _lock = new();
+        bool _ended;
+
+        internal Interrupts(DuckDBNativeConnection connection, TimeProvider time, CancellationToken token)
+        {
+            _timer = time.CreateTimer(_ => Interrupt(connection), null, Timeout.InfiniteTimeSpan, Timeout.InfiniteTimeSpan);
+            _registration = token.Register(() => _timer.Change(TimeSpan.Zero, _interruptInterval));
+        }
+
+        void Interrupt(DuckDBNativeConnection connection)
+        {
+            lock (_lock)
+            {
+                if (!_ended)
+                    NativeMethods.Startup.DuckDBInterrupt(connection);
+            }
+        }
+
+        /// <summary>After this the connection may be closed.</summary>
+        public void Dispose()
+        {
+            _registration.Dispose();
+            _timer.Dispose();
+            lock (_lock)
+                _ended = true;
+        }
+    }
+}
