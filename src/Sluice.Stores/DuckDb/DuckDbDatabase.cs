@@ -1,0 +1,280 @@
+using System.Diagnostics.CodeAnalysis;
+using Microsoft.Extensions.Logging;
+using Sluice.Load;
+
+namespace Sluice.Stores.DuckDb;
+
+/// <summary>
+/// One database file. It is opened when first used, closed when nobody has used it for a while, and after a fatal error closed and
+/// opened again. Any thread.
+/// </summary>
+/// <remarks>
+/// Everything that writes goes through <see cref="RunAsync"/>, one operation at a time in the order of the calls: a load, a change of
+/// schema, a checkpoint. So a checkpoint never runs beside a load, which it would corrupt or stop. Queries have connections of their
+/// own and wait for nobody.
+/// </remarks>
+[SuppressMessage("Design", "CA1001", Justification = "neither wait handle is ever made, so there is nothing to dispose of")]
+public sealed class DuckDbDatabase
+{
+    // a query that was interrupted ends at its next chunk; when it does not, the loader tries again later
+    static readonly TimeSpan s_readerPatience = TimeSpan.FromSeconds(5);
+
+    // no load for so long: a checkpoint now delays nobody, and the next start has no write-ahead log to replay
+    static readonly TimeSpan s_quiet = TimeSpan.FromSeconds(5);
+
+    readonly string _path;
+    readonly string _tempDirectory;
+    readonly DuckDbOptions _options;
+    readonly MemoryShares _memory;
+    readonly TimeProvider _time;
+    readonly ILogger _log;
+
+    // its waiters are served in the order they came (a test holds it to that)
+    readonly SemaphoreSlim _turn = new(1, 1);
+
+    // written by the owner of the turn only, under the gate; read under the gate by those who open or close read connections
+    readonly Lock _gate = new();
+    readonly HashSet<DuckDbReadConnection> _readers = [];
+    readonly ManualResetEventSlim _readersGone = new(initialState: true);
+    DuckDbInstance? _instance;
+    bool _isClosing;
+    bool _isDropped;
+    long _lastUse;
+    long _nextCheckpointBytes;
+
+    internal DuckDbDatabase(
+        string path, string tempDirectory, DuckDbOptions options, MemoryShares memory, TimeProvider time, ILogger log)
+    {
+        _path = path;
+        _tempDirectory = tempDirectory;
+        _options = options;
+        _memory = memory;
+        _time = time;
+        _log = log;
+        _lastUse = time.GetTimestamp();
+        _nextCheckpointBytes = options.CheckpointBytes;
+    }
+
+    /// <summary>The database's name in SQL.</summary>
+    public string Catalog => Path.GetFileNameWithoutExtension(_path);
+
+    /// <summary>A connection for queries. Opens the database when it is closed; then, and only then, waits for the turn.</summary>
+    /// <exception cref="StoreException">The database cannot be opened now.</exception>
+    public async ValueTask<DuckDbReadConnection> OpenReadConnectionAsync(CancellationToken cancellation)
+    {
+        if (TryOpenReadConnection() is { } reader) return reader;
+        return await RunAsync(_ => TryOpenReadConnection()
+            ?? throw new StoreException(isTransient: true, "the database has just become invalid"), cancellation).ConfigureAwait(false);
+    }
+
+    /// <summary>
+    /// Runs one bounded operation on the writing connection, on a thread of its own, after those that were asked for earlier.
+    /// </summary>
+    /// <param name="cancellation">Stops waiting; an operation that has begun runs to its end.</param>
+    /// <exception cref="StoreException">DuckDB refused; nothing of an open transaction is left.</exception>
+    internal async ValueTask<T> RunAsync<T>(Func<DuckDbInstance, T> operation, CancellationToken cancellation)
+    {
+        await _turn.WaitAsync(cancellation).ConfigureAwait(false);
+        try
+        {
+            return await OnOwnThread(() => Run(operation)).ConfigureAwait(false);
+        }
+        finally
+        {
+            _turn.Release();
+        }
+    }
+
+    /// <summary>Checkpoints what is quiet, closes what is idle, and finds out whether the instance still lives.</summary>
+    internal async ValueTask MaintainAsync()
+    {
+        if (!_turn.Wait(0)) return; // busy, so neither quiet nor idle
+        try
+        {
+            if (_instance is not null) await OnOwnThread(Maintain).ConfigureAwait(false);
+        }
+        finally
+        {
+            _turn.Release();
+        }
+    }
+
+    /// <summary>Checkpoints and closes the file; the next use opens it again. Interrupts queries.</summary>
+    internal async ValueTask CloseAsync()
+    {
+        await _turn.WaitAsync().ConfigureAwait(false);
+        try
+        {
+            await OnOwnThread(Close).ConfigureAwait(false);
+        }
+        finally
+        {
+            _turn.Release();
+        }
+    }
+
+    /// <summary>Deletes the database for good. Interrupts queries.</summary>
+    /// <exception cref="StoreException">A query did not end in time; nothing was deleted.</exception>
+    internal async ValueTask DropAsync(CancellationToken cancellation)
+    {
+        await _turn.WaitAsync(cancellation).ConfigureAwait(false);
+        try
+        {
+            await OnOwnThread(Drop).ConfigureAwait(false);
+        }
+        finally
+        {
+            _turn.Release();
+        }
+    }
+
+    static Task<bool> OnOwnThread(Action action) => OnOwnThread(() => { action(); return true; });
+
+    // DuckDB's calls block for up to a second: pool threads, which serve requests, must not wait in them
+    static Task<T> OnOwnThread<T>(Func<T> action) =>
+        Task.Factory.StartNew(action, CancellationToken.None, TaskCreationOptions.LongRunning, TaskScheduler.Default);
+
+    T Run<T>(Func<DuckDbInstance, T> operation)
+    {
+        try
+        {
+            var instance = OpenInstance();
+            _lastUse = _time.GetTimestamp();
+            CheckpointWhenDue(instance, _nextCheckpointBytes);
+            return operation(instance);
+        }
+        catch (Exception e) when (DuckDbErrors.IsDuckDb(e))
+        {
+            throw DuckDbErrors.Translate(e);
+        }
+    }
+
+    DuckDbInstance OpenInstance()
+    {
+        ObjectDisposedException.ThrowIf(_isDropped, this);
+        if (_instance is { IsInvalid: true })
+        {
+            CloseInstance();
+            StoresLog.DatabaseReopened(_log, _path);
+        }
+        if (_instance is null)
+        {
+            var opened = OpenNew();
+            lock (_gate) _instance = opened;
+        }
+        _instance.LimitMemory(_memory.Share);
+        return _instance;
+    }
+
+    DuckDbInstance OpenNew()
+    {
+        try
+        {
+            return DuckDbInstance.Open(_path, _tempDirectory, _memory.Open(this), _options);
+        }
+        catch
+        {
+            _memory.Close(this);
+            throw;
+        }
+    }
+
+    /// <summary>Closes all connections, which is what ends a DuckDB instance.</summary>
+    /// <exception cref="StoreException">A query did not end in time; nothing was closed.</exception>
+    void CloseInstance()
+    {
+        lock (_gate)
+        {
+            _isClosing = true;
+            foreach (var reader in _readers) reader.Connection.NativeConnection.Interrupt();
+        }
+        try
+        {
+            if (!_readersGone.Wait(s_readerPatience))
+                throw new StoreException(isTransient: true, "the database cannot be closed while queries run");
+            lock (_gate)
+            {
+                _instance?.Dispose();
+                _instance = null;
+            }
+            _memory.Close(this);
+        }
+        finally
+        {
+            lock (_gate) _isClosing = false;
+        }
+    }
+
+    void Close()
+    {
+        if (_instance is null) return;
+        CheckpointWhenDue(_instance, walBytes: 1);
+        CloseInstance();
+    }
+
+    void Drop()
+    {
+        if (_instance is not null) CloseInstance();
+        _isDropped = true;
+        File.Delete(_path);
+        File.Delete(_path + ".wal");
+        if (Directory.Exists(_tempDirectory)) Directory.Delete(_tempDirectory, recursive: true);
+    }
+
+    void Maintain()
+    {
+        try
+        {
+            var instance = OpenInstance();
+            instance.Execute("SELECT 1");
+            var unused = _time.GetElapsedTime(_lastUse);
+            if (unused >= s_quiet) CheckpointWhenDue(instance, walBytes: 1);
+            if (unused >= _options.IdleTimeout && _readersGone.IsSet) CloseInstance();
+        }
+        catch (Exception e) when (e is StoreException || DuckDbErrors.IsDuckDb(e))
+        {
+            StoresLog.MaintenanceFailed(_log, _path, e);
+        }
+    }
+
+    /// <summary>A checkpoint that fails leaves everything as it was: it is tried again when the log has grown by a quarter.</summary>
+    void CheckpointWhenDue(DuckDbInstance instance, long walBytes)
+    {
+        var present = instance.WalBytes;
+        if (present < walBytes) return;
+        try
+        {
+            instance.Execute("CHECKPOINT");
+            _nextCheckpointBytes = _options.CheckpointBytes;
+        }
+        catch (Exception e) when (DuckDbErrors.IsDuckDb(e) && !instance.IsInvalid)
+        {
+            _nextCheckpointBytes = Math.Max(_options.CheckpointBytes, present + present / 4);
+            StoresLog.CheckpointFailed(_log, _path, e);
+        }
+    }
+
+    DuckDbReadConnection? TryOpenReadConnection()
+    {
+        lock (_gate)
+        {
+            if (_isClosing || _instance is not { IsInvalid: false }) return null;
+            _lastUse = _time.GetTimestamp();
+            var reader = new DuckDbReadConnection(_instance.OpenConnection(), Return);
+            _readers.Add(reader);
+            _readersGone.Reset();
+            return reader;
+        }
+    }
+
+    void Return(DuckDbReadConnection reader)
+    {
+        lock (_gate)
+        {
+            // within the gate, so that an instance never closes while one of its connections is half closed
+            reader.Connection.Dispose();
+            _readers.Remove(reader);
+            if (_readers.Count == 0) _readersGone.Set();
+        }
+    }
+}

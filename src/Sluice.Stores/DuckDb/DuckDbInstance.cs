@@ -1,0 +1,155 @@
+using System.Globalization;
+using DuckDB.NET.Data;
+using Sluice.Load;
+
+namespace Sluice.Stores.DuckDb;
+
+/// <summary>
+/// One open DuckDB instance and the connection that keeps it open, which is also the only one that writes. One thread at a time,
+/// except <see cref="OpenConnection"/>.
+/// </summary>
+/// <remarks>All settings of an instance are made here, and cannot be changed by SQL after that (but for the memory limit).</remarks>
+sealed class DuckDbInstance : IDisposable
+{
+    readonly DuckDBConnection _connection;
+    readonly string _path;
+    long _memoryBytes;
+
+    DuckDbInstance(DuckDBConnection connection, string path)
+    {
+        _connection = connection;
+        _path = path;
+        Catalog = Path.GetFileNameWithoutExtension(path);
+    }
+
+    /// <summary>DuckDB refuses everything since a fatal error, until all connections are closed.</summary>
+    public bool IsInvalid { get; private set; }
+
+    /// <summary>The name of the database in SQL.</summary>
+    public string Catalog { get; }
+
+    public DuckDBConnection Connection => _connection;
+
+    /// <summary>Bytes of the write-ahead log.</summary>
+    public long WalBytes => new FileInfo(_path + ".wal") is { Exists: true } wal ? wal.Length : 0;
+
+    /// <exception cref="StoreException">The file cannot be opened; transient.</exception>
+    public static DuckDbInstance Open(string path, string tempDirectory, long memoryBytes, DuckDbOptions options)
+    {
+        Directory.CreateDirectory(Path.GetDirectoryName(path)!);
+        if (Directory.Exists(tempDirectory)) Directory.Delete(tempDirectory, recursive: true); // left by a crash
+        Directory.CreateDirectory(Path.GetDirectoryName(tempDirectory)!); // DuckDB makes the last part only
+        var connection = new DuckDBConnection(ConnectionString(path, tempDirectory, memoryBytes, options));
+        try
+        {
+            connection.Open();
+            var instance = new DuckDbInstance(connection, path) { _memoryBytes = memoryBytes };
+            instance.Execute(Settings);
+            InternalTables.Create(instance);
+            return instance;
+        }
+        catch (Exception e)
+        {
+            connection.Dispose();
+            if (!DuckDbErrors.IsDuckDb(e)) throw;
+            throw new StoreException(isTransient: true, $"database {path} cannot be opened: {e.Message}", e);
+        }
+    }
+
+    /// <summary>Another connection to the same instance. Any thread.</summary>
+    public DuckDBConnection OpenConnection()
+    {
+        var connection = new DuckDBConnection(_connection.ConnectionString);
+        connection.Open();
+        return connection;
+    }
+
+    /// <summary>Runs statements without result.</summary>
+    /// <returns>Rows inserted, changed or deleted.</returns>
+    public long Execute(string sql)
+    {
+        try
+        {
+            using var command = _connection.CreateCommand();
+            command.CommandText = sql;
+            return command.ExecuteNonQuery();
+        }
+        catch (Exception e) when (NoteFatal(e))
+        {
+            throw;
+        }
+    }
+
+    public List<T> Query<T>(string sql, Func<DuckDBDataReader, T> read)
+    {
+        try
+        {
+            using var command = _connection.CreateCommand();
+            command.CommandText = sql;
+            using var reader = command.ExecuteReader();
+            var rows = new List<T>();
+            while (reader.Read()) rows.Add(read(reader));
+            return rows;
+        }
+        catch (Exception e) when (NoteFatal(e))
+        {
+            throw;
+        }
+    }
+
+    /// <summary>Undoes the open transaction. When that fails too, only a new instance can tell what is stored.</summary>
+    public void Rollback()
+    {
+        try
+        {
+            Execute("ROLLBACK");
+        }
+        catch (Exception e) when (DuckDbErrors.IsDuckDb(e))
+        {
+            IsInvalid = true;
+        }
+    }
+
+    public void Invalidate() => IsInvalid = true;
+
+    public void LimitMemory(long bytes)
+    {
+        if (bytes == _memoryBytes) return;
+        Execute(string.Create(CultureInfo.InvariantCulture, $"SET memory_limit = '{bytes}B'"));
+        _memoryBytes = bytes;
+    }
+
+    public void Dispose() => _connection.Dispose();
+
+    /// <summary>Remembers a fatal error.</summary>
+    /// <returns>False, so that it can stand in an exception filter.</returns>
+    public bool NoteFatal(Exception error)
+    {
+        if (DuckDbErrors.IsDuckDb(error) && DuckDbErrors.IsFatal(error)) IsInvalid = true;
+        return false;
+    }
+
+    static string ConnectionString(string path, string tempDirectory, long memoryBytes, DuckDbOptions options) => new DuckDBConnectionStringBuilder
+    {
+        // what replaying the write-ahead log needs already, the rest is in Settings
+        DataSource = path,
+        ["memory_limit"] = Bytes(memoryBytes),
+        ["threads"] = options.Threads.ToString(CultureInfo.InvariantCulture),
+        ["temp_directory"] = tempDirectory,
+        ["max_temp_directory_size"] = Bytes(options.MaxTempBytes),
+    }.ConnectionString;
+
+    static string Bytes(long count) => string.Create(CultureInfo.InvariantCulture, $"{count}B");
+
+    const string Settings =
+        """
+        SET checkpoint_threshold = '1TB';          -- checkpoints are ours: DuckDB's own fall into load transactions
+        SET preserve_insertion_order = false;
+        SET autoinstall_known_extensions = false;
+        SET autoload_known_extensions = false;
+        SET allow_community_extensions = false;
+        SET enable_external_access = false;
+        SET allowed_configs = ['memory_limit'];    -- shares of the memory change while databases open and close
+        SET lock_configuration = true;
+        """;
+}

@@ -1,0 +1,28 @@
+namespace Sluice.Stores.DuckDb;
+
+/// <summary>How the embedded databases of one data directory use the machine.</summary>
+public sealed record DuckDbOptions
+{
+    /// <summary>
+    /// Memory of all open databases together, each gets an equal share. Defaults to 536,870,912 bytes (512 MiB). DuckDB's limit is
+    /// soft: strings and lists being computed are not counted.
+    /// </summary>
+    public long MemoryBytes { get; init; } = 512L * 1024 * 1024;
+
+    /// <summary>Threads of one database. Defaults to the machine's processors.</summary>
+    public int Threads { get; init; } = Environment.ProcessorCount;
+
+    /// <summary>
+    /// Length of a write-ahead log from which the database is checkpointed, between loads. Defaults to 67,108,864 bytes (64 MiB).
+    /// </summary>
+    public long CheckpointBytes { get; init; } = 64L * 1024 * 1024;
+
+    /// <summary>Where intermediate results go that do not fit in memory; one folder a database. <c>null</c>: <c>tmp</c> in the data directory.</summary>
+    public string? TempDirectory { get; init; }
+
+    /// <summary>Most bytes of intermediate results of one database. Defaults to 4,294,967,296 bytes (4 GiB).</summary>
+    public long MaxTempBytes { get; init; } = 4L * 1024 * 1024 * 1024;
+
+    /// <summary>How long a database stays open that nobody uses. Defaults to 5 minutes.</summary>
+    public TimeSpan IdleTimeout { get; init; } = TimeSpan.FromMinutes(5);
+}

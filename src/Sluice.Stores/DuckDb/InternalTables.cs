@@ -1,0 +1,164 @@
+using System.Globalization;
+using System.Text;
+using DuckDB.NET.Data;
+using Sluice.Load;
+using Sluice.Log;
+using Sluice.Schema;
+
+namespace Sluice.Stores.DuckDb;
+
+/// <summary>
+/// What a database keeps beside the rows, in its schema <c>_sluice</c>: the position and schema of each table, the totals of each
+/// sink, and the newest late errors. All writing is part of the caller's transaction.
+/// </summary>
+static class InternalTables
+{
+    /// <summary>Late errors kept for one table; the oldest go first.</summary>
+    public const int MaxErrorsPerTable = 10_000;
+
+    const int FormatVersion = 1;
+
+    const string Definitions =
+        """
+        CREATE SCHEMA IF NOT EXISTS _sluice;
+        CREATE TABLE IF NOT EXISTS _sluice.format (version UINTEGER NOT NULL);
+        CREATE TABLE IF NOT EXISTS _sluice.positions (
+            table_id UUID NOT NULL, log_id UUID NOT NULL, incarnation UINTEGER NOT NULL, sequence UBIGINT NOT NULL, schema VARCHAR NOT NULL);
+        CREATE TABLE IF NOT EXISTS _sluice.sink_counts (
+            table_id UUID NOT NULL, sink_id UUID NOT NULL, loaded BIGINT NOT NULL, failed BIGINT NOT NULL);
+        CREATE TABLE IF NOT EXISTS _sluice.late_errors (
+            table_id UUID NOT NULL, sink_id UUID NOT NULL, position UBIGINT NOT NULL, request_id VARCHAR NOT NULL, record_index INTEGER NOT NULL,
+            key VARCHAR NOT NULL, message VARCHAR NOT NULL, value VARCHAR, found_at TIMESTAMP NOT NULL);
+        """;
+
+    /// <summary>Makes the tables in a new database; refuses a database whose tables it does not know.</summary>
+    /// <exception cref="StoreException">The database was written by a newer version.</exception>
+    public static void Create(DuckDbInstance db)
+    {
+        db.Execute($"BEGIN TRANSACTION; {Definitions}; COMMIT");
+        var version = db.Query("SELECT version FROM _sluice.format", row => row.GetFieldValue<uint>(0));
+        if (version.Count == 0) db.Execute(Invariant($"INSERT INTO _sluice.format VALUES ({FormatVersion})"));
+        else if (version[0] != FormatVersion)
+            throw new StoreException(isTransient: true, $"database {db.Catalog} has format {version[0]}, this program knows {FormatVersion}");
+    }
+
+    /// <returns><c>null</c>: the table was never created, or was dropped.</returns>
+    public static StoredTable? ReadState(DuckDbInstance db, Guid tableId)
+    {
+        var positions = db.Query(
+            $"SELECT log_id, incarnation, sequence, schema FROM _sluice.positions WHERE table_id = '{tableId}'",
+            row => (
+                Position: new LogPosition(row.GetGuid(0), row.GetFieldValue<uint>(1), row.GetFieldValue<ulong>(2)),
+                Schema: TableSchema.FromJson(Encoding.UTF8.GetBytes(row.GetString(3)))));
+        if (positions.Count == 0) return null;
+        var counts = db.Query(
+            $"SELECT sink_id, loaded, failed FROM _sluice.sink_counts WHERE table_id = '{tableId}'",
+            row => KeyValuePair.Create(row.GetGuid(0), new SinkCounts(row.GetInt64(1), row.GetInt64(2))));
+        return new StoredTable(positions[0].Position, positions[0].Schema, counts.ToDictionary());
+    }
+
+    /// <returns><c>null</c>: the table was never created, or was dropped.</returns>
+    public static LogPosition? ReadPosition(DuckDbInstance db, Guid tableId)
+    {
+        var positions = db.Query(
+            $"SELECT log_id, incarnation, sequence FROM _sluice.positions WHERE table_id = '{tableId}'",
+            row => new LogPosition(row.GetGuid(0), row.GetFieldValue<uint>(1), row.GetFieldValue<ulong>(2)));
+        return positions.Count == 0 ? null : positions[0];
+    }
+
+    /// <summary>Moves the position if it is still where the caller knows it to be.</summary>
+    /// <returns>False: it is not.</returns>
+    public static bool TryMovePosition(DuckDbInstance db, Guid tableId, LogPosition from, LogPosition to) =>
+        db.Execute(Invariant(
+            $"""
+             UPDATE _sluice.positions SET log_id = '{to.LogId}', incarnation = {to.Incarnation}, sequence = {to.Sequence}
+             WHERE table_id = '{tableId}' AND log_id = '{from.LogId}' AND incarnation = {from.Incarnation} AND sequence = {from.Sequence}
+             """)) == 1;
+
+    public static void InsertPosition(DuckDbInstance db, Guid tableId, LogPosition position, TableSchema schema) =>
+        db.Execute(Invariant(
+            $"INSERT INTO _sluice.positions VALUES ('{tableId}', '{position.LogId}', {position.Incarnation}, {position.Sequence}, {JsonOf(schema)})"));
+
+    public static void WriteSchema(DuckDbInstance db, Guid tableId, TableSchema schema) =>
+        db.Execute($"UPDATE _sluice.positions SET schema = {JsonOf(schema)} WHERE table_id = '{tableId}'");
+
+    public static void AddCounts(DuckDbInstance db, Guid tableId, IReadOnlyDictionary<Guid, SinkCounts> counts)
+    {
+        foreach (var (sinkId, added) in counts)
+        {
+            var changed = db.Execute(Invariant(
+                $"""
+                 UPDATE _sluice.sink_counts SET loaded = loaded + {added.Loaded}, failed = failed + {added.Failed}
+                 WHERE table_id = '{tableId}' AND sink_id = '{sinkId}'
+                 """));
+            if (changed == 0)
+                db.Execute(Invariant($"INSERT INTO _sluice.sink_counts VALUES ('{tableId}', '{sinkId}', {added.Loaded}, {added.Failed})"));
+        }
+    }
+
+    /// <summary>Keeps the errors, each once however often it is written.</summary>
+    public static void AddErrors(DuckDbInstance db, Guid tableId, IReadOnlyList<LateError> errors)
+    {
+        if (errors.Count == 0) return;
+        db.Execute("CREATE OR REPLACE TEMP TABLE new_errors AS FROM _sluice.late_errors LIMIT 0");
+        using (var appender = db.Connection.CreateAppender("temp", "main", "new_errors"))
+        {
+            foreach (var error in errors) Append(appender.CreateRow(), tableId, error);
+        }
+        db.Execute(
+            """
+            DELETE FROM _sluice.late_errors AS old USING temp.new_errors AS new
+                WHERE old.table_id = new.table_id AND old.position = new.position AND old.record_index = new.record_index;
+            INSERT INTO _sluice.late_errors FROM temp.new_errors;
+            DROP TABLE temp.new_errors
+            """);
+        DropOldErrors(db, tableId);
+    }
+
+    public static void Delete(DuckDbInstance db, Guid tableId)
+    {
+        // positions first: the first statement of a transaction writes the position
+        foreach (var table in new[] { "positions", "sink_counts", "late_errors" })
+            db.Execute($"DELETE FROM _sluice.{table} WHERE table_id = '{tableId}'");
+    }
+
+    public static IReadOnlyList<LateError> ReadErrors(DuckDBConnection connection, Guid tableId, Guid sinkId, int limit)
+    {
+        using var command = connection.CreateCommand();
+        command.CommandText = Invariant(
+            $"""
+             SELECT position, request_id, record_index, key, message, value, epoch_us(found_at) FROM _sluice.late_errors
+             WHERE table_id = '{tableId}' AND sink_id = '{sinkId}' ORDER BY found_at DESC, position DESC LIMIT {limit}
+             """);
+        using var row = command.ExecuteReader();
+        var errors = new List<LateError>();
+        while (row.Read())
+            errors.Add(new LateError(
+                sinkId, row.GetFieldValue<ulong>(0), row.GetString(1), row.GetInt32(2), row.GetString(3), row.GetString(4),
+                row.IsDBNull(5) ? null : row.GetString(5), row.GetInt64(6)));
+        return errors;
+    }
+
+    static void Append(IDuckDBAppenderRow row, Guid tableId, LateError error)
+    {
+        row.AppendValue(tableId).AppendValue(error.SinkId).AppendValue(error.Position).AppendValue(Text(error.RequestId))
+            .AppendValue(error.RecordIndex).AppendValue(Text(error.Key)).AppendValue(Text(error.Message));
+        if (error.Value is null) row.AppendNullValue();
+        else row.AppendValue(Text(error.Value));
+        row.AppendValue(DateTime.UnixEpoch.AddTicks(error.TimeMicroseconds * TimeSpan.TicksPerMicrosecond)).EndRow();
+    }
+
+    static void DropOldErrors(DuckDbInstance db, Guid tableId) => db.Execute(Invariant(
+        $"""
+         DELETE FROM _sluice.late_errors WHERE table_id = '{tableId}' AND (found_at, position) < (
+             SELECT (found_at, position) FROM _sluice.late_errors WHERE table_id = '{tableId}'
+             ORDER BY found_at DESC, position DESC LIMIT 1 OFFSET {MaxErrorsPerTable - 1})
+         """));
+
+    // the row appender cuts a string at U+0000
+    static string Text(string text) => text.Replace('\0', '\uFFFD');
+
+    static string JsonOf(TableSchema schema) => SqlTypes.Literal(Encoding.UTF8.GetString(schema.ToJson()));
+
+    static string Invariant(FormattableString sql) => sql.ToString(CultureInfo.InvariantCulture);
+}

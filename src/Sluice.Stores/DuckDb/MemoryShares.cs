@@ -1,0 +1,37 @@
+namespace Sluice.Stores.DuckDb;
+
+/// <summary>Splits the memory of the process evenly over the databases that are open. Any thread.</summary>
+sealed class MemoryShares(long totalBytes)
+{
+    // DuckDB cannot load with much less; with very many open databases the total is exceeded instead
+    const long MinShareBytes = 64L * 1024 * 1024;
+
+    readonly Lock _lock = new();
+    readonly HashSet<DuckDbDatabase> _open = [];
+
+    /// <summary>What each open database may use now; each takes it over before its next operation.</summary>
+    public long Share
+    {
+        get
+        {
+            lock (_lock) return ShareOf(_open.Count);
+        }
+    }
+
+    /// <returns>The share with the database among the open ones.</returns>
+    public long Open(DuckDbDatabase database)
+    {
+        lock (_lock)
+        {
+            _open.Add(database);
+            return ShareOf(_open.Count);
+        }
+    }
+
+    public void Close(DuckDbDatabase database)
+    {
+        lock (_lock) _open.Remove(database);
+    }
+
+    long ShareOf(int databases) => Math.Max(MinShareBytes, totalBytes / Math.Max(1, databases));
+}

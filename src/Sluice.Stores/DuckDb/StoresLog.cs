@@ -1,0 +1,21 @@
+using Microsoft.Extensions.Logging;
+
+namespace Sluice.Stores.DuckDb;
+
+/// <summary>Every log message of the stores.</summary>
+static partial class StoresLog
+{
+    [LoggerMessage(2001, LogLevel.Warning, "database {Path} was closed and opened again after a fatal error")]
+    public static partial void DatabaseReopened(ILogger log, string path);
+
+    [LoggerMessage(2002, LogLevel.Warning, "database {Path} could not be checkpointed; tried again later")]
+    public static partial void CheckpointFailed(ILogger log, string path, Exception error);
+
+    [LoggerMessage(2003, LogLevel.Warning, "database {Path} could not be maintained; tried again later")]
+    public static partial void MaintenanceFailed(ILogger log, string path, Exception error);
+
+    [LoggerMessage(2004, LogLevel.Error, "database {Path} could not be closed")]
+    public static partial void CloseFailed(ILogger log, string path, Exception error);
+
+    // highest id is 2004
+}
