@@ -1,0 +1,22 @@
+namespace Sluice.Server.Catalog;
+
+/// <summary>A secret that stands for its user until it is revoked. The secret itself is nowhere: only its hash is kept.</summary>
+public sealed class ApiKey
+{
+    /// <summary>Part of the secret, so that a key is found without searching by its hash.</summary>
+    public Guid Id { get; init; }
+
+    public Guid UserId { get; init; }
+    public string Description { get; set; } = "";
+
+    /// <summary>SHA-256 of the whole secret. Fast on purpose: the secret has 256 random bits, so there is nothing to guess.</summary>
+    public required byte[] SecretHash { get; init; }
+
+    /// <summary>What the key may do; never more than its user. <see cref="Role.IngestKey"/>: sends records only.</summary>
+    public Role Role { get; init; }
+
+    public DateTimeOffset CreatedAt { get; init; }
+
+    /// <summary><c>null</c>: valid. A revoked key is kept, so that its id in logs still has a name.</summary>
+    public DateTimeOffset? RevokedAt { get; set; }
+}

@@ -1,0 +1,59 @@
+using Sluice.Server.Accounts;
+
+namespace Sluice.Server.DataPlane;
+
+/// <summary><c>POST /v2/sinks/{id}</c>: finds the sink, admits, reads the body, hands it to the sink, writes what became of each record.</summary>
+static class IngestEndpoint
+{
+    static readonly TimeSpan CreationPoll = TimeSpan.FromMilliseconds(25);
+
+    /// <summary>A client may send at once after making its sink.</summary>
+    static readonly TimeSpan CreationWait = TimeSpan.FromSeconds(5);
+
+    public static void Map(IEndpointRouteBuilder routes)
+    {
+        Configure(routes.MapPost("/v2/sinks/{id}", HandleAsync)).WithName("postDataRecords");
+        Configure(routes.MapPost("/v1/sinks/{id}", HandleAsync)).ExcludeFromDescription();
+    }
+
+    static RouteHandlerBuilder Configure(RouteHandlerBuilder route) => route
+        .RequireAuthorization(Policies.Ingest)
+        .DisableAntiforgery()
+        .DescribesBody<RecordsShape>()
+        .Produces<OutcomeShape>()
+        .WithTags("Records")
+        .WithSummary("Sends records; every record of a 200 with status success is durable.")
+        .WithDescription("Body: {\"records\":[{\"value\":{...}}]}, any content type; Content-Encoding gzip, br or zstd. Query: return=all|errors|summary.");
+
+    static async Task HandleAsync(string id, HttpContext context, EngineSlot slot, SinkGate gate, BodyBudget budget, TimeProvider time)
+    {
+        var cancellation = context.RequestAborted;
+        var query = IngestQuery.Parse(context.Request);
+        var sink = await FindSinkAsync(id, slot.Engine, gate, time, cancellation);
+        sink.ThrowIfNotAdmitting();
+
+        using var body = await RequestBody.ReadAsync(context, sink.Definition.MaxRequestBytes, budget, cancellation);
+        var outcome = await sink.IngestAsync(body.Memory, Caller.Of(context).Id, cancellation);
+
+        await OutcomeWriter.WriteAsync(context.Response, outcome, query.Return, cancellation);
+    }
+
+    static async ValueTask<Sink> FindSinkAsync(string id, Engine engine, SinkGate gate, TimeProvider time, CancellationToken cancellation)
+    {
+        if (!Guid.TryParseExact(id, "d", out var sinkId))
+            throw NotFound();
+
+        var admission = gate(sinkId);
+        for (var started = time.GetTimestamp(); admission == SinkAdmission.Creating && time.GetElapsedTime(started) < CreationWait; admission = gate(sinkId))
+            await Task.Delay(CreationPoll, time, cancellation);
+
+        return admission switch
+        {
+            SinkAdmission.Unknown => throw NotFound(),
+            SinkAdmission.Open => engine.FindSink(sinkId) ?? throw NotFound(),
+            _ => throw new SluiceException(ErrorCode.IncorrectState, "The sink is not active, so it takes no records now."),
+        };
+    }
+
+    static SluiceException NotFound() => new(ErrorCode.NotFound, "There is no such sink.");
+}

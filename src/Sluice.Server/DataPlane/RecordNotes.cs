@@ -1,0 +1,96 @@
+using System.Buffers;
+using System.Text.Encodings.Web;
+using System.Text.Json;
+using Sluice.Records;
+
+namespace Sluice.Server.DataPlane;
+
+/// <summary>The entries of <c>records</c> that say more than success. One thread.</summary>
+/// <param name="withIndex">Each entry names its record, because the array leaves others out.</param>
+sealed class RecordNotes(IBufferWriter<byte> output, bool withIndex) : IDisposable
+{
+    const string Preamble = "Incorrect values for one or more of record fields";
+    const string Discarded = "The record was discarded with its request: another record lacks a mapped field, and the sink does not allow that";
+
+    static readonly JsonEncodedText[] Codes = [.. Enum.GetNames<FieldErrorCode>().Select(name => JsonEncodedText.Encode(name))];
+
+    readonly Utf8JsonWriter _json = new(output, new JsonWriterOptions
+    {
+        // quotes as \", text as it is: the answer is JSON and is never read as anything else
+        Encoder = JavaScriptEncoder.UnsafeRelaxedJsonEscaping,
+        SkipValidation = true,
+    });
+
+    public void WriteRejected(RejectedRecord record)
+    {
+        Begin("error"u8, record.Index);
+        _json.WriteString("error_code"u8, record.IsDiscarded ? "BatchDiscarded"u8 : "InvalidBody"u8);
+        _json.WriteString("error_message"u8, record.IsDiscarded ? Discarded : MessageFor(record.Errors));
+
+        if (!record.IsDiscarded)
+        {
+            _json.WriteStartArray("errors"u8);
+            foreach (var error in record.Errors)
+                Write(error);
+            _json.WriteEndArray();
+        }
+
+        End();
+    }
+
+    /// <summary>Writes the entry of an accepted record with all its warnings.</summary>
+    /// <param name="first">The record's first warning.</param>
+    /// <returns>The place after its last one.</returns>
+    public int WriteWarned(IReadOnlyList<TruncationWarning> warnings, int first)
+    {
+        var record = warnings[first].RecordIndex;
+        Begin("success"u8, record);
+        _json.WriteStartArray("warnings"u8);
+
+        var next = first;
+        for (; next < warnings.Count && warnings[next].RecordIndex == record; next++)
+        {
+            _json.WriteStartObject();
+            _json.WriteString("column"u8, warnings[next].Column);
+            _json.WriteString("code"u8, Codes[(int)FieldErrorCode.Truncated]);
+            _json.WriteEndObject();
+        }
+
+        _json.WriteEndArray();
+        End();
+        return next;
+    }
+
+    public void Dispose() => _json.Dispose();
+
+    void Begin(ReadOnlySpan<byte> status, int index)
+    {
+        _json.Reset();
+        _json.WriteStartObject();
+        if (withIndex)
+            _json.WriteNumber("index"u8, index);
+        _json.WriteString("status"u8, status);
+    }
+
+    void End()
+    {
+        _json.WriteEndObject();
+        _json.Flush();
+    }
+
+    void Write(FieldError error)
+    {
+        _json.WriteStartObject();
+        _json.WriteString("column"u8, error.Column);
+        _json.WriteString("path"u8, error.Path);
+        _json.WriteString("code"u8, Codes[(int)error.Code]);
+        _json.WriteString("expected"u8, error.Expected);
+        _json.WriteString("got"u8, error.Got);
+        _json.WriteEndObject();
+    }
+
+    static string MessageFor(IReadOnlyList<FieldError> errors) => $"{Preamble}: {string.Join("; ", errors.Select(Describe))}";
+
+    static string Describe(FieldError error) =>
+        error.Column.Length == 0 ? $"expected {error.Expected}, got {error.Got}" : $"{error.Column}: expected {error.Expected}, got {error.Got}";
+}

@@ -1,0 +1,74 @@
+using System.Text.Json;
+using System.Text.Json.Serialization;
+using Sluice.Load;
+using Sluice.Server.Accounts;
+
+namespace Sluice.Server.DataPlane;
+
+/// <summary>A record that was accepted and could not be loaded. The first four members are FeatureBase Cloud's.</summary>
+sealed record SinkErrorAnswer(
+    Guid SinkId, string ErrorType, string ErrorMsg, DateTimeOffset Time, string RequestId, int RecordIndex, string Key,
+    [property: JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)] JsonElement? Value);
+
+sealed record SinkErrorList(IReadOnlyList<SinkErrorAnswer> Resources);
+
+/// <summary>One minute in which records came.</summary>
+/// <param name="Timestamp">Start of the minute.</param>
+/// <param name="IngestRate">Records a minute that were sent on for loading.</param>
+/// <param name="RequestRate">Requests a minute.</param>
+/// <param name="ErrorRate">Records a minute that failed validation.</param>
+sealed record MinuteAnswer(DateTimeOffset Timestamp, long IngestRate, long RequestRate, long ErrorRate);
+
+sealed record MinuteList(IReadOnlyList<MinuteAnswer> Resources);
+
+/// <summary>Always: received = accepted + rejected, accepted = loaded + failed + pending.</summary>
+sealed record LedgerAnswer(Guid SinkId, long Requests, long Received, long Accepted, long Rejected, long Loaded, long Failed, long Pending);
+
+/// <summary>What became of the records of a sink: <c>/errors</c>, <c>/metrics</c> and <c>/ledger</c>.</summary>
+static class SinkReports
+{
+    const int DefaultErrors = 100;
+    const int MaxErrors = 1_000;
+
+    public static void Map(IEndpointRouteBuilder routes)
+    {
+        foreach (var version in new[] { "v2", "v1" })
+        {
+            var sinks = routes.MapGroup($"/{version}/sinks/{{id}}").WithTags("Records").RequireAuthorization(Policies.Read);
+            var errors = sinks.MapGet("/errors", ReadErrorsAsync).WithSummary("Records that were accepted and could not be loaded, newest first.");
+            var metrics = sinks.MapGet("/metrics", ReadMinutes).WithSummary("What the sink did, minute by minute; minutes without requests are left out.");
+            var ledger = sinks.MapGet("/ledger", ReadLedger).WithSummary("The sink's counters since it was made.");
+
+            if (version == "v2")
+                _ = (errors.WithName("getSinkErrors"), metrics.WithName("getSinkMetrics"), ledger.WithName("getSinkLedger"));
+            else
+                sinks.ExcludeFromDescription();
+        }
+    }
+
+    static async Task<SinkErrorList> ReadErrorsAsync(string id, EngineSlot slot, CancellationToken cancellation, int limit = DefaultErrors)
+    {
+        if (limit is < 1 or > MaxErrors)
+            throw new SluiceException(ErrorCode.InvalidParameter, $"The parameter limit must be from 1 to {MaxErrors}.");
+
+        var errors = await Find(id, slot).ReadErrorsAsync(limit, cancellation);
+        return new SinkErrorList([.. errors.Select(Answer)]);
+    }
+
+    static MinuteList ReadMinutes(string id, EngineSlot slot) => new(
+        [.. Find(id, slot).ReadMinutes().Select(point => new MinuteAnswer(DateTimeOffset.UnixEpoch.AddMinutes(point.Minute), point.Accepted, point.Requests, point.Rejected))]);
+
+    static LedgerAnswer ReadLedger(string id, EngineSlot slot)
+    {
+        var sink = Find(id, slot);
+        var ledger = sink.ReadLedger();
+        return new(sink.Definition.Id, ledger.Requests, ledger.Received, ledger.Accepted, ledger.Rejected, ledger.Loaded, ledger.Failed, ledger.Pending);
+    }
+
+    static Sink Find(string id, EngineSlot slot) =>
+        (Guid.TryParseExact(id, "d", out var sinkId) ? slot.Engine.FindSink(sinkId) : null) ?? throw new SluiceException(ErrorCode.NotFound, "There is no such sink.");
+
+    static SinkErrorAnswer Answer(LateError error) => new(
+        error.SinkId, "Error", error.Message, DateTimeOffset.UnixEpoch.AddMicroseconds(error.TimeMicroseconds), error.RequestId, error.RecordIndex, error.Key,
+        error.Value is null ? null : JsonElement.Parse(error.Value));
+}

@@ -1,0 +1,24 @@
+namespace Sluice.Server;
+
+/// <summary>Where the engine is once it is open: the container is built before it, and the engine needs the container's loggers and meters.</summary>
+/// <remarks>Set once, during start, before the first request. Any thread.</remarks>
+sealed class EngineSlot
+{
+    volatile Engine? _engine;
+    volatile bool _hasFailed;
+
+    /// <exception cref="SluiceException"><see cref="ErrorCode.Unavailable"/>: the engine is not open yet.</exception>
+    public Engine Engine => _engine ?? throw new SluiceException(ErrorCode.Unavailable, "The server is still starting.");
+
+    /// <summary>Open, and its log has not failed.</summary>
+    public bool IsUsable => _engine is not null && !_hasFailed;
+
+    public EngineHealth Health =>
+        _engine is null ? new(false, ["the engine is not open"])
+        : _hasFailed ? new(false, ["the log has failed"])
+        : _engine.Health;
+
+    public void Set(Engine engine) => _engine = engine;
+
+    public void Fail() => _hasFailed = true;
+}

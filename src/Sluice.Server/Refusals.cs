@@ -1,0 +1,125 @@
+using System.Globalization;
+using System.Text.Encodings.Web;
+using System.Text.Json;
+
+namespace Sluice.Server;
+
+/// <summary>How a refused request is answered.</summary>
+/// <param name="Status">The HTTP status.</param>
+/// <param name="Code">The member <c>code</c>: stable API, compatible with FeatureBase Cloud where that had a code for the case.</param>
+/// <param name="RetryAfterSeconds">After this time the same request may succeed; <c>null</c>: sending it again does not help.</param>
+/// <param name="Cause">For 503: what is missing, stable. Else <c>null</c>.</param>
+/// <param name="Type">For logins: the member <c>__type</c> that clients of FeatureBase Cloud know from its identity provider. Else <c>null</c>.</param>
+sealed record Refusal(int Status, string Code, int? RetryAfterSeconds = null, string? Cause = null, string? Type = null);
+
+/// <summary>A refusal for a reason that only the HTTP edge knows, so that <see cref="ErrorCode"/> has no word for it.</summary>
+/// <param name="message">A sentence for the sender.</param>
+sealed class RefusedException(Refusal refusal, string message) : Exception(message)
+{
+    public Refusal Refusal { get; } = refusal;
+}
+
+/// <summary>Every reason to refuse a request, with its HTTP status; nothing else in the server chooses an error status.</summary>
+/// <remarks>Body: <c>{"code","message","request_id","outcome","cause"?}</c>, application/json. docs/http-api.md lists the codes.</remarks>
+static class Refusals
+{
+    const string Unavailable = "ServiceUnavailable";
+
+    public static Refusal MultipartBody { get; } = new(StatusCodes.Status400BadRequest, "InvalidContentType");
+    public static Refusal MethodNotAllowed { get; } = new(StatusCodes.Status405MethodNotAllowed, "MethodNotAllowed");
+    public static Refusal NotImplemented { get; } = new(StatusCodes.Status501NotImplemented, "NotImplemented");
+    public static Refusal TooBusy { get; } = new(StatusCodes.Status503ServiceUnavailable, Unavailable, 1, "memory");
+
+    public static Refusal LoginFailed { get; } = new(StatusCodes.Status400BadRequest, "Unauthorized", Type: "NotAuthorizedException");
+    public static Refusal LoginMalformed { get; } = new(StatusCodes.Status400BadRequest, "InvalidBody", Type: "InvalidParameterException");
+
+    /// <summary>A fault of ours. The records of the request may have been stored.</summary>
+    public static Refusal Internal { get; } = new(StatusCodes.Status500InternalServerError, "Internal");
+
+    static readonly JsonWriterOptions Indented = new() { Indented = true, Encoder = JavaScriptEncoder.UnsafeRelaxedJsonEscaping };
+
+    public static Refusal LoginHeldBack(TimeSpan remaining) =>
+        new(StatusCodes.Status429TooManyRequests, "TooManyRequests", (int)Math.Ceiling(remaining.TotalSeconds), Type: "TooManyRequestsException");
+
+    public static Refusal For(ErrorCode code) => code switch
+    {
+        ErrorCode.InvalidBody => new(StatusCodes.Status400BadRequest, "InvalidBody"),
+        ErrorCode.InvalidParameter => new(StatusCodes.Status400BadRequest, "InvalidParameter"),
+        ErrorCode.MissingParameter => new(StatusCodes.Status400BadRequest, "MissingParameter"),
+        ErrorCode.UnsupportedEncoding => new(StatusCodes.Status415UnsupportedMediaType, "InvalidContentType"),
+        ErrorCode.RequestTooLarge => new(StatusCodes.Status413PayloadTooLarge, "PayloadTooLarge"),
+        ErrorCode.TooManyRecords => new(StatusCodes.Status413PayloadTooLarge, "PayloadTooLarge"),
+        ErrorCode.MissingToken => new(StatusCodes.Status401Unauthorized, "MissingAuthenticationToken"),
+        ErrorCode.Unauthorized => new(StatusCodes.Status401Unauthorized, "Unauthorized"),
+        ErrorCode.Forbidden => new(StatusCodes.Status403Forbidden, "Forbidden"),
+        ErrorCode.NotFound => new(StatusCodes.Status404NotFound, "ResourceNotFound"),
+        ErrorCode.RelatedNotFound => new(StatusCodes.Status400BadRequest, "RelatedResourceNotFound"),
+        ErrorCode.AlreadyExists => new(StatusCodes.Status409Conflict, "ResourceAlreadyExists"),
+        ErrorCode.IncorrectState => new(StatusCodes.Status409Conflict, "IncorrectState", 1),
+        ErrorCode.LimitExceeded => new(StatusCodes.Status400BadRequest, "ResourceLimitExceeded"),
+        ErrorCode.RequestTimeout => new(StatusCodes.Status408RequestTimeout, "RequestTimeout", 1),
+        ErrorCode.LogBacklog => new(StatusCodes.Status503ServiceUnavailable, Unavailable, 1, "log_backlog"),
+        ErrorCode.DiskLow => new(StatusCodes.Status503ServiceUnavailable, Unavailable, 30, "disk_low"),
+        // the process ends and is started again; a supervisor needs a few seconds for that
+        ErrorCode.LogFailed => new(StatusCodes.Status503ServiceUnavailable, Unavailable, 10, "log_failed"),
+        ErrorCode.Draining => new(StatusCodes.Status503ServiceUnavailable, Unavailable, 5, "draining"),
+        ErrorCode.Unavailable => new(StatusCodes.Status503ServiceUnavailable, Unavailable, 1, "unavailable"),
+        ErrorCode.Corrupt => new(StatusCodes.Status500InternalServerError, "DamagedData"),
+        _ => throw new ArgumentOutOfRangeException(nameof(code), code, "no status for this code"),
+    };
+
+    /// <summary>What a status stands for that the framework has set without a body.</summary>
+    public static (Refusal Refusal, string Message) ForBareStatus(int status) => status switch
+    {
+        StatusCodes.Status404NotFound => (For(ErrorCode.NotFound), "There is nothing at this address."),
+        StatusCodes.Status405MethodNotAllowed => (MethodNotAllowed, "This address does not take this method; the header Allow names those it takes."),
+        StatusCodes.Status413PayloadTooLarge => (For(ErrorCode.RequestTooLarge), "The request body is too large."),
+        StatusCodes.Status415UnsupportedMediaType => (For(ErrorCode.UnsupportedEncoding), "The content type or content encoding is not supported."),
+        < StatusCodes.Status500InternalServerError => (For(ErrorCode.InvalidBody) with { Status = status }, "The request is malformed."),
+        _ => (Internal with { Status = status }, "The server could not answer."),
+    };
+
+    /// <summary>What Kestrel or the framework's body binding found wrong with a request.</summary>
+    public static (Refusal Refusal, string Message) For(BadHttpRequestException fault) => fault.StatusCode switch
+    {
+        StatusCodes.Status408RequestTimeout => (For(ErrorCode.RequestTimeout), "The request did not arrive in time."),
+        StatusCodes.Status413PayloadTooLarge => (For(ErrorCode.RequestTooLarge), fault.Message),
+        StatusCodes.Status415UnsupportedMediaType => (For(ErrorCode.UnsupportedEncoding), fault.Message),
+        _ => (For(ErrorCode.InvalidBody), fault.Message),
+    };
+
+    public static Task WriteAsync(HttpContext context, SluiceException fault) => WriteAsync(context, For(fault.Code), fault.Message, fault.Outcome);
+
+    /// <summary>Answers with the refusal. Does nothing when an answer is under way already.</summary>
+    public static async Task WriteAsync(HttpContext context, Refusal refusal, string message, RefusalOutcome outcome)
+    {
+        var response = context.Response;
+        if (response.HasStarted)
+            return;
+
+        response.StatusCode = refusal.Status;
+        response.ContentType = "application/json";
+        response.Headers.CacheControl = "no-store";
+        if (refusal.RetryAfterSeconds is { } seconds)
+            response.Headers.RetryAfter = seconds.ToString(CultureInfo.InvariantCulture);
+
+        using (var json = new Utf8JsonWriter(response.BodyWriter, Indented))
+            WriteBody(json, refusal, message, context.TraceIdentifier, outcome);
+
+        await response.BodyWriter.FlushAsync(context.RequestAborted);
+    }
+
+    static void WriteBody(Utf8JsonWriter json, Refusal refusal, string message, string requestId, RefusalOutcome outcome)
+    {
+        json.WriteStartObject();
+        if (refusal.Type is not null)
+            json.WriteString("__type", refusal.Type);
+        json.WriteString("code", refusal.Code);
+        json.WriteString("message", message);
+        json.WriteString("request_id", requestId);
+        json.WriteString("outcome", outcome == RefusalOutcome.Unknown ? "unknown" : "not_stored");
+        if (refusal.Cause is not null)
+            json.WriteString("cause", refusal.Cause);
+        json.WriteEndObject();
+    }
+}

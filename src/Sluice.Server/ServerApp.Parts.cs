@@ -1,0 +1,174 @@
+using System.Net;
+using System.Net.Sockets;
+using System.Text.Json;
+using Microsoft.AspNetCore.Authentication;
+using Microsoft.AspNetCore.Server.Kestrel.Core;
+using Microsoft.AspNetCore.Server.Kestrel.Https;
+using Microsoft.Extensions.DependencyInjection.Extensions;
+using Microsoft.Extensions.Logging.Console;
+using Sluice.Server.Accounts;
+using Sluice.Server.Catalog;
+using Sluice.Server.DataPlane;
+using Sluice.Server.Tls;
+
+namespace Sluice.Server;
+
+/// <summary>What the host is made of.</summary>
+public sealed partial class ServerApp
+{
+    /// <param name="console">Gets what only the operator may see, once: a generated password, how to trust the certificate.</param>
+    internal static ServerApp Build(string[] args, TimeProvider time, TextWriter console, OpenEngine openEngine)
+    {
+        // the directory of the program, not the working directory: the server behaves the same wherever it is started
+        var builder = WebApplication.CreateBuilder(new WebApplicationOptions { ContentRootPath = AppContext.BaseDirectory });
+        var (options, unknownKeys) = ReadOptions(builder.Configuration, args);
+
+        ConfigureLogging(builder.Logging, options.Log);
+        builder.WebHost.ConfigureKestrel(kestrel => ConfigureKestrel(kestrel, options));
+        AddParts(builder.Services, options, time, console);
+        AddSurface(builder.Services);
+
+        var host = builder.Build();
+        Map(host);
+
+        var app = new ServerApp(host, console, openEngine);
+        foreach (var key in unknownKeys)
+            app._logger.UnknownOption(key);
+        return app;
+    }
+
+    static (ServerOptions Options, IReadOnlyList<string> UnknownKeys) ReadOptions(ConfigurationManager configuration, string[] args)
+    {
+        var faults = new List<string>();
+
+        configuration.Sources.Clear();
+        configuration.AddJsonFile(Path.Combine(AppContext.BaseDirectory, "appsettings.json"), optional: true, reloadOnChange: false);
+        configuration.AddInMemoryCollection(AdministratorFromEnvironment());
+        configuration.AddEnvironmentVariables();
+        configuration.AddInMemoryCollection(CommandLine.Parse(args, faults));
+
+        var section = configuration.GetSection("Sluice");
+        var unknown = ServerOptionsFaults.CheckShape(section, faults);
+        var options = faults.Count == 0 ? section.Get<ServerOptions>() ?? new ServerOptions() : new ServerOptions();
+        faults.AddRange(ServerOptionsFaults.CheckValues(options));
+
+        return faults.Count == 0 ? (options, unknown) : throw new StartupException(ExitCode.BadOptions, string.Join(Environment.NewLine, faults));
+    }
+
+    static Dictionary<string, string?> AdministratorFromEnvironment()
+    {
+        var values = new Dictionary<string, string?>();
+        foreach (var (variable, key) in new[] { ("SLUICE_ADMIN_EMAIL", "Email"), ("SLUICE_ADMIN_PASSWORD", "Password") })
+        {
+            if (Environment.GetEnvironmentVariable(variable) is { Length: > 0 } value)
+                values[$"Sluice:Administrator:{key}"] = value;
+        }
+
+        return values;
+    }
+
+    static void ConfigureLogging(ILoggingBuilder logging, LogOutputOptions options)
+    {
+        logging.ClearProviders();
+        if (options.Json)
+            logging.AddJsonConsole(console => console.UseUtcTimestamp = true);
+        else
+            logging.AddSimpleConsole(console => (console.SingleLine, console.TimestampFormat, console.ColorBehavior) = (true, "yyyy-MM-ddTHH:mm:ss.fffK ", LoggerColorBehavior.Disabled));
+    }
+
+    static void ConfigureKestrel(KestrelServerOptions kestrel, ServerOptions options)
+    {
+        var limits = options.Limits;
+        var rate = new MinDataRate(limits.MinBytesPerSecond, gracePeriod: TimeSpan.FromSeconds(5));
+
+        kestrel.AddServerHeader = false;
+        kestrel.Limits.MaxConcurrentConnections = limits.MaxConnections;
+        kestrel.Limits.MaxConcurrentUpgradedConnections = limits.MaxConnections;
+        kestrel.Limits.MaxRequestHeadersTotalSize = limits.MaxHeaderBytes;
+        kestrel.Limits.RequestHeadersTimeout = limits.HeaderTimeout;
+        kestrel.Limits.KeepAliveTimeout = limits.KeepAliveTimeout;
+        kestrel.Limits.MinRequestBodyDataRate = rate;
+        kestrel.Limits.MinResponseDataRate = rate;
+        kestrel.Limits.MaxRequestBodySize = limits.MaxControlBodyBytes;
+        kestrel.Limits.Http2.MaxStreamsPerConnection = limits.MaxStreamsPerConnection;
+
+        kestrel.ListenAnyIP(options.HttpsPort, listen =>
+        {
+            var certificate = listen.ApplicationServices.GetRequiredService<ServerCertificate>();
+            listen.UseHttps(new TlsHandshakeCallbackOptions { OnConnection = _ => ValueTask.FromResult(certificate.Handshake) });
+        });
+
+        kestrel.Listen(IPAddress.Loopback, options.HttpPort);
+        // a free port is looked for once, so that both would not be the same
+        if (Socket.OSSupportsIPv6 && options.HttpPort != 0)
+            kestrel.Listen(IPAddress.IPv6Loopback, options.HttpPort);
+    }
+
+    /// <summary>Our own parts. Singletons are closed in the reverse order of their first use: the data directory's lock goes last.</summary>
+    static void AddParts(IServiceCollection services, ServerOptions options, TimeProvider time, TextWriter console)
+    {
+        services.AddSingleton(options);
+        services.AddSingleton(time);
+        services.AddSingleton<Drain>();
+        services.AddSingleton<EngineSlot>();
+        services.AddSingleton(_ => DataDirectory.Open(options.Data));
+        services.AddCatalog();
+
+        services.AddSingleton<Passwords>();
+        services.AddSingleton<LoginThrottle>();
+        services.AddSingleton<RefreshTokens>();
+        services.AddSingleton<Sessions>();
+        services.AddSingleton<Callers>();
+        services.AddSingleton<Tokens>();
+        services.AddSingleton(provider => TokenKey.Open(provider.GetRequiredService<DataDirectory>().KeysDirectory));
+
+        services.AddSingleton(provider => ServerCertificate.Open(CertificateSource(provider, options.Tls, console), time));
+        services.AddHostedService<CertificateRenewal>();
+
+        services.AddSingleton(new BodyBudget(options.Limits.MaxBodyBytesInFlight));
+        services.AddSingleton<SinkGate>(_ => SinkAdmission.Open);
+        services.AddSingleton<ReadEngineDefinitions>((_, _) => Task.FromResult(new EngineDefinitions([], [])));
+    }
+
+    static ServerCertificateSource CertificateSource(IServiceProvider provider, TlsOptions tls, TextWriter console)
+    {
+        var logger = provider.GetRequiredService<ILogger<ServerCertificate>>();
+        return tls is { CertificateFile: { } certificate, KeyFile: { } key }
+            ? new OperatorCertificateSource(certificate, key, logger)
+            : new LocalCertificateSource(provider.GetRequiredService<DataDirectory>().TlsDirectory, tls.Names, console, logger);
+    }
+
+    /// <summary>What ASP.NET adds: authentication, authorisation, JSON, the API's description.</summary>
+    static void AddSurface(IServiceCollection services)
+    {
+        services.Replace(ServiceDescriptor.Singleton<IHostLifetime, UnattendedLifetime>());
+        services.Configure<HostOptions>(host => host.ShutdownTimeout = TimeSpan.FromSeconds(5)); // all requests are answered by then
+        services.Configure<RouteHandlerOptions>(routes => routes.ThrowOnBadRequest = true);
+        services.ConfigureHttpJsonOptions(json =>
+        {
+            json.SerializerOptions.WriteIndented = true;
+            json.SerializerOptions.PropertyNamingPolicy = JsonNamingPolicy.SnakeCaseLower;
+        });
+
+        services.AddAuthentication(BearerTokens.SchemeName).AddScheme<AuthenticationSchemeOptions, BearerTokens>(BearerTokens.SchemeName, null);
+        services.AddAuthorization(Policies.Add);
+        services.AddOpenApi("v2", OpenApiDescription.Configure);
+    }
+
+    static void Map(WebApplication host)
+    {
+        host.UseMiddleware<RequestEdge>();
+        host.UseRouting();
+        // before authentication: an address that leads nowhere does so for everybody
+        host.Use((context, next) => context.GetEndpoint() is null ? throw new SluiceException(ErrorCode.NotFound, "There is nothing at this address.") : next(context));
+        host.UseAuthentication();
+        host.UseAuthorization();
+
+        Health.Map(host);
+        host.MapOpenApi("/openapi/{documentName}.json").AllowAnonymous();
+        LoginEndpoint.Map(host);
+        UserEndpoints.Map(host);
+        IngestEndpoint.Map(host);
+        SinkReports.Map(host);
+    }
+}

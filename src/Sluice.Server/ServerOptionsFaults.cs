@@ -1,0 +1,108 @@
+using System.ComponentModel;
+using System.Net;
+using System.Reflection;
+
+namespace Sluice.Server;
+
+/// <summary>Checks the options before anything is opened, and finds all faults at once: each names the key to set.</summary>
+static class ServerOptionsFaults
+{
+    /// <summary>Keys that no option has, and values that are not of their option's type.</summary>
+    /// <param name="faults">Grows by the unreadable values.</param>
+    /// <returns>The unknown keys.</returns>
+    public static IReadOnlyList<string> CheckShape(IConfigurationSection section, List<string> faults)
+    {
+        var unknown = new List<string>();
+        CheckShape(section, typeof(ServerOptions), unknown, faults);
+        return unknown;
+    }
+
+    /// <summary>Values that cannot work.</summary>
+    public static IEnumerable<string> CheckValues(ServerOptions options)
+    {
+        if (string.IsNullOrWhiteSpace(options.Data))
+            yield return "Sluice:Data is empty: name a directory";
+
+        foreach (var (key, port) in new[] { ("HttpsPort", options.HttpsPort), ("HttpPort", options.HttpPort) })
+        {
+            if (port is < 0 or > IPEndPoint.MaxPort)
+                yield return $"Sluice:{key} is {port}: give a port from 0 to 65535";
+        }
+
+        if (options.HttpsPort != 0 && options.HttpsPort == options.HttpPort)
+            yield return $"Sluice:HttpPort is the port of HTTPS too ({options.HttpPort}): give two ports";
+
+        if (!options.Administrator.Email.Contains('@', StringComparison.Ordinal))
+            yield return "Sluice:Administrator:Email is not an e-mail address";
+
+        if (options.Administrator.Password is { Length: 0 })
+            yield return "Sluice:Administrator:Password is empty: leave it out to have one generated";
+
+        foreach (var fault in CheckTls(options.Tls).Concat(CheckLimits(options.Limits)))
+            yield return fault;
+    }
+
+    static IEnumerable<string> CheckTls(TlsOptions tls)
+    {
+        if (tls.CertificateFile is null != tls.KeyFile is null)
+            yield return "Sluice:Tls:CertificateFile and Sluice:Tls:KeyFile go together: set both or none";
+
+        foreach (var (key, file) in new[] { ("CertificateFile", tls.CertificateFile), ("KeyFile", tls.KeyFile) })
+        {
+            if (file is not null && !File.Exists(file))
+                yield return $"Sluice:Tls:{key}: there is no file {file}";
+        }
+
+        for (var i = 0; i < tls.Names.Count; i++)
+        {
+            if (!IPAddress.TryParse(tls.Names[i], out _) && Uri.CheckHostName(tls.Names[i]) != UriHostNameType.Dns)
+                yield return $"Sluice:Tls:Names:{i} is neither a host name nor an IP address: {tls.Names[i]}";
+        }
+    }
+
+    static IEnumerable<string> CheckLimits(LimitOptions limits)
+    {
+        foreach (var property in typeof(LimitOptions).GetProperties(BindingFlags.Public | BindingFlags.Instance))
+        {
+            var isPositive = property.GetValue(limits) switch
+            {
+                int number => number > 0,
+                long number => number > 0,
+                TimeSpan time => time > TimeSpan.Zero,
+                _ => throw new InvalidOperationException($"no check for the limit {property.Name}"),
+            };
+            if (!isPositive)
+                yield return $"Sluice:Limits:{property.Name} must be above 0";
+        }
+    }
+
+    static void CheckShape(IConfigurationSection section, Type type, List<string> unknown, List<string> faults)
+    {
+        foreach (var child in section.GetChildren())
+        {
+            var property = type.GetProperty(child.Key, BindingFlags.Public | BindingFlags.Instance | BindingFlags.IgnoreCase);
+
+            if (property is null)
+                unknown.Add(child.Path);
+            else if (IsSection(property.PropertyType))
+                CheckShape(child, property.PropertyType, unknown, faults);
+            else if (child.Value is { } text && !CanRead(text, property.PropertyType))
+                faults.Add($"{child.Path} is \"{text}\": {Wanted(property.PropertyType)}");
+        }
+    }
+
+    static bool IsSection(Type type) => type.Assembly == typeof(ServerOptions).Assembly;
+
+    static bool CanRead(string text, Type type)
+    {
+        if (type == typeof(string) || type == typeof(IReadOnlyList<string>))
+            return true;
+
+        return TypeDescriptor.GetConverter(type).IsValid(text);
+    }
+
+    static string Wanted(Type type) =>
+        type == typeof(TimeSpan) ? "give a time such as 00:00:30"
+        : type == typeof(bool) ? "give true or false"
+        : "give a whole number";
+}

@@ -1,0 +1,123 @@
+using System.Net.Http.Headers;
+using System.Net;
+using System.Security.Cryptography.X509Certificates;
+using System.Text.Json;
+using System.Text;
+using Microsoft.Extensions.Time.Testing;
+using Sluice.Server;
+using Xunit;
+
+namespace Sluice.IntegrationTests.Server;
+
+/// <summary>A real server on free ports and a throw-away data directory, without an engine: what is tested here comes before records.</summary>
+sealed class ServerUnderTest : IAsyncDisposable
+{
+    public const string Email = "admin@localhost";
+    public const string Password = "Correct-Horse-9";
+
+    readonly ServerApp _app;
+
+    ServerUnderTest(ServerApp app, TemporaryDirectory data, FakeTimeProvider time)
+    {
+        _app = app;
+        Data = data;
+        Time = time;
+        Http = new HttpClient { BaseAddress = app.HttpAddress };
+    }
+
+    public TemporaryDirectory Data { get; }
+
+    /// <summary>The server's clock; stands still unless it is moved.</summary>
+    public FakeTimeProvider Time { get; }
+
+    /// <summary>Plain HTTP on loopback.</summary>
+    public HttpClient Http { get; }
+
+    public Uri HttpsAddress => _app.HttpsAddress;
+
+    public IServiceProvider Services => _app.Services;
+
+    public static async Task<ServerUnderTest> StartAsync(params string[] args)
+    {
+        var data = new TemporaryDirectory();
+        var time = new FakeTimeProvider(TimeProvider.System.GetUtcNow());
+        var app = ServerApp.Build(
+            ["--data", data.Path, "--https-port", "0", "--http-port", "0", "--Sluice:Administrator:Password", Password, "--Logging:LogLevel:Default", "None", "--Logging:LogLevel:Microsoft", "None", .. args],
+            time,
+            TextWriter.Null,
+            (_, _) => Task.FromResult<Engine?>(null));
+        await app.StartAsync(TestContext.Current.CancellationToken);
+        return new ServerUnderTest(app, data, time);
+    }
+
+    /// <summary>A client that trusts the server's authority and nothing else.</summary>
+    public HttpClient TrustingClient(Version version) => new(TrustingHandler())
+    {
+        BaseAddress = HttpsAddress,
+        DefaultRequestVersion = version,
+        DefaultVersionPolicy = HttpVersionPolicy.RequestVersionExact,
+    };
+
+    public SocketsHttpHandler TrustingHandler() => new()
+    {
+        SslOptions =
+        {
+            CertificateChainPolicy = new X509ChainPolicy
+            {
+                TrustMode = X509ChainTrustMode.CustomRootTrust,
+                CustomTrustStore = { X509CertificateLoader.LoadCertificateFromFile(Path.Combine(Data.Path, "tls", "ca.crt")) },
+                RevocationMode = X509RevocationMode.NoCheck,
+            },
+        },
+    };
+
+    public Task<HttpResponseMessage> PostAsync(string path, string body, string? contentType = "application/json")
+    {
+        var content = new ByteArrayContent(Encoding.UTF8.GetBytes(body));
+        if (contentType is not null)
+            content.Headers.TryAddWithoutValidation("Content-Type", contentType);
+        return Http.PostAsync(path, content, TestContext.Current.CancellationToken);
+    }
+
+    public async Task<JsonElement> LogInAsync()
+    {
+        using var response = await PostAsync("/", $$"""{"USERNAME":"{{Email}}","PASSWORD":"{{Password}}"}""");
+        Assert.Equal(HttpStatusCode.OK, response.StatusCode);
+        return (await ReadJsonAsync(response)).GetProperty("AuthenticationResult");
+    }
+
+    public async Task<string> IdTokenAsync() => (await LogInAsync()).GetProperty("IdToken").GetString()!;
+
+    /// <param name="authorization">The value of the header, as it is sent.</param>
+    public async Task<HttpResponseMessage> SendAsync(HttpMethod method, string path, string? authorization = null, string? key = null, string? body = null)
+    {
+        using var request = new HttpRequestMessage(method, path);
+        if (authorization is not null)
+            request.Headers.TryAddWithoutValidation("Authorization", authorization);
+        if (key is not null)
+            request.Headers.Add("X-API-Key", key);
+        if (body is not null)
+            request.Content = new StringContent(body, new MediaTypeHeaderValue("text/plain"));
+        return await Http.SendAsync(request, TestContext.Current.CancellationToken);
+    }
+
+    public static async Task<JsonElement> ReadJsonAsync(HttpResponseMessage response) =>
+        JsonElement.Parse(await response.Content.ReadAsStringAsync(TestContext.Current.CancellationToken));
+
+    public Task StopAsync() => _app.StopAsync();
+
+    public async ValueTask DisposeAsync()
+    {
+        Http.Dispose();
+        await _app.DisposeAsync();
+        Data.Dispose();
+    }
+}
+
+/// <summary>A directory that is gone after the test.</summary>
+sealed class TemporaryDirectory : IDisposable
+{
+    public string Path { get; } = Directory.CreateTempSubdirectory("sluice-test-").FullName;
+
+    public void Dispose() => Directory.Delete(Path, recursive: true);
+}
