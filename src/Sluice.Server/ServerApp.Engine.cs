@@ -1,36 +1,63 @@
 using System.Diagnostics.Metrics;
 using Sluice.Load;
-using Sluice.Schema;
+using Sluice.Server.Catalog;
+using Sluice.Server.DataPlane;
+using Sluice.Server.Sql;
+using Sluice.Stores.DuckDb;
 
 namespace Sluice.Server;
 
 /// <summary>Opens the engine on what the catalogue defines; <c>null</c>: the host runs without one.</summary>
 delegate Task<Engine?> OpenEngine(IServiceProvider services, CancellationToken cancellation);
 
-/// <summary>What the catalogue defines when the server starts.</summary>
-sealed record EngineDefinitions(IReadOnlyCollection<TableDefinition> Tables, IReadOnlyCollection<SinkDefinition> Sinks);
+/// <summary>Makes the store of a table from the one the server uses; tests put something around it.</summary>
+public delegate OpenTableStore WrapTableStore(OpenTableStore open, string dataDirectory);
 
-/// <summary>Reads the tables and sinks that exist.</summary>
-delegate Task<EngineDefinitions> ReadEngineDefinitions(IServiceProvider services, CancellationToken cancellation);
-
+/// <summary>The engine, and what stands on it: the control plane, SQL and the stores.</summary>
 public sealed partial class ServerApp
 {
-    static async Task<Engine?> OpenEngineAsync(IServiceProvider services, CancellationToken cancellation)
+    /// <summary>Opens the engine in recovery order: definitions, logs and stores, then what a crash interrupted.</summary>
+    static async Task<Engine?> OpenEngineAsync(IServiceProvider services, WrapTableStore wrapStore, CancellationToken cancellation)
     {
-        var definitions = await services.GetRequiredService<ReadEngineDefinitions>()(services, cancellation);
+        var plane = services.GetRequiredService<ControlPlane>();
         var data = services.GetRequiredService<DataDirectory>();
-
-        return await Engine.OpenAsync(
+        var definitions = await plane.LoadDefinitionsAsync(cancellation);
+        var engine = await Engine.OpenAsync(
             new EngineOptions { DataDirectory = data.Path },
             definitions.Tables,
             definitions.Sinks,
-            StoresIn(data),
+            wrapStore(services.GetRequiredService<DuckDbDatabases>().OpenTableAsync, data.Path),
             services.GetRequiredService<TimeProvider>(),
             services.GetRequiredService<ILoggerFactory>(),
             services.GetRequiredService<IMeterFactory>(),
             cancellation);
+        await plane.ResumeAsync(engine, cancellation);
+        return engine;
     }
 
-    /// <summary>Where tables are stored.</summary>
-    static OpenTableStore StoresIn(DataDirectory data) => throw new NotImplementedException($"no store is wired yet for {data.Path}");
+    static void AddPlanes(IServiceCollection services, ServerOptions options)
+    {
+        services.AddSingleton(options.ControlPlane);
+        services.AddSingleton(options.Query);
+        services.AddSingleton(provider => new DuckDbDatabases(
+            provider.GetRequiredService<DataDirectory>().Path, options.Store, provider.GetRequiredService<TimeProvider>(), provider.GetRequiredService<ILoggerFactory>()));
+        services.AddSingleton<DropDatabaseStore>(provider => provider.GetRequiredService<DuckDbDatabases>().DropDatabaseAsync);
+        services.AddSingleton<ControlPlane>();
+        services.AddSingleton<SinkGate>(provider =>
+        {
+            var plane = provider.GetRequiredService<ControlPlane>();
+            return id => Admission(plane.FindSinkStatus(id));
+        });
+        services.AddSingleton<UserQuery>();
+        services.AddSingleton(SqlWiring.Build);
+        services.AddSingleton<SqlStatements>();
+    }
+
+    static SinkAdmission Admission(SinkStatus? status) => status switch
+    {
+        null or SinkStatus.Deleted => SinkAdmission.Unknown,
+        SinkStatus.Creating => SinkAdmission.Creating,
+        SinkStatus.Active or SinkStatus.Restarting => SinkAdmission.Open,
+        _ => SinkAdmission.Closed,
+    };
 }

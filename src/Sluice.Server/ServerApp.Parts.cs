@@ -9,6 +9,7 @@ using Microsoft.Extensions.Logging.Console;
 using Sluice.Server.Accounts;
 using Sluice.Server.Catalog;
 using Sluice.Server.DataPlane;
+using Sluice.Server.Sql;
 using Sluice.Server.Tls;
 
 namespace Sluice.Server;
@@ -126,8 +127,7 @@ public sealed partial class ServerApp
         services.AddHostedService<CertificateRenewal>();
 
         services.AddSingleton(new BodyBudget(options.Limits.MaxBodyBytesInFlight));
-        services.AddSingleton<SinkGate>(_ => SinkAdmission.Open);
-        services.AddSingleton<ReadEngineDefinitions>((_, _) => Task.FromResult(new EngineDefinitions([], [])));
+        AddPlanes(services, options);
     }
 
     static ServerCertificateSource CertificateSource(IServiceProvider provider, TlsOptions tls, TextWriter console)
@@ -168,6 +168,10 @@ public sealed partial class ServerApp
         host.MapOpenApi("/openapi/{documentName}.json").AllowAnonymous();
         LoginEndpoint.Map(host);
         UserEndpoints.Map(host);
+        DatabaseEndpoints.Map(host);
+        TableEndpoints.Map(host);
+        SinkEndpoints.Map(host);
+        SqlEndpoint.Map(host);
         IngestEndpoint.Map(host);
         SinkReports.Map(host);
     }

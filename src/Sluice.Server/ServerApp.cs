@@ -38,7 +38,7 @@ public sealed partial class ServerApp : IAsyncDisposable
 
     /// <summary>The whole life of the process. Does not throw.</summary>
     /// <returns>An exit code, as listed in Program.cs.</returns>
-    public static async Task<int> RunAsync(string[] args)
+    public static async Task<int> RunAsync(string[] args, WrapTableStore? wrapStore = null)
     {
         if (CommandLine.AsksForHelp(args))
         {
@@ -50,7 +50,7 @@ public sealed partial class ServerApp : IAsyncDisposable
         using var signal = new StopSignal();
         try
         {
-            await using var app = Build(args);
+            await using var app = Build(args, wrapStore);
             await app.StartAsync(signal.Token);
             return (int)await app.RunUntilAsync(signal.Token);
         }
@@ -68,7 +68,8 @@ public sealed partial class ServerApp : IAsyncDisposable
 
     /// <summary>Reads and checks the options, and builds the host. Opens nothing.</summary>
     /// <exception cref="StartupException"><see cref="ExitCode.BadOptions"/>: all faults, one a line.</exception>
-    public static ServerApp Build(string[] args) => Build(args, TimeProvider.System, Console.Out, OpenEngineAsync);
+    public static ServerApp Build(string[] args, WrapTableStore? wrapStore = null) => Build(
+        args, TimeProvider.System, Console.Out, (services, cancellation) => OpenEngineAsync(services, wrapStore ?? ((open, _) => open), cancellation));
 
     /// <summary>Opens everything, in this order, and then serves.</summary>
     /// <exception cref="StartupException">With the exit code.</exception>

@@ -1,3 +1,5 @@
+using Sluice.Stores.DuckDb;
+
 namespace Sluice.Server;
 
 /// <summary>
@@ -19,6 +21,9 @@ public sealed record ServerOptions
     public TlsOptions Tls { get; init; } = new();
     public LimitOptions Limits { get; init; } = new();
     public LogOutputOptions Log { get; init; } = new();
+    public ControlPlaneOptions ControlPlane { get; init; } = new();
+    public DuckDbOptions Store { get; init; } = new();
+    public QueryLimits Query { get; init; } = new();
 }
 
 /// <summary>The first administrator; read only while the catalogue has no user.</summary>

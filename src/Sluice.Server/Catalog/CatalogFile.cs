@@ -23,7 +23,7 @@ static class CatalogFile
         try
         {
             await using var context = await catalog.CreateDbContextAsync(cancellation);
-            await CreateOrMigrateAsync(context, cancellation);
+            await CatalogMigrations.ApplyAsync(context, cancellation);
             await context.Database.ExecuteSqlRawAsync("PRAGMA journal_mode = WAL", cancellation);
             File.SetUnixFileMode(data.CatalogFile, UnixFileMode.UserRead | UnixFileMode.UserWrite);
         }
@@ -32,9 +32,6 @@ static class CatalogFile
             throw new StartupException(ExitCode.DamagedData, $"the catalogue {data.CatalogFile} is damaged: {e.Message}", e);
         }
     }
-
-    // the one place that decides between EnsureCreated and migrations: the model has no migrations yet
-    static Task<bool> CreateOrMigrateAsync(CatalogContext context, CancellationToken cancellation) => context.Database.EnsureCreatedAsync(cancellation);
 
     /// <summary>What SQLite forgets with each connection: a commit returns after fsync, references are checked, a lock is waited for.</summary>
     sealed class ConnectionSettings : DbConnectionInterceptor

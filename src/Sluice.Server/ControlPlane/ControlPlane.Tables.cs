@@ -87,7 +87,8 @@ sealed partial class ControlPlane
             return; // another call was faster
         foreach (var sink in sinks)
             _sinkStatuses[sink] = SinkStatus.Failed;
-        await engine.DropTableAsync(tableId, CancellationToken.None);
+        var databaseId = await ReadAsync(db => db.Tables.Where(row => row.Id == tableId).Select(row => row.DatabaseId).SingleAsync(CancellationToken.None));
+        await engine.DropTableAsync(databaseId, tableId, CancellationToken.None);
         await SetTableStatusAsync(tableId, TableStatus.Deleted);
     }
 

@@ -49,7 +49,7 @@ sealed partial class ControlPlane(
 
     static void RequireRead(Caller caller) => Require(caller, Policies.Read, "read");
 
-    static void RequireWrite(Caller caller) => Require(caller, Policies.Write, "change");
+    public static void RequireWrite(Caller caller) => Require(caller, Policies.Write, "change");
 
     static void Require(Caller caller, string policy, string verb)
     {

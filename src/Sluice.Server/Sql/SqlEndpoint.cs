@@ -1,5 +1,5 @@
-using System.Security.Claims;
 using System.Text;
+using Sluice.Server.Accounts;
 
 namespace Sluice.Server.Sql;
 
@@ -10,14 +10,14 @@ static class SqlEndpoint
     const int MaxStatementBytes = 8 * 1024 * 1024;
 
     public static void Map(IEndpointRouteBuilder app) =>
-        app.MapPost("/v2/databases/{id:guid}/query/sql", RunAsync).WithName("querySqlDatabase");
+        app.MapPost("/v2/databases/{id:guid}/query/sql", RunAsync).RequireAuthorization(Policies.Read).WithName("querySqlDatabase").WithSummary("Run one SQL statement");
 
     /// <remarks>The status is 200 also when the statement is wrong: then the answer has a member <c>error</c>.</remarks>
     static async Task RunAsync(Guid id, HttpContext http, SqlStatements statements)
     {
         var sql = await ReadStatementAsync(http.Request, http.RequestAborted);
         http.Response.ContentType = "application/json";
-        await statements.RunAsync(new SqlContext(id, Caller(http.User)), sql, http.Response.BodyWriter, http.RequestAborted);
+        await statements.RunAsync(new SqlContext(id, Caller.Of(http)), sql, http.Response.BodyWriter, http.RequestAborted);
     }
 
     /// <summary>Reads UTF-8 whatever the content type says: clients send text/plain, JSON's type, or none.</summary>
@@ -45,6 +45,4 @@ static class SqlEndpoint
             throw new SluiceException(ErrorCode.InvalidBody, "the statement is not UTF-8", e);
         }
     }
-
-    static string Caller(ClaimsPrincipal user) => user.FindFirstValue(ClaimTypes.NameIdentifier) ?? user.FindFirstValue("sub") ?? "anonymous";
 }

@@ -1,5 +1,6 @@
 using Sluice.Records;
 using Sluice.Schema;
+using Sluice.Server.Accounts;
 using Sluice.Stores.DuckDb;
 
 namespace Sluice.Server.Sql;
@@ -14,8 +15,7 @@ sealed record SqlDatabase(
     Guid Id, string Name, string Description, string Owner, string UpdatedBy, DateTimeOffset CreatedAt, DateTimeOffset UpdatedAt);
 
 /// <summary>Who runs a statement, and on which database.</summary>
-/// <param name="Caller">Id of the user or key, for the log.</param>
-sealed record SqlContext(Guid DatabaseId, string Caller);
+sealed record SqlContext(Guid DatabaseId, Caller Caller);
 
 /// <summary>Runs a query; see <see cref="UserQuery.RunAsync"/>.</summary>
 delegate Task RunQuery(

@@ -39,7 +39,7 @@ public sealed partial class UserQuery(QueryLimits limits, TimeProvider time) : I
     /// <param name="consume">Reads the answer. The limits of time and rows hold until it returns.</param>
     /// <exception cref="QueryException">The query is refused, is wrong, or passed a limit; <paramref name="consume"/> may have begun.</exception>
     public async Task RunAsync(
-        Func<DuckDBConnection> open,
+        Func<CancellationToken, ValueTask<DuckDbReadConnection>> open,
         string sql,
         bool explain,
         IReadOnlyCollection<QueryTable> tables,
@@ -66,7 +66,7 @@ public sealed partial class UserQuery(QueryLimits limits, TimeProvider time) : I
     public void Dispose() => _slots.Dispose();
 
     async Task RunInSlotAsync(
-        Func<DuckDBConnection> open,
+        Func<CancellationToken, ValueTask<DuckDbReadConnection>> open,
         string sql,
         bool explain,
         IReadOnlyCollection<QueryTable> tables,
@@ -75,7 +75,8 @@ public sealed partial class UserQuery(QueryLimits limits, TimeProvider time) : I
     {
         using var deadline = new CancellationTokenSource(Limits.Time, time);
         using var either = CancellationTokenSource.CreateLinkedTokenSource(deadline.Token, cancellation);
-        using var connection = open();
+        using var opened = await open(cancellation);
+        var connection = opened.Connection;
         try
         {
             using var interrupts = new Interrupts(connection.NativeConnection, time, either.Token);

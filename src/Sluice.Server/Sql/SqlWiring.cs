@@ -1,0 +1,56 @@
+using Sluice.Server.Catalog;
+using Sluice.Stores.DuckDb;
+
+namespace Sluice.Server.Sql;
+
+/// <summary>Gives SQL statements the control plane, the engine and the stores to act on.</summary>
+static class SqlWiring
+{
+    public static SqlPlane Build(IServiceProvider services)
+    {
+        var plane = services.GetRequiredService<ControlPlane>();
+        var slot = services.GetRequiredService<EngineSlot>();
+        var stores = services.GetRequiredService<DuckDbDatabases>();
+        var queries = services.GetRequiredService<UserQuery>();
+        return new SqlPlane
+        {
+            ListTables = async (context, cancellation) =>
+            {
+                var catalog = stores.OpenDatabase(context.DatabaseId).Catalog;
+                var tables = await plane.ListTablesAsync(context.Caller, context.DatabaseId, cancellation);
+                return [.. tables.Where(table => table.Status == TableStatus.Running).Select(table => TableOf(table, catalog))];
+            },
+            ListDatabases = async (context, cancellation) => [.. (await plane.ListDatabasesAsync(context.Caller, cancellation)).Select(DatabaseOf)],
+            CreateTable = (context, create, cancellation) => plane.CreateTableAsync(
+                context.Caller, context.DatabaseId,
+                new NewTable(create.Table.Text, create.Key, create.Comment, [.. create.Columns.Select(column => new Server.NewColumn(column.Name.Text, column.Type))]),
+                cancellation),
+            AddColumn = (context, table, column, cancellation) => plane.AddColumnAsync(
+                context.Caller, context.DatabaseId, table.Schema.Name, column.Name.Text, column.Type, cancellation),
+            DropColumn = (context, table, column, cancellation) => plane.DropColumnAsync(context.Caller, context.DatabaseId, table.Schema.Name, column, cancellation),
+            RenameColumn = (context, table, from, to, cancellation) => plane.RenameColumnAsync(
+                context.Caller, context.DatabaseId, table.Schema.Name, from, to, cancellation),
+            DropTable = (context, table, cancellation) => plane.DeleteTableAsync(context.Caller, context.DatabaseId, table.Schema.Name, cancellation),
+            Insert = (context, tableId, values, columns, cancellation) =>
+            {
+                ControlPlane.RequireWrite(context.Caller);
+                var table = slot.Engine.FindTable(tableId) ?? throw new SluiceException(ErrorCode.NotFound, "There is no such table any more.");
+                return table.InsertAsync(values, columns, context.Caller.Id, cancellation);
+            },
+            Query = (databaseId, sql, explain, tables, consume, cancellation) => queries.RunAsync(
+                token => stores.OpenDatabase(databaseId).OpenReadConnectionAsync(token), sql, explain, tables, consume, cancellation),
+            MaxAnswerBytes = queries.Limits.MaxAnswerBytes,
+            Time = services.GetRequiredService<TimeProvider>(),
+        };
+    }
+
+    static SqlTable TableOf(CatalogTable table, string catalog)
+    {
+        var schema = table.ToSchema();
+        return new SqlTable(
+            schema, $"{UserQuery.Quote(catalog)}.main.{UserQuery.Quote(schema.Name)}", table.Description, table.Owner, table.UpdatedBy, table.CreatedAt, table.UpdatedAt, SpaceUsed: 0);
+    }
+
+    static SqlDatabase DatabaseOf(CatalogDatabase database) => new(
+        database.Id, database.Name, "", database.Owner, database.UpdatedBy, database.CreatedAt, database.UpdatedAt);
+}
