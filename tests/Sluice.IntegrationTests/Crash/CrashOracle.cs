@@ -2,6 +2,7 @@ using System.Collections.Concurrent;
 using System.Globalization;
 using System.Text;
 using System.Text.Json.Nodes;
+using Xunit;
 
 namespace Sluice.IntegrationTests.Crash;
 
@@ -44,7 +45,7 @@ sealed class CrashOracle
         SinkId = await api.CreateAsync("v2/sinks", $$"""
             {"name":"crash","sink_details":{"database_id":"{{DatabaseId}}","table":"events"},
              "schema":{"id_field":"_id","allow_missing_fields":true,"definition":[
-               {"name":"_id","path":["id"]},{"name":"batch","path":["batch"]},{"name":"val","path":["val"]}]}}
+               {"name":"_id","path":["id"]},{"name":"batch","path":["batch"]},{"name":"val","path":["val"]}] } }
             """, cancellation);
     }
 
@@ -130,11 +131,12 @@ sealed class CrashOracle
     static string Body(int sender, int batch)
     {
         var body = new StringBuilder("{\"records\":[");
-        for (var i = 0; i < RecordsPerBatch; i++)
-            body.Append(CultureInfo.InvariantCulture, $$"""{"value":{"id":{{((long)batch * 1_000) + i}},"batch":{{batch}},"val":{{Value(batch, i)}}}},""");
-        body.Append(CultureInfo.InvariantCulture, $$"""{"value":{"id":{{FirstHotKey + sender}},"batch":{{batch}},"val":0}}]}""");
-        return body.ToString();
+        for (var i = 0; i < RecordsPerBatch; i++) body.Append(Record(((long)batch * 1_000) + i, batch, Value(batch, i))).Append(',');
+        return body.Append(Record(FirstHotKey + sender, batch, 0)).Append("]}").ToString();
     }
+
+    static string Record(long id, int batch, long value) =>
+        string.Create(CultureInfo.InvariantCulture, $$"""{"value":{"id":{{id}},"batch":{{batch}},"val":{{value}} } }""");
 
     static long Value(int batch, int index) => ((long)batch * 7_919 % 100_003 * 31) + index;
 

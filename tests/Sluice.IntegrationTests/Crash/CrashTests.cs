@@ -1,3 +1,5 @@
+using Xunit;
+
 namespace Sluice.IntegrationTests.Crash;
 
 /// <summary>kill -9 of the real server while records are being sent, again and again on one data directory.</summary>

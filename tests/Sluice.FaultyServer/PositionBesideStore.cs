@@ -1,0 +1,65 @@
+using System.Globalization;
+using Sluice.Load;
+using Sluice.Log;
+using Sluice.Schema;
+
+namespace Sluice.FaultyServer;
+
+/// <summary>
+/// A store whose position is not in its transaction, as if the loader kept a bookmark in a file: what design rule and ADR 4 forbid. A pause between the
+/// two writes makes a kill in between likely.
+/// </summary>
+sealed class PositionBesideStore(ITableStore store, string file, bool isBefore) : ITableStore
+{
+    static readonly TimeSpan Gap = TimeSpan.FromMilliseconds(150);
+
+    public async ValueTask<StoredTable?> ReadStateAsync(CancellationToken cancellation)
+    {
+        var stored = await store.ReadStateAsync(cancellation);
+        return stored is null || !File.Exists(file) ? stored : stored with { Position = stored.Position with { Sequence = ReadSequence() } };
+    }
+
+    public async ValueTask ApplySchemaAsync(TableSchema schema, LogPosition position, CancellationToken cancellation)
+    {
+        await store.ApplySchemaAsync(schema, position, cancellation);
+        WriteSequence(position.Sequence);
+    }
+
+    public async ValueTask LoadAsync(LoadBatch batch, CancellationToken cancellation)
+    {
+        if (isBefore)
+        {
+            WriteSequence(batch.UpTo.Sequence);
+            await Task.Delay(Gap, TimeProvider.System, cancellation);
+        }
+        await LoadRowsAsync(batch, cancellation);
+        if (!isBefore)
+        {
+            await Task.Delay(Gap, TimeProvider.System, cancellation);
+            WriteSequence(batch.UpTo.Sequence);
+        }
+    }
+
+    public ValueTask CheckAsync(LoadBatch batch, CancellationToken cancellation) => store.CheckAsync(batch, cancellation);
+
+    public ValueTask DropAsync(CancellationToken cancellation) => store.DropAsync(cancellation);
+
+    public ValueTask<IReadOnlyList<LateError>> ReadErrorsAsync(Guid sinkId, int limit, CancellationToken cancellation) => store.ReadErrorsAsync(sinkId, limit, cancellation);
+
+    public ValueTask DisposeAsync() => store.DisposeAsync();
+
+    /// <summary>The inner store refuses to go back; a number of its own that only grows keeps its check out of the way.</summary>
+    async ValueTask LoadRowsAsync(LoadBatch batch, CancellationToken cancellation)
+    {
+        var inner = await store.ReadStateAsync(cancellation) ?? throw new InvalidOperationException("the table was never created");
+        await store.LoadAsync(batch with { UpTo = inner.Position with { Sequence = inner.Position.Sequence + 1 } }, cancellation);
+    }
+
+    ulong ReadSequence() => ulong.Parse(File.ReadAllText(file), CultureInfo.InvariantCulture);
+
+    void WriteSequence(ulong sequence)
+    {
+        File.WriteAllText(file + ".new", sequence.ToString(CultureInfo.InvariantCulture));
+        File.Move(file + ".new", file, overwrite: true);
+    }
+}
