@@ -71,13 +71,18 @@ sealed partial class ControlPlane
         using var turn = await gate.EnterAsync(cancellation);
         await SettleSchemaAsync(engine, id, gate.Dropping);
         var schema = await WriteAsync(db => PlanChangeAsync(db, id, change), cancellation);
+        var sinks = await ReadAsync(db => LiveSinks(db).Where(row => row.TableId == id && row.Status != SinkStatus.Failed).ToListAsync());
         try
         {
+            foreach (var sink in sinks)
+                PutBothNames(engine, sink, schema);
             await engine.ChangeTableAsync(schema, gate.Dropping);
         }
         catch (SluiceException e) when (e.Outcome == RefusalOutcome.NotStored)
         {
             await WriteAsync(db => ForgetChangeAsync(db, id), CancellationToken.None);
+            foreach (var sink in sinks)
+                engine.PutSink(ToDefinition(sink, sink.Table!.ToSchema()));
             throw;
         }
         catch (OperationCanceledException e) when (gate.Dropping.IsCancellationRequested)
@@ -89,11 +94,29 @@ sealed partial class ControlPlane
         return changed;
     }
 
+    /// <summary>
+    /// Gives a sink every renamed column under its old and its new name. The engine leaves out names that the table does not have, so
+    /// no record loses the column's value between the rename and the moment the mapping has followed.
+    /// </summary>
+    static void PutBothNames(Engine engine, CatalogSink sink, TableSchema after)
+    {
+        var before = sink.Table!.ToSchema();
+        var definition = ToDefinition(sink, before);
+        var renamed = definition.Fields
+            .Select(field => before.FindColumn(field.Column) is { } column && after.FindColumn(column.Id) is { } now && now.Name != column.Name
+                ? field with { Column = now.Name }
+                : null)
+            .OfType<FieldMapping>()
+            .ToList();
+        if (renamed.Count > 0)
+            engine.PutSink(definition with { Fields = definition.Fields.AddRange(renamed) });
+    }
+
     /// <summary>Finishes a change that an earlier call left open because nobody knew whether the engine had it.</summary>
     async Task SettleSchemaAsync(Engine engine, Guid tableId, CancellationToken cancellation)
     {
         var open = await ReadAsync(db => db.Tables.Where(row => row.Id == tableId && row.Status == TableStatus.Running && row.PendingSchema != null)
-            .Select(row => new { row.PendingSchema, row.UpdatedBy }).SingleOrDefaultAsync(cancellation));
+            .Select(row => new { row.PendingSchema, row.UpdatedBy }).SingleOrDefaultAsync());
         if (open?.PendingSchema is not { } json)
             return;
         var schema = TableSchema.FromJson(Encoding.UTF8.GetBytes(json));

@@ -228,6 +228,7 @@ sealed partial class ControlPlane
     /// <summary>Sinks that are not deleted, with their newest mapping and their table and its columns; not tracked.</summary>
     static IQueryable<CatalogSink> LiveSinks(CatalogContext db) =>
         db.Sinks.AsNoTracking()
+            .AsSingleQuery() // one mapping a sink: nothing multiplies; and a sink is read at one moment
             .Include(row => row.Mappings.OrderByDescending(mapping => mapping.Version).Take(1))
             .Include(row => row.Table).ThenInclude(table => table!.Columns.Where(column => column.DroppedAt == null))
             .Where(row => row.DeletedAt == null);

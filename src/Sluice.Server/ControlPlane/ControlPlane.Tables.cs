@@ -7,6 +7,8 @@ namespace Sluice.Server;
 
 sealed partial class ControlPlane
 {
+    sealed record DroppedTable(Guid DatabaseId, IReadOnlyList<Guid> SinkIds);
+
     /// <summary>Makes a table with its columns. Returns when records can be sent and SQL sees it.</summary>
     /// <exception cref="SluiceException">
     /// <see cref="ErrorCode.InvalidParameter"/>; <see cref="ErrorCode.NotFound"/>: no such database; <see cref="ErrorCode.IncorrectState"/>:
@@ -82,10 +84,9 @@ sealed partial class ControlPlane
         await WriteAsync(db => MarkDroppedAsync(db, tableId, by), cancellation);
         await gate.BeginDropAsync();
         using var turn = await gate.EnterAsync(cancellation);
-        var sinks = await WriteAsync(db => MarkDroppedAsync(db, tableId, by), cancellation);
-        if (sinks is null)
+        if (await WriteAsync(db => MarkDroppedAsync(db, tableId, by), cancellation) is not { } dropped)
             return; // another call was faster
-        foreach (var sink in sinks)
+        foreach (var sink in dropped.SinkIds)
             _sinkStatuses[sink] = SinkStatus.Failed;
         var databaseId = await ReadAsync(db => db.Tables.Where(row => row.Id == tableId).Select(row => row.DatabaseId).SingleAsync(CancellationToken.None));
         await engine.DropTableAsync(databaseId, tableId, CancellationToken.None);
@@ -93,8 +94,8 @@ sealed partial class ControlPlane
     }
 
     /// <summary>Marks the table as Deleting and its sinks as Failed, in one transaction.</summary>
-    /// <returns>The ids of the sinks; <c>null</c>: the table is gone.</returns>
-    async Task<List<Guid>?> MarkDroppedAsync(CatalogContext db, Guid tableId, string by)
+    /// <returns><c>null</c>: the table is gone.</returns>
+    async Task<DroppedTable?> MarkDroppedAsync(CatalogContext db, Guid tableId, string by)
     {
         if (await db.Tables.SingleOrDefaultAsync(row => row.Id == tableId && row.DeletedAt == null) is not { } table)
             return null;
@@ -109,7 +110,7 @@ sealed partial class ControlPlane
             sink.UpdatedAt = Now;
             sink.UpdatedBy = by;
         }
-        return sinks.Select(sink => sink.Id).ToList();
+        return new DroppedTable(table.DatabaseId, sinks.Select(sink => sink.Id).ToList());
     }
 
     async Task<CatalogTable> AddTableRowAsync(CatalogContext db, Caller caller, Guid databaseId, NewTable table, TableSchema schema)

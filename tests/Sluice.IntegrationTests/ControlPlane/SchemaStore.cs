@@ -1,0 +1,57 @@
+using System.Collections.Concurrent;
+using Sluice.Load;
+using Sluice.Log;
+using Sluice.Schema;
+
+namespace Sluice.IntegrationTests.ControlPlane;
+
+/// <summary>Stores that keep schema, position and counts in memory and forget the rows; they outlive the engine, as files would.</summary>
+sealed class SchemaStores
+{
+    readonly ConcurrentDictionary<Guid, SchemaStore> _stores = new();
+
+    /// <summary>Not completed: schema changes wait for it, as behind a store that fails.</summary>
+    public Task SchemaChangesMayGoOn { get; set; } = Task.CompletedTask;
+
+    public bool Has(Guid tableId) => _stores.TryGetValue(tableId, out var store) && store.State is not null;
+
+    public ValueTask<ITableStore> OpenAsync(Guid databaseId, Guid tableId, CancellationToken cancellation) =>
+        new(_stores.GetOrAdd(tableId, _ => new SchemaStore(this)));
+
+    sealed class SchemaStore(SchemaStores all) : ITableStore
+    {
+        public StoredTable? State { get; private set; }
+
+        public ValueTask<StoredTable?> ReadStateAsync(CancellationToken cancellation) => new(State);
+
+        public async ValueTask ApplySchemaAsync(TableSchema schema, LogPosition position, CancellationToken cancellation)
+        {
+            await all.SchemaChangesMayGoOn.WaitAsync(cancellation);
+            State = new StoredTable(position, schema, State?.Counts ?? new Dictionary<Guid, SinkCounts>());
+        }
+
+        public ValueTask LoadAsync(LoadBatch batch, CancellationToken cancellation)
+        {
+            var counts = new Dictionary<Guid, SinkCounts>(State!.Counts);
+            foreach (var (sink, more) in batch.Counts)
+            {
+                var sum = counts.GetValueOrDefault(sink);
+                counts[sink] = new SinkCounts(sum.Loaded + more.Loaded, sum.Failed + more.Failed);
+            }
+            State = new StoredTable(batch.UpTo, batch.Schema, counts);
+            return ValueTask.CompletedTask;
+        }
+
+        public ValueTask CheckAsync(LoadBatch batch, CancellationToken cancellation) => ValueTask.CompletedTask;
+
+        public ValueTask DropAsync(CancellationToken cancellation)
+        {
+            State = null;
+            return ValueTask.CompletedTask;
+        }
+
+        public ValueTask<IReadOnlyList<LateError>> ReadErrorsAsync(Guid sinkId, int limit, CancellationToken cancellation) => new([]);
+
+        public ValueTask DisposeAsync() => ValueTask.CompletedTask;
+    }
+}
