@@ -52,7 +52,7 @@ public sealed partial class QueryException(string message, int? offset = null, E
     [GeneratedRegex(@"(?:Table |Scalar |Aggregate )?Function with name (\S+) does not exist")]
     private static partial Regex MissingFunction();
 
-    [GeneratedRegex("^[A-Za-z]+(?: [A-Za-z]+)? Error: ")]
+    [GeneratedRegex("^[A-Za-z]+(?: [A-Za-z]+){0,2} Error: ")]
     private static partial Regex Prefix();
 
     [GeneratedRegex(@"\n(?<head>LINE (?<line>\d+): )(?<text>[^\n]*)\n(?<indent> *)\^")]

@@ -77,6 +77,7 @@ public sealed class QueryTests : IDisposable
     [InlineData("str(12.6), str(12.6, 4), str(12.345, 6, 2), str(12345, 2)", """[["        13","  13"," 12.35","**"]]""")]
     [InlineData("stringsplit('a,b', ','), stringsplit('a,b', ',', 1), stringsplit('a,b', ',', 5)", """[["a","b",""]]""")]
     [InlineData("cosine_distance(v, [1.0, 2.5]), euclidean_distance(v, [1, 2]), tanimoto_coefficient(v, v)", "[[0,0.5,1]]")]
+    [InlineData("printf('%05.1f', 3.14159), format('{:>4}|{}', 'a', 1), list_sum(range(4))", """[["003.1","   a|1",6]]""")]
     [InlineData("cast(petal as decimal(1)), cast(_id as id), current_timestamp > at_s", "[[5.1,1,true]]")]
     public async Task The_originals_functions_work(string list, string rows) =>
         Assert.Equal(rows, await _database.RowsAsync($"SELECT {list} FROM iris WHERE _id = 1"));
