@@ -4,7 +4,7 @@ namespace Sluice.Server.Sql;
 
 /// <summary>
 /// Turns a query in the original's SQL into DuckDB's, token by token: quotes known names that hold dashes, and translates
-/// <c>TOP(n)</c>, <c>WITH (FLATTEN(col))</c>, <c>CHAR(n)</c> and the type names of <c>CAST</c>. Texts, comments and quoted names are
+/// <c>TOP(n)</c>, <c>WITH (FLATTEN(col))</c>, <c>CHAR(n)</c>, <c>CURRENT_TIMESTAMP</c> and the type names of <c>CAST</c>. Texts, comments and quoted names are
 /// never touched.
 /// </summary>
 /// <remarks>Needs to be right only for honest queries: what may run is decided afterwards, from DuckDB's own parse tree.</remarks>
@@ -129,6 +129,9 @@ sealed class QueryRewrite
             _scopes.Peek().Limit = _tokens[i].Start;
         else if (IsWord(i, "char") && IsSymbol(i + 1, '(') && !IsWord(i - 1, "as") && !IsSymbol(i - 1, ':'))
             Replace(i, "chr");
+        // DuckDB's has a time zone, and cannot be compared with a column that has none.
+        else if (IsWord(i, "current_timestamp") && !IsSymbol(i - 1, '.'))
+            Replace(i, "(now() AT TIME ZONE 'UTC')");
         else if (IsWord(i, "as") && _scopes.Peek().IsCast)
             RewriteCastType(i + 1);
         return 1;

@@ -35,7 +35,9 @@ static class SqlParser
             return new Query(sql, IsExplain: false);
         if (_statement.TryParse(sql, out var statement, out var error))
             return statement;
-        throw new SqlException(error?.Message ?? "the statement cannot be read", error?.Position.Offset ?? start);
+        // The parser stops in front of blanks; the place to show is the word behind them.
+        var at = error?.Position.Offset ?? start;
+        throw new SqlException(error?.Message ?? "the statement cannot be read", at + SqlTokens.BlankLength(sql.AsSpan(at)));
     }
 
     static Parser<string> Word(string word) => Terms.Keyword(word, caseInsensitive: true);

@@ -1,9 +1,10 @@
 using System.Collections.Frozen;
+using System.Text.RegularExpressions;
 
 namespace Sluice.Stores.DuckDb;
 
 /// <summary>Which of DuckDB's functions a user's query may call.</summary>
-static class AllowedFunctions
+static partial class AllowedFunctions
 {
     /// <summary>The only functions that may stand in FROM. Every other reads files, settings or internals, or writes.</summary>
     static readonly FrozenSet<string> _tableFunctions = Set("generate_series json_each json_tree range repeat repeat_row unnest");
@@ -31,8 +32,8 @@ static class AllowedFunctions
         ["bar"] = new(3, 10_000),
         ["list_resize"] = new(1, 10_000),
         ["array_resize"] = new(1, 10_000),
-        ["range"] = new(1, 1_000_000),
-        ["generate_series"] = new(1, 1_000_000),
+        ["range"] = new(1, 10_000),
+        ["generate_series"] = new(1, 10_000),
     }.ToFrozenDictionary(StringComparer.OrdinalIgnoreCase);
 
     internal static bool IsAllowedInFrom(string name) => _tableFunctions.Contains(name);
@@ -42,6 +43,16 @@ static class AllowedFunctions
 
     /// <summary>The argument that says how large the result is; <c>null</c> when none does.</summary>
     internal static SizeArgument? FindSizeArgument(string name) => _amplifiers.TryGetValue(name, out var argument) ? argument : null;
+
+    /// <summary>Functions whose first argument is a format; a width in it makes a value of that length.</summary>
+    internal static bool TakesFormat(string name) =>
+        name.Equals("printf", StringComparison.OrdinalIgnoreCase) || name.Equals("format", StringComparison.OrdinalIgnoreCase);
+
+    /// <summary>Whether no width in a format has more than four digits or comes from an argument.</summary>
+    internal static bool IsSmallFormat(string format) => !LargeWidth().IsMatch(format);
+
+    [GeneratedRegex(@"\d{5}|\*|:[^}]*\{")]
+    private static partial Regex LargeWidth();
 
     static FrozenSet<string> Set(string names) =>
         names.Split((char[])[' ', '\n', '\r'], StringSplitOptions.RemoveEmptyEntries).ToFrozenSet(StringComparer.OrdinalIgnoreCase);

@@ -15,6 +15,7 @@ abstract unsafe class ChunkSource : IDisposable
     /// <summary>Writes rows <paramref name="from"/> to <paramref name="from"/> + <paramref name="count"/> as rows 0 and up of an empty vector.</summary>
     public abstract void Fill(nint vector, int from, int count);
 
+    /// <summary>Gives back memory outside the managed heap.</summary>
     public void Dispose() => Free();
 
     /// <summary>The values of a column of the batch; a set without repeated members.</summary>
@@ -40,7 +41,6 @@ abstract unsafe class ChunkSource : IDisposable
 
     public static ChunkSource Position(RowBatch rows) => new PositionSource(rows);
 
-    /// <summary>Gives back memory outside the managed heap.</summary>
     protected virtual void Free() { }
 
     protected static Span<T> Data<T>(nint vector, int count) where T : unmanaged => new(Vectors.DuckDBVectorGetData(vector), count);

@@ -1,5 +1,6 @@
 using System.Globalization;
 using DuckDB.NET.Data;
+using DuckDB.NET.Native;
 using Sluice.Load;
 
 namespace Sluice.Stores.DuckDb;
@@ -97,6 +98,52 @@ sealed class DuckDbInstance : IDisposable
         }
     }
 
+    /// <summary>Appends rows to a table.</summary>
+    /// <param name="catalog">The database, or <c>temp</c>.</param>
+    /// <param name="sources">One for each column of the table; disposed here.</param>
+    public void Append(string catalog, string table, ChunkSource[] sources, int rowCount)
+    {
+        try
+        {
+            using var appender = TableAppender.Open(_connection, catalog, table);
+            appender.Append(sources, rowCount);
+            appender.Complete();
+        }
+        catch (Exception e) when (NoteFatal(e))
+        {
+            throw;
+        }
+        finally
+        {
+            foreach (var source in sources) source.Dispose();
+        }
+    }
+
+    /// <summary>Runs a statement and appends the rows it returns to a temporary table that has their columns.</summary>
+    /// <returns>The number of rows.</returns>
+    public long AppendResult(string sql, string tempTable)
+    {
+        var result = default(DuckDBResult);
+        try
+        {
+            if (NativeMethods.Query.DuckDBQuery(_connection.NativeConnection, sql, out result) == DuckDBState.Error)
+                throw new DuckDbNativeException(
+                    NativeMethods.Query.DuckDBResultErrorType(ref result), NativeMethods.Query.DuckDBResultError(ref result));
+            using var appender = TableAppender.Open(_connection, "temp", tempTable);
+            var rowCount = appender.Append(result);
+            appender.Complete();
+            return rowCount;
+        }
+        catch (Exception e) when (NoteFatal(e))
+        {
+            throw;
+        }
+        finally
+        {
+            NativeMethods.Query.DuckDBDestroyResult(ref result);
+        }
+    }
+
     /// <summary>Undoes the open transaction. When that fails too, only a new instance can tell what is stored.</summary>
     public void Rollback()
     {
@@ -123,7 +170,7 @@ sealed class DuckDbInstance : IDisposable
 
     /// <summary>Remembers a fatal error.</summary>
     /// <returns>False, so that it can stand in an exception filter.</returns>
-    public bool NoteFatal(Exception error)
+    bool NoteFatal(Exception error)
     {
         if (DuckDbErrors.IsDuckDb(error) && DuckDbErrors.IsFatal(error)) IsInvalid = true;
         return false;

@@ -19,9 +19,9 @@ sealed class DuckDbStore(DuckDbDatabase database, Guid tableId) : ITableStore
     // where the loader knows the position to be; `null`: it was not asked for yet
     LogPosition? _position;
 
-    // as read from _largestKeySource; another instance says nothing of what was committed in this one
-    LargestKey? _largestKey;
-    DuckDbInstance? _largestKeySource;
+    // as read from _knownKeysSource; another instance says nothing of what was committed in this one
+    KnownKeys? _knownKeys;
+    DuckDbInstance? _knownKeysSource;
 
     public async ValueTask<StoredTable?> ReadStateAsync(CancellationToken cancellation)
     {
@@ -49,7 +49,7 @@ sealed class DuckDbStore(DuckDbDatabase database, Guid tableId) : ITableStore
     {
         await RunTwiceAsync(Drop, cancellation).ConfigureAwait(false);
         _position = null;
-        _largestKey = null;
+        _knownKeys = null;
     }
 
     public async ValueTask<IReadOnlyList<LateError>> ReadErrorsAsync(Guid sinkId, int limit, CancellationToken cancellation)
@@ -97,20 +97,20 @@ sealed class DuckDbStore(DuckDbDatabase database, Guid tableId) : ITableStore
     {
         var known = KnownPosition(db);
         if (InternalTables.ReadPosition(db, tableId) == batch.UpTo) return true;
-        var largestKey = LargestKeyOf(db, batch);
-        InTransaction(db, () => Apply(db, batch, known, largestKey));
-        _largestKey = largestKey.With(batch.Rows.Key);
+        var keys = KnownKeysOf(db, batch);
+        InTransaction(db, () => Apply(db, batch, known, keys));
+        _knownKeys = keys.With(batch.Rows.Key);
         return true;
     }
 
     bool Check(DuckDbInstance db, LoadBatch batch)
     {
         var known = KnownPosition(db);
-        var largestKey = LargestKeyOf(db, batch);
+        var keys = KnownKeysOf(db, batch);
         db.Execute("BEGIN TRANSACTION");
         try
         {
-            Apply(db, batch, known, largestKey);
+            Apply(db, batch, known, keys);
         }
         finally
         {
@@ -130,10 +130,10 @@ sealed class DuckDbStore(DuckDbDatabase database, Guid tableId) : ITableStore
     }
 
     /// <summary>The load itself. The position is written first, before anything is read: only then does a checkpoint keep out.</summary>
-    void Apply(DuckDbInstance db, LoadBatch batch, LogPosition known, LargestKey largestKey)
+    void Apply(DuckDbInstance db, LoadBatch batch, LogPosition known, KnownKeys keys)
     {
         MovePosition(db, known, batch.UpTo);
-        if (batch.Rows.RowCount > 0) RowLoad.Run(db, batch.Schema, batch.Rows, largestKey);
+        if (batch.Rows.RowCount > 0) RowLoad.Run(db, batch.Schema, batch.Rows, RowLoad.Choose(batch.Schema, batch.Rows, keys));
         InternalTables.AddCounts(db, tableId, batch.Counts);
         InternalTables.AddErrors(db, tableId, batch.Errors);
     }
@@ -150,14 +150,14 @@ sealed class DuckDbStore(DuckDbDatabase database, Guid tableId) : ITableStore
         _position ??= InternalTables.ReadPosition(db, tableId)
             ?? throw new InvalidOperationException($"table {tableId} was never created in database {db.Catalog}");
 
-    LargestKey LargestKeyOf(DuckDbInstance db, LoadBatch batch)
+    KnownKeys KnownKeysOf(DuckDbInstance db, LoadBatch batch)
     {
-        if (_largestKey is null || _largestKeySource != db)
+        if (_knownKeys is null || _knownKeysSource != db)
         {
-            _largestKey = LargestKey.Read(db, batch.Schema);
-            _largestKeySource = db;
+            _knownKeys = KnownKeys.Read(db, batch.Schema);
+            _knownKeysSource = db;
         }
-        return _largestKey;
+        return _knownKeys;
     }
 
     static bool InTransaction(DuckDbInstance db, Action write)

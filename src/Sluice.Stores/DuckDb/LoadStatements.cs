@@ -3,62 +3,49 @@ using Sluice.Schema;
 
 namespace Sluice.Stores.DuckDb;
 
-/// <summary>The SQL and the chunks of one batch.</summary>
+/// <summary>The SQL and the chunks that put one batch into its table.</summary>
 /// <remarks>
-/// Rows are found by key and never by rowid: a rowid read in one statement means another row in the next when a checkpoint has
-/// moved rows in between. Statements of their own read a table before it is deleted from, so an order of statements matters.
+/// Two temporary tables are used: <c>staged</c>, what the batch says, and <c>stored</c>, what the table has of the same keys. Their
+/// columns are named by column id.
 /// </remarks>
-sealed class LoadStatements
+sealed class LoadStatements(TableSchema schema, RowBatch rows)
 {
-    public const string StagedTable = "staged";
-    public const string DropStaged = $"DROP TABLE temp.{StagedTable}";
-    public const string DropStagedAndMerged = $"DROP TABLE temp.{StagedTable}; DROP TABLE temp.{MergedTable}";
-
-    const string MergedTable = "merged";
-
-    readonly TableSchema _schema;
-    readonly RowBatch _rows;
-    readonly string _table;
-
-    public LoadStatements(TableSchema schema, RowBatch rows)
-    {
-        _schema = schema;
-        _rows = rows;
-        _table = $"main.{SqlTypes.Quote(schema.Name)}";
-    }
+    public const string Staged = "staged";
+    public const string Stored = "stored";
 
     /// <summary>
-    /// Whether no stored value shows in any row of the batch: each column is single-valued and each row gives a value or null for it.
+    /// From this many keys on DuckDB is made to filter the scan of the table's keys by a Bloom filter of those of the batch, which
+    /// halves the time to delete 100,000 of 10 million rows, and costs more than it saves for 10,000.
     /// </summary>
-    public static bool IsWhole(TableSchema schema, RowBatch rows) =>
-        schema.Columns.All(column => !column.Type.IsSet && rows.FindColumn(column.Id) is { } cells && !HasAbsent(cells));
+    const int MinKeysForBloomFilter = 32_768;
+
+    readonly string _table = $"main.{SqlTypes.Quote(schema.Name)}";
+
+    public const string DropTemporary = $"DROP TABLE IF EXISTS temp.{Staged}; DROP TABLE IF EXISTS temp.{Stored}";
 
     /// <summary>Chunks in the columns of the table itself.</summary>
     public ChunkSource[] TableSources() =>
-        [.. KeyAndHiddenSources(), .. _schema.Columns.Select(column =>
-            _rows.FindColumn(column.Id) is { } cells ? ChunkSource.Cells(cells) : ChunkSource.Nulls(Math.Max(1, column.Type.VectorLength)))];
+        [.. KeyAndHiddenSources(), .. schema.Columns.Select(column =>
+            rows.FindColumn(column.Id) is { } cells ? ChunkSource.Cells(cells) : ChunkSource.Nulls(Math.Max(1, column.Type.VectorLength)))];
 
-    /// <summary>A temporary table of the keys of the batch.</summary>
-    public string CreateStagedKeys() => $"CREATE OR REPLACE TEMP TABLE {StagedTable} (_id {SqlTypes.DuckDb(_schema.Key)})";
+    /// <summary>Makes <c>staged</c> for the keys alone.</summary>
+    public string CreateStagedKeys() => CreateTemporary(Staged, [KeyDefinition]);
 
-    public ChunkSource[] StagedKeySources() => [ChunkSource.Cells(_rows.Key)];
+    public ChunkSource[] StagedKeySources() => [ChunkSource.Cells(rows.Key)];
 
-    /// <summary>A temporary table of all the batch says; beside a column that some row says nothing of stands whether it does.</summary>
+    /// <summary>Makes <c>staged</c> for all the batch says; where some row says nothing of a column, stands beside it which do.</summary>
     public string CreateStagedRows()
     {
         var columns = new List<string>
         {
-            $"_id {SqlTypes.DuckDb(_schema.Key)}",
-            $"{SqlTypes.IngestedAtColumn} TIMESTAMP",
-            $"{SqlTypes.SinkIdColumn} UUID",
-            $"{SqlTypes.PositionColumn} UBIGINT",
+            KeyDefinition, $"{SqlTypes.IngestedAtColumn} TIMESTAMP", $"{SqlTypes.SinkIdColumn} UUID", $"{SqlTypes.PositionColumn} UBIGINT",
         };
         foreach (var (column, cells) in BatchColumns())
         {
-            columns.Add($"c{column.Id} {SqlTypes.DuckDb(column.Type)}");
+            columns.Add(Definition(column));
             if (NeedsPresence(column, cells)) columns.Add($"p{column.Id} BOOLEAN");
         }
-        return $"CREATE OR REPLACE TEMP TABLE {StagedTable} ({string.Join(", ", columns)})";
+        return CreateTemporary(Staged, columns);
     }
 
     public ChunkSource[] StagedRowSources()
@@ -72,43 +59,70 @@ sealed class LoadStatements
         return [.. sources];
     }
 
-    /// <summary>Staged rows joined with the rows they replace, in the columns of the table.</summary>
-    public string CreateMerged()
+    /// <summary>Makes <c>stored</c> without rows.</summary>
+    public string CreateStored() => CreateTemporary(Stored, [KeyDefinition, .. StoredColumns().Select(Definition)]);
+
+    /// <summary>Makes <c>stored</c> with the rows that the batch changes.</summary>
+    public string CreateStoredFilled() =>
+        $"CREATE OR REPLACE TEMP TABLE {Stored} AS SELECT {StoredValues()} FROM {_table} AS old JOIN {StagedKeys()} AS new ON old._id = new._id";
+
+    /// <summary>Deletes the rows that the batch changes.</summary>
+    public string DeleteOld() => $"DELETE FROM {_table} AS old USING {StagedKeys()} AS new WHERE old._id = new._id";
+
+    /// <summary>Deletes the rows that the batch changes, and returns them in the columns of <c>stored</c>.</summary>
+    public string DeleteOldReturning() => $"{DeleteOld()} RETURNING {StoredValues()}";
+
+    /// <summary>Inserts the rows of <c>staged</c>, completed from <c>stored</c>.</summary>
+    public string InsertMerged()
     {
-        var hidden = SqlTypes.HiddenColumns.Select(name => $"new.{name}");
-        var columns = _schema.Columns.Select(column => $"{MergedValue(column)} AS {SqlTypes.Quote(column.Name)}");
+        var values = SqlTypes.HiddenColumns.Select(name => $"new.{name}").Concat(schema.Columns.Select(MergedValue));
         return $"""
-            CREATE OR REPLACE TEMP TABLE {MergedTable} AS
-            SELECT {string.Join(", ", ["new._id", .. hidden, .. columns])}
-            FROM temp.{StagedTable} AS new LEFT JOIN {_table} AS old ON old._id = new._id
+            INSERT INTO {_table} SELECT new._id, {string.Join(", ", values)}
+            FROM temp.{Staged} AS new LEFT JOIN temp.{Stored} AS old ON old._id = new._id
             """;
     }
 
-    public string DeleteStaged() => $"DELETE FROM {_table} AS old USING temp.{StagedTable} AS new WHERE old._id = new._id";
-
-    public string InsertMerged() => $"INSERT INTO {_table} FROM temp.{MergedTable}";
+    /// <summary>Whether stored values of the column can show in a row of the batch.</summary>
+    public static bool NeedsStored(Column column, RowBatch rows) =>
+        column.Type.IsSet || rows.FindColumn(column.Id) is not { } cells || HasAbsent(cells);
 
     static bool HasAbsent(ColumnBuffer cells) => cells.ValueCount < cells.RowCount && cells.States.Contains(CellState.Absent);
 
-    // null on a set leaves it as it is, so a set needs no telling apart of absent and null
+    // null leaves a set as it is, just as absent does
     static bool NeedsPresence(Column column, ColumnBuffer cells) => !column.Type.IsSet && HasAbsent(cells);
 
     string MergedValue(Column column)
     {
-        var old = $"old.{SqlTypes.Quote(column.Name)}";
-        if (_rows.FindColumn(column.Id) is not { } cells) return old;
-        var added = $"new.c{column.Id}";
+        var (added, stored) = ($"new.c{column.Id}", $"old.c{column.Id}");
+        if (rows.FindColumn(column.Id) is not { } cells) return stored;
         if (column.Type.IsSet)
-            return $"CASE WHEN {added} IS NULL THEN {old} WHEN {old} IS NULL THEN {added} ELSE list_distinct(list_concat({old}, {added})) END";
-        return NeedsPresence(column, cells) ? $"CASE WHEN new.p{column.Id} THEN {added} ELSE {old} END" : added;
+            return $"CASE WHEN {added} IS NULL THEN {stored} WHEN {stored} IS NULL THEN {added} ELSE list_distinct(list_concat({stored}, {added})) END";
+        if (!NeedsPresence(column, cells)) return added;
+        // DuckDB has no CASE of arrays
+        return column.Type.Kind == ColumnKind.Vector
+            ? $"CAST(CASE WHEN new.p{column.Id} THEN CAST({added} AS DOUBLE[]) ELSE CAST({stored} AS DOUBLE[]) END AS {SqlTypes.DuckDb(column.Type)})"
+            : $"CASE WHEN new.p{column.Id} THEN {added} ELSE {stored} END";
     }
+
+    string StoredValues() => string.Join(", ", ["old._id", .. StoredColumns().Select(column => $"old.{SqlTypes.Quote(column.Name)} AS c{column.Id}")]);
+
+    // DuckDB gives a join's scan a Bloom filter when its other side is filtered; this one passes all keys and is not optimised away
+    string StagedKeys() => rows.RowCount < MinKeysForBloomFilter ? $"temp.{Staged}" : $"(SELECT _id FROM temp.{Staged} WHERE hash(_id) IS NOT NULL)";
+
+    string KeyDefinition => $"_id {SqlTypes.DuckDb(schema.Key)}";
+
+    static string Definition(Column column) => $"c{column.Id} {SqlTypes.DuckDb(column.Type)}";
+
+    static string CreateTemporary(string name, IEnumerable<string> columns) => $"CREATE OR REPLACE TEMP TABLE {name} ({string.Join(", ", columns)})";
+
+    IEnumerable<Column> StoredColumns() => schema.Columns.Where(column => NeedsStored(column, rows));
 
     IEnumerable<(Column Column, ColumnBuffer Cells)> BatchColumns()
     {
-        foreach (var column in _schema.Columns)
-            if (_rows.FindColumn(column.Id) is { } cells) yield return (column, cells);
+        foreach (var column in schema.Columns)
+            if (rows.FindColumn(column.Id) is { } cells) yield return (column, cells);
     }
 
     ChunkSource[] KeyAndHiddenSources() =>
-        [ChunkSource.Cells(_rows.Key), ChunkSource.IngestedAt(_rows), ChunkSource.SinkId(_rows), ChunkSource.Position(_rows)];
+        [ChunkSource.Cells(rows.Key), ChunkSource.IngestedAt(rows), ChunkSource.SinkId(rows), ChunkSource.Position(rows)];
 }

@@ -33,6 +33,9 @@ static class Macros
         ["setexcludes"] = OnSets("v", "NOT list_contains({0}, v)"),
         ["setcontainsall"] = OnSets("v", "list_has_all({0}, v)"),
         ["setcontainsany"] = OnSets("v", "list_has_any({0}, v)"),
+        // What FLATTEN unnests; see QueryRewrite.
+        ["setmembers"] = string.Join(", ", _plainSets.Select(type => $"(c {type}) AS c")
+            .Concat(_quantumSets.Select(type => $"(c {type}) AS list_distinct(list_transform(c, lambda x: x.m))"))),
         ["rangeq"] = RangeQ(),
         ["totimestamp"] = ToTimestamp(),
         ["datetimepart"] = DateTimePart(),
@@ -70,21 +73,23 @@ static class Macros
             .Concat(_quantumSets.Select(type =>
                 $"(c {type}, {parameter}) AS {body.Replace("{0}", "list_transform(c, lambda x: x.m)", StringComparison.Ordinal)}")));
 
-    /// <summary>A member is in the range when one of its times is: from inclusive, to exclusive, NULL open.</summary>
+    /// <summary>
+    /// True when a member has a time in the range: from inclusive, to exclusive, NULL open. A bound is a time, a text, or a number of seconds.
+    /// </summary>
     static string RangeQ()
     {
+        const string Bound = """
+            (CASE WHEN {0} IS NULL THEN NULL ELSE coalesce(try_cast({0}::VARCHAR AS TIMESTAMP),
+               make_timestamp(try_cast({0}::VARCHAR AS BIGINT) * 1000000), error('unable to convert a bound of rangeq to type timestamp')) END)
+            """;
         const string Body = """
             CASE WHEN lower_bound IS NULL AND upper_bound IS NULL THEN error('rangeq needs at least one bound')
-                 ELSE len(list_filter(c, lambda x: x.ts >= coalesce({0}, x.ts) AND (upper_bound IS NULL OR x.ts < {1}))) > 0 END
+                 ELSE len(list_filter(c, lambda x: x.ts >= coalesce({lower}, x.ts) AND (upper_bound IS NULL OR x.ts < {upper}))) > 0 END
             """;
-        string Overload(string type, string bound, string lower, string upper) =>
-            $"(c {type}, lower_bound {bound}, upper_bound {bound}) AS "
-            + Body.Replace("{0}", lower, StringComparison.Ordinal).Replace("{1}", upper, StringComparison.Ordinal);
-        return string.Join(", ", _quantumSets.SelectMany(type => (string[])
-        [
-            Overload(type, "TIMESTAMP", "lower_bound", "upper_bound"),
-            Overload(type, "BIGINT", "make_timestamp(lower_bound * 1000000)", "make_timestamp(upper_bound * 1000000)"),
-        ]));
+        var body = Body
+            .Replace("{lower}", Bound.Replace("{0}", "lower_bound", StringComparison.Ordinal), StringComparison.Ordinal)
+            .Replace("{upper}", Bound.Replace("{0}", "upper_bound", StringComparison.Ordinal), StringComparison.Ordinal);
+        return string.Join(", ", _quantumSets.Select(type => $"(c {type}, lower_bound, upper_bound) AS {body}"));
     }
 
     static string ToTimestamp() => """

@@ -13,7 +13,7 @@ public sealed partial class QueryException(string message, int? offset = null, E
     /// <summary>Turns DuckDB's words into the original's where the original has words for it, and finds the place the error points at.</summary>
     internal static QueryException FromDuckDb(string error, string sql)
     {
-        var message = FirstParagraph(error);
+        var message = FirstLine(error);
         if (MissingColumn().Match(message) is { Success: true } column)
             message = $"column '{column.Groups[1].Value}' not found";
         else if (MissingTable().Match(message) is { Success: true } table)
@@ -25,11 +25,10 @@ public sealed partial class QueryException(string message, int? offset = null, E
         return new QueryException(message, FindOffset(error, sql));
     }
 
-    static string FirstParagraph(string error)
-    {
-        var end = error.IndexOf("\n\nLINE ", StringComparison.Ordinal);
-        return (end < 0 ? error : error[..end]).Trim();
-    }
+    /// <summary>What follows are candidates, hints and the query again.</summary>
+    static string FirstLine(string error) => error.AsSpan().Trim() is var text && text.IndexOf('\n') is var end and >= 0
+        ? text[..end].Trim().ToString()
+        : text.ToString();
 
     /// <summary>Reads the caret below DuckDB's <c>LINE n: text</c>. Long lines are shown cut, with dots; then the place is not known.</summary>
     static int? FindOffset(string error, string sql)
@@ -53,7 +52,7 @@ public sealed partial class QueryException(string message, int? offset = null, E
     [GeneratedRegex(@"(?:Table |Scalar |Aggregate )?Function with name (\S+) does not exist")]
     private static partial Regex MissingFunction();
 
-    [GeneratedRegex("^[A-Za-z]+(?: [A-Za-z]+)? Error: ")]
+    [GeneratedRegex("^[A-Za-z]+(?: [A-Za-z]+){0,2} Error: ")]
     private static partial Regex Prefix();
 
     [GeneratedRegex(@"\n(?<head>LINE (?<line>\d+): )(?<text>[^\n]*)\n(?<indent> *)\^")]

@@ -184,6 +184,8 @@ sealed class QueryProof
         _functions.Add(name);
         if (AllowedFunctions.FindSizeArgument(name) is { } size)
             CheckSize(element, name, size);
+        if (AllowedFunctions.TakesFormat(name))
+            CheckFormat(element, name);
     }
 
     static void CheckSize(JsonElement element, string name, SizeArgument size)
@@ -198,6 +200,15 @@ sealed class QueryProof
             && value.TryGetInt64(out var number) && number <= size.Max;
         if (!isSmall)
             throw new QueryException($"the size given to '{name}' must be a number up to {size.Max}", Location(element));
+    }
+
+    static void CheckFormat(JsonElement element, string name)
+    {
+        var isSmall = element.GetProperty("children").EnumerateArray().FirstOrDefault() is { ValueKind: JsonValueKind.Object } format
+            && Text(format, "class") == "CONSTANT"
+            && AllowedFunctions.IsSmallFormat(Text(format.GetProperty("value"), "value") ?? "");
+        if (!isSmall)
+            throw new QueryException($"the format given to '{name}' must be a text with widths of up to four digits", Location(element));
     }
 
     void NoteHiddenColumn(string? text)

@@ -99,8 +99,9 @@ public sealed partial class UserQuery(QueryLimits limits, TimeProvider time) : I
     {
         try
         {
-            ThrowUnlessOneStatement(connection, sql);
+            // The proof only parses, so it comes first: to extract, DuckDB expands PRAGMA and IMPORT.
             var proof = Prove(connection, sql, tables);
+            ThrowUnlessOneStatement(connection, sql);
             Run(connection, "BEGIN TRANSACTION READ ONLY");
             foreach (var macro in Macros.Needed(proof.Functions))
                 Run(connection, macro);

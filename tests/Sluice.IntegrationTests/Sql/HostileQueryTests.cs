@@ -59,6 +59,8 @@ public sealed class HostileQueryTests : IDisposable
         "SELECT * FROM \"QUERY\"('SELECT 1')", "SELECT * FROM main.\"duckdb_settings\"()", "SELECT \"CURRENT_SETTING\"('threads')",
         // one huge value
         "SELECT length(repeat('x', 4000000000))", "SELECT repeat('x', 100000 * 100000)", "SELECT lpad('x', 2000000000, 'y')", "SELECT range(1000000000)", "SELECT list_resize([1], 1000000000)",
+        "SELECT printf('%2000000000d', 1)", "SELECT printf('%*d', 2000000000, 1)", "SELECT format('{:>2000000000}', 'x')", "SELECT format('{:>{}}', 'x', 2000000000)",
+        "SELECT printf(chr(37) || '2000000000d', 1)",
         "SELECT REPLICATE('x', 4000000000)", "SELECT SPACE(4000000000)",
     ];
 

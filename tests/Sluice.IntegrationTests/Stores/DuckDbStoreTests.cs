@@ -1,0 +1,195 @@
+using System.Globalization;
+using DuckDB.NET.Data;
+using Microsoft.Extensions.Logging.Abstractions;
+using Sluice.Load;
+using Sluice.Records;
+using Sluice.Schema;
+using Sluice.Stores;
+using Sluice.Stores.DuckDb;
+using Xunit;
+
+namespace Sluice.IntegrationTests.Stores;
+
+public sealed class DuckDbStoreTests : StoreContract
+{
+    readonly TempDirectory _directory = new();
+    DuckDbDatabases _databases = null!;
+
+    public override ValueTask InitializeAsync()
+    {
+        _databases = new DuckDbDatabases(_directory.Path, new DuckDbOptions(), TimeProvider.System, NullLoggerFactory.Instance);
+        return ValueTask.CompletedTask;
+    }
+
+    public override async ValueTask DisposeAsync()
+    {
+        await _databases.DisposeAsync();
+        _directory.Dispose();
+    }
+
+    [Fact]
+    public void Each_way_of_loading_is_chosen()
+    {
+        var plain = Schema(KeyKind.Number, ("i", ColumnType.Int));
+        var sets = Schema(KeyKind.Number, ("i", ColumnType.Int), ("ss", ColumnType.StringSet));
+        var whole = Row(plain, 5, ("i", 1L));
+
+        Assert.Equal(LoadWay.Append, Choose(plain, largestKey: 4, rowCount: 4, whole));
+        Assert.Equal(LoadWay.Replace, Choose(plain, largestKey: 5, rowCount: 5, whole));
+        Assert.Equal(LoadWay.MergeMany, Choose(plain, largestKey: 5, rowCount: 5, whole, Row(plain, 6)));
+        Assert.Equal(LoadWay.MergeMany, Choose(sets, largestKey: 5, rowCount: 5, Row(sets, 5, ("i", 1L), ("ss", Members("a")))));
+        Assert.Equal(LoadWay.MergeFew, Choose(sets, largestKey: 5, rowCount: 1_000, Row(sets, 5, ("i", 1L))));
+        Assert.Equal(LoadWay.MergeMany, Choose(sets, largestKey: 5, rowCount: 1_999, Row(sets, 5, ("i", 1L)), Row(sets, 6)));
+
+        static LoadWay Choose(TableSchema schema, long largestKey, long rowCount, params TestRow[] rows) =>
+            RowLoad.Choose(schema, TestRows.ToBatch(schema, rows, 1, leaveOutAbsentColumns: true), KnownKeys.OfNumbers(rowCount, largestKey));
+    }
+
+    /// <summary>Few rows of a table of many thousands go another way than all others; here against the same model.</summary>
+    [Theory]
+    [InlineData(KeyKind.Number)]
+    [InlineData(KeyKind.String)]
+    public async Task Small_changes_of_a_large_table_give_what_a_dictionary_gives(KeyKind key)
+    {
+        var rows = new RandomRows(99);
+        var schema = AllTypes(key);
+        var store = await CreateAsync(schema, sequence: 1);
+        var model = new TableModel();
+        await LoadBothAsync([.. Enumerable.Range(0, 12_000).Select(i => rows.Row(schema, key == KeyKind.Number ? (long)i * 2 : $"key {i * 2}"))], 2);
+        for (var sequence = 3UL; sequence < 23; sequence++)
+            await LoadBothAsync(rows.Batch(schema, maxRows: 10, absentShare: 0.4, nullShare: 0.2), sequence);
+        AssertSame(model.Rows(schema), await ReadRowsAsync(schema));
+
+        async Task LoadBothAsync(List<TestRow> batch, ulong sequence)
+        {
+            await LoadAsync(store, schema, batch, sequence);
+            model.Load(schema, batch, sequence);
+        }
+    }
+
+    /// <summary>From 32,768 keys on the statements are others.</summary>
+    [Fact]
+    public async Task Changes_of_very_many_rows_leave_each_key_once()
+    {
+        var schema = Schema(KeyKind.Number, ("i", ColumnType.Int), ("ss", ColumnType.StringSet));
+        var plain = schema.WithoutColumn("ss");
+        var store = await CreateAsync(schema, sequence: 1);
+        await LoadAsync(store, schema, Rows(0, "a"), sequence: 2);
+        await LoadAsync(store, schema, Rows(20_000, "b"), sequence: 3);
+        await store.ApplySchemaAsync(plain, At(4), TestContext.Current.CancellationToken);
+        await LoadAsync(store, plain, Rows(40_000, null), sequence: 5);
+        var stored = await ReadRowsAsync(plain);
+        Assert.Equal(80_000, stored.Count);
+        Assert.All(stored, row => Assert.Equal(row.Key, row.Value.Values["i"]));
+
+        List<TestRow> Rows(int from, string? member) => [.. Enumerable.Range(from, 40_000).Select(i => new TestRow(
+            (long)i, member is null ? new Dictionary<int, Cell> { [1] = Cell.Of((long)i) } : new() { [1] = Cell.Of((long)i), [2] = Cell.Set(member) }))];
+    }
+
+    protected override ValueTask<ITableStore> OpenAsync(Guid databaseId, Guid tableId) =>
+        _databases.OpenTableAsync(databaseId, tableId, TestContext.Current.CancellationToken);
+
+    protected override async ValueTask ReopenAsync()
+    {
+        await _databases.DisposeAsync();
+        await InitializeAsync();
+    }
+
+    protected override async ValueTask<Dictionary<string, StoredRow>> ReadRowsAsync(TableSchema schema)
+    {
+        using var reader = await _databases.OpenDatabase(DatabaseId).OpenReadConnectionAsync(TestContext.Current.CancellationToken);
+        return DuckDbRows.Read(reader.Connection, schema);
+    }
+
+    protected override async ValueTask RefuseNegativeAsync(TableSchema schema, string column)
+    {
+        var table = SqlTypes.Quote(schema.Name);
+        var columns = schema.Columns.Select(c => $"{SqlTypes.Quote(c.Name)} {SqlTypes.DuckDb(c.Type)}");
+        await _databases.OpenDatabase(DatabaseId).RunAsync(
+            db => db.Execute($"""
+                DROP TABLE main.{table};
+                CREATE TABLE main.{table} (_id UBIGINT, _ingested_at TIMESTAMP, _sink_id UUID, _position UBIGINT, {string.Join(", ", columns)},
+                    CHECK ({SqlTypes.Quote(column)} >= 0))
+                """),
+            TestContext.Current.CancellationToken);
+    }
+
+    static void AssertSame(Dictionary<string, StoredRow> expected, Dictionary<string, StoredRow> actual)
+    {
+        Assert.Equal(expected.Count, actual.Count);
+        foreach (var (key, row) in expected)
+            foreach (var (column, value) in row.Values) Assert.Equal((key, column, value), (key, column, actual[key].Values[column]));
+    }
+}
+
+/// <summary>Reads a table with plain SQL.</summary>
+static class DuckDbRows
+{
+    public static Dictionary<string, StoredRow> Read(DuckDBConnection connection, TableSchema schema)
+    {
+        var columns = schema.Columns.Select(column => Expression(column));
+        using var command = connection.CreateCommand();
+        command.CommandText =
+            $"SELECT {string.Join(", ", ["_id", "_sink_id", "epoch_us(_ingested_at)", "_position", .. columns])} FROM main.{SqlTypes.Quote(schema.Name)}";
+        using var reader = command.ExecuteReader();
+        var rows = new Dictionary<string, StoredRow>();
+        while (reader.Read())
+        {
+            var values = schema.Columns.Select((column, i) => (column.Name, Text: Canonical(column.Type, reader, 4 + i)));
+            rows.Add(
+                Convert.ToString(reader.GetValue(0), CultureInfo.InvariantCulture)!, // throws on a key that stands twice
+                new StoredRow(values.ToDictionary(value => value.Name, value => value.Text), reader.GetGuid(1), reader.GetInt64(2), reader.GetFieldValue<ulong>(3)));
+        }
+        return rows;
+    }
+
+    static string Expression(Column column)
+    {
+        var name = SqlTypes.Quote(column.Name);
+        return column.Type.Kind switch
+        {
+            ColumnKind.Timestamp => column.Type.Unit switch
+            {
+                TimeUnit.Second => $"epoch_us({name}) // 1000000",
+                TimeUnit.Millisecond => $"epoch_ms({name})",
+                TimeUnit.Microsecond => $"epoch_us({name})",
+                _ => $"epoch_ns({name})",
+            },
+            ColumnKind.IdSetQ or ColumnKind.StringSetQ => $"list_transform({name}, p -> {{'m': p.m, 'ts': epoch_us(p.ts) // 1000000}})",
+            _ => name,
+        };
+    }
+
+    static string? Canonical(ColumnType type, DuckDBDataReader reader, int at)
+    {
+        if (reader.IsDBNull(at)) return null;
+        return type.Kind switch
+        {
+            ColumnKind.Id => reader.GetFieldValue<ulong>(at).ToString(CultureInfo.InvariantCulture),
+            ColumnKind.Decimal => Unscaled(reader.GetDecimal(at), type.Scale),
+            ColumnKind.Bool => reader.GetBoolean(at) ? "true" : "false",
+            ColumnKind.String => reader.GetString(at),
+            ColumnKind.IdSet => TestRows.Canonical(reader.GetFieldValue<List<ulong>>(at).Select(id => new Member((long)id))) + TwiceMark(reader.GetFieldValue<List<ulong>>(at)),
+            ColumnKind.StringSet => TestRows.Canonical(reader.GetFieldValue<List<string>>(at).Select(text => new Member(text))) + TwiceMark(reader.GetFieldValue<List<string>>(at)),
+            ColumnKind.IdSetQ or ColumnKind.StringSetQ => Pairs((System.Collections.IEnumerable)reader.GetValue(at)),
+            ColumnKind.Vector => TestRows.Canonical(type, reader.GetFieldValue<List<double>>(at).ToArray()),
+            _ => reader.GetInt64(at).ToString(CultureInfo.InvariantCulture),
+        };
+    }
+
+    static string Unscaled(decimal value, int scale)
+    {
+        for (var i = 0; i < scale; i++) value *= 10;
+        return ((long)value).ToString(CultureInfo.InvariantCulture);
+    }
+
+    static string Pairs(System.Collections.IEnumerable pairs)
+    {
+        var members = pairs.Cast<Dictionary<string, object?>>().Select(pair => new Member(
+            pair["m"] is ulong id ? (long)id : pair["m"]!, pair["ts"] is long time ? time : ColumnBuffer.NoTime)).ToList();
+        return TestRows.Canonical(members) + TwiceMark(members);
+    }
+
+    // a canonical set has each member once; this makes one that does not differ from it
+    static string TwiceMark<T>(List<T> members) => members.Distinct().Count() == members.Count ? "" : " with a member twice";
+}
