@@ -88,8 +88,7 @@ sealed partial class ControlPlane
             return; // another call was faster
         foreach (var sink in dropped.SinkIds)
             _sinkStatuses[sink] = SinkStatus.Failed;
-        var databaseId = await ReadAsync(db => db.Tables.Where(row => row.Id == tableId).Select(row => row.DatabaseId).SingleAsync(CancellationToken.None));
-        await engine.DropTableAsync(databaseId, tableId, CancellationToken.None);
+        await engine.DropTableAsync(dropped.DatabaseId, tableId, CancellationToken.None);
         await SetTableStatusAsync(tableId, TableStatus.Deleted);
     }
 

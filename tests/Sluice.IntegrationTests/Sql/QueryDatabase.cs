@@ -4,6 +4,8 @@ using System.Text;
 using DuckDB.NET.Data;
 using Sluice.Records;
 using Sluice.Schema;
+using Sluice.Server.Accounts;
+using Sluice.Server.Catalog;
 using Sluice.Server.Sql;
 using Sluice.Stores.DuckDb;
 
@@ -84,11 +86,11 @@ public sealed class QueryDatabase : IDisposable
         return new SqlTable(schema, $"\"data\".main.{UserQuery.Quote(name)}", "", "admin@localhost", "admin@localhost", _created, _created, 0);
     }
 
-    internal DuckDBConnection Open()
+    internal ValueTask<DuckDbReadConnection> OpenAsync(CancellationToken cancellation)
     {
         var connection = new DuckDBConnection($"Data Source={_path}");
         connection.Open();
-        return connection;
+        return ValueTask.FromResult(new DuckDbReadConnection(connection, _ => connection.Dispose()));
     }
 
     public void Execute(string sql)
@@ -120,7 +122,7 @@ public sealed class QueryDatabase : IDisposable
             using var document = System.Text.Json.JsonDocument.Parse(values);
             return ValueTask.FromResult(InsertOutcome(document.RootElement.GetArrayLength()));
         },
-        Query = (_, sql, explain, tables, consume, cancellation) => Queries.RunAsync(Open, sql, explain, tables, consume, cancellation),
+        Query = (_, sql, explain, tables, consume, cancellation) => Queries.RunAsync(OpenAsync, sql, explain, tables, consume, cancellation),
         MaxAnswerBytes = MaxAnswerBytes,
         Time = TimeProvider.System,
     };
@@ -135,7 +137,7 @@ public sealed class QueryDatabase : IDisposable
     public async Task<string> RunAsync(string sql)
     {
         var pipe = new Pipe(new PipeOptions(pauseWriterThreshold: 0));
-        await new SqlStatements(Plane()).RunAsync(new SqlContext(Guid.Empty, "tester"), sql, pipe.Writer, CancellationToken.None);
+        await new SqlStatements(Plane()).RunAsync(new SqlContext(Guid.Empty, new Caller(Guid.Empty, "tester@localhost", Role.Administrator, null)), sql, pipe.Writer, CancellationToken.None);
         await pipe.Writer.CompleteAsync();
         using var reader = new StreamReader(pipe.Reader.AsStream());
         var text = await reader.ReadToEndAsync();
