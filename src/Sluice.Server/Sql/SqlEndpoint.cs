@@ -3,14 +3,19 @@ using Sluice.Server.Accounts;
 
 namespace Sluice.Server.Sql;
 
-/// <summary><c>POST /v2/databases/{id}/query/sql</c>: one statement as text, its answer as JSON.</summary>
+/// <summary><c>POST /v2/databases/{id}/query/sql</c>: one statement as text, its answer as JSON; and the older call of <see cref="LegacyQuery"/>.</summary>
 static class SqlEndpoint
 {
     /// <summary>Longest statement in bytes. INSERT carries its rows; 8 MiB is about 100,000 short rows.</summary>
     const int MaxStatementBytes = 8 * 1024 * 1024;
 
-    public static void Map(IEndpointRouteBuilder app) =>
-        app.MapPost("/v2/databases/{id:guid}/query/sql", RunAsync).RequireAuthorization(Policies.Read).WithName("querySqlDatabase").WithSummary("Run one SQL statement");
+    public static void Map(IEndpointRouteBuilder app)
+    {
+        var sql = app.MapGroup("/v2/databases/{id:guid}").RequireAuthorization(Policies.Read).WithTags("Query");
+        sql.MapPost("/query/sql", RunAsync).WithName("querySqlDatabase").WithSummary("Runs one SQL statement, sent as text.");
+        sql.MapPost("/query", RunLegacyAsync).WithName("queryDatabase").WithSummary("Runs one SQL statement and answers in the first version's shape.");
+        sql.MapPost("/", RunLegacyAsync).ExcludeFromDescription(); // one client leaves /query out
+    }
 
     /// <remarks>The status is 200 also when the statement is wrong: then the answer has a member <c>error</c>.</remarks>
     static async Task RunAsync(Guid id, HttpContext http, SqlStatements statements)
@@ -18,6 +23,12 @@ static class SqlEndpoint
         var sql = await ReadStatementAsync(http.Request, http.RequestAborted);
         http.Response.ContentType = "application/json";
         await statements.RunAsync(new SqlContext(id, Caller.Of(http)), sql, http.Response.BodyWriter, http.RequestAborted);
+    }
+
+    static async Task RunLegacyAsync(Guid id, HttpContext http, SqlStatements statements)
+    {
+        var body = await ReadStatementAsync(http.Request, http.RequestAborted);
+        await LegacyQuery.RunAsync(statements, new SqlContext(id, Caller.Of(http)), body, http);
     }
 
     /// <summary>Reads UTF-8 whatever the content type says: clients send text/plain, JSON's type, or none.</summary>

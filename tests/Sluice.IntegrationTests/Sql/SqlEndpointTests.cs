@@ -6,6 +6,8 @@ using Microsoft.AspNetCore.Hosting.Server;
 using Microsoft.AspNetCore.Hosting.Server.Features;
 using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.Logging;
+using Sluice.Server.Accounts;
+using Sluice.Server.Catalog;
 using Sluice.Server.Sql;
 using Xunit;
 
@@ -24,7 +26,14 @@ public sealed class SqlEndpointTests : IAsyncLifetime
         builder.Logging.ClearProviders();
         builder.WebHost.UseUrls("http://127.0.0.1:0");
         builder.Services.AddSingleton(new SqlStatements(_database.Plane()));
+        builder.Services.AddAuthorization(Policies.Add);
         _app = builder.Build();
+        _app.Use((context, next) =>
+        {
+            context.User = new CallerPrincipal(new Caller(Guid.Empty, "tester@localhost", Role.Administrator, null));
+            return next(context);
+        });
+        _app.UseAuthorization();
         SqlEndpoint.Map(_app);
         await _app.StartAsync();
         var addresses = _app.Services.GetRequiredService<IServer>().Features.Get<IServerAddressesFeature>()!;
@@ -63,6 +72,47 @@ public sealed class SqlEndpointTests : IAsyncLifetime
 
         Assert.Equal(HttpStatusCode.OK, answer.StatusCode);
         Assert.StartsWith("{\"error\":\"", await answer.Content.ReadAsStringAsync(TestContext.Current.CancellationToken), StringComparison.Ordinal);
+    }
+
+    [Theory]
+    [InlineData("/query", "application/json", """{"language":"sql","statement":"select count(*) from iris"}""")]
+    [InlineData("", "Content-Type: application/json", """{"language":"sql","statement":"select count(*) from iris;"}""")]
+    [InlineData("/query", "application/vnd.molecula.sql", "select count(*) from iris")]
+    public async Task The_older_call_answers_counts_as_its_clients_read_them(string path, string type, string body)
+    {
+        var (status, answer) = await PostLegacyAsync(path, type, body);
+
+        Assert.Equal(HttpStatusCode.OK, status);
+        Assert.StartsWith(
+            """{"results":{"headers":[{"name":"count","datatype":"uint64"}],"rows":[{"columns":[{"ColumnVal":{"Uint64Val":2}}]}],"duration":""", answer, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public async Task The_older_call_has_a_member_for_each_type()
+    {
+        var (_, answer) = await PostLegacyAsync("/query", "application/json",
+            """{"statement":"select _id, count, petal, ok, species, tags, ids, at_s from iris order by _id"}""");
+
+        Assert.Contains(
+            """[{"ColumnVal":{"Uint64Val":1}},{"ColumnVal":{"Int64Val":7}},{"ColumnVal":{"DecimalVal":{"value":510,"scale":2}}},{"ColumnVal":{"BoolVal":true}},"""
+            + """{"ColumnVal":{"StringVal":"setosa"}},{"ColumnVal":{"StringArrayVal":{"vals":["a","b\u0027\u0022"]}}},{"ColumnVal":{"Uint64ArrayVal":{"vals":[1,2]}}},"""
+            + """{"ColumnVal":{"TimestampVal":"2022-01-01T00:00:00Z"}}]""", answer, StringComparison.Ordinal);
+        Assert.Contains("""{"ColumnVal":{"DecimalVal":{"value":-5,"scale":2}}}""", answer, StringComparison.Ordinal);
+        Assert.Contains("""{"ColumnVal":null}""", answer, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public async Task The_older_call_answers_a_wrong_statement_with_400() =>
+        Assert.Equal(
+            (HttpStatusCode.BadRequest, """{"code":"Bad Request","message":"[1:15] table or view \u0027nope\u0027 not found"}"""),
+            await PostLegacyAsync("/query", "application/json", """{"statement":"select * from nope"}"""));
+
+    async Task<(HttpStatusCode Status, string Answer)> PostLegacyAsync(string path, string type, string body)
+    {
+        using var content = new ByteArrayContent(Encoding.UTF8.GetBytes(body));
+        content.Headers.TryAddWithoutValidation("Content-Type", type);
+        using var answer = await _client.PostAsync(new Uri($"/v2/databases/{Guid.Empty}{path}", UriKind.Relative), content, TestContext.Current.CancellationToken);
+        return (answer.StatusCode, await answer.Content.ReadAsStringAsync(TestContext.Current.CancellationToken));
     }
 
     [Fact]
