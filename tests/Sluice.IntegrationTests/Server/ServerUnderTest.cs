@@ -1,4 +1,5 @@
 using System.Net.Http.Headers;
+using System.Net.Sockets;
 using System.Net;
 using System.Security.Cryptography.X509Certificates;
 using System.Text.Json;
@@ -60,6 +61,13 @@ sealed class ServerUnderTest : IAsyncDisposable
 
     public SocketsHttpHandler TrustingHandler() => new()
     {
+        // every name is this server, whether or not the machine can resolve it
+        ConnectCallback = async (context, cancellation) =>
+        {
+            var socket = new Socket(SocketType.Stream, ProtocolType.Tcp) { NoDelay = true };
+            await socket.ConnectAsync(IPAddress.Loopback, context.DnsEndPoint.Port, cancellation);
+            return new NetworkStream(socket, ownsSocket: true);
+        },
         SslOptions =
         {
             CertificateChainPolicy = new X509ChainPolicy
