@@ -34,7 +34,8 @@ static class LogRecovery
             {
                 var path = Path.Combine(directory, names[i]);
                 var isLast = i == names.Count - 1;
-                if (LogSegment.TryOpen(files, path, writable: isLast) is not { } segment)
+                var mayGrow = i >= names.Count - 2; // the last, or the one before it when the last turns out to be unborn
+                if (LogSegment.TryOpen(files, path, writable: mayGrow) is not { } segment)
                 {
                     if (!isLast) throw Damaged(path, 0, "the segment has no header");
                     unborn = path; // created, and the process died before anything could go in
