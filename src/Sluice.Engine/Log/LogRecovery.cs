@@ -27,17 +27,18 @@ static class LogRecovery
         var segments = new List<LogSegment>();
         var names = files.List(directory).Where(name => name.StartsWith(LogSegment.Prefix, StringComparison.Ordinal) && name.EndsWith(LogSegment.Suffix, StringComparison.Ordinal)).ToList();
         var end = (Sequence: 0UL, DroppedBytes: 0L);
+        string? unborn = null;
         try
         {
             for (var i = 0; i < names.Count; i++)
             {
                 var path = Path.Combine(directory, names[i]);
                 var isLast = i == names.Count - 1;
-                if (LogSegment.TryOpen(files, path, writable: isLast) is not { } segment)
+                var mayGrow = i >= names.Count - 2; // the last, or the one before it when the last turns out to be unborn
+                if (LogSegment.TryOpen(files, path, writable: mayGrow) is not { } segment)
                 {
                     if (!isLast) throw Damaged(path, 0, "the segment has no header");
-                    files.Delete(path); // created, and the process died before anything could go in
-                    files.SyncDirectory(directory);
+                    unborn = path; // created, and the process died before anything could go in
                     break;
                 }
                 segments.Add(segment);
@@ -45,7 +46,11 @@ static class LogRecovery
                 ThrowIfGap(segment, segments.Count == 1 ? null : end.Sequence, summarised);
                 end = ScanSegment(segment, isLast, visit);
             }
-            return Conclude(segments, directory, watermark, summarised, end);
+            var recovered = Conclude(segments, directory, watermark, summarised, end);
+            if (unborn is null) return recovered;
+            files.Delete(unborn);
+            files.SyncDirectory(directory);
+            return recovered;
         }
         catch
         {
@@ -68,16 +73,18 @@ static class LogRecovery
             if (end.DroppedBytes > 0) tail.File.SetLength(tail.DurableBytes);
             tail.File.Sync(); // what is read from here on must not vanish in a later power cut
         }
+        var nextSequence = segments.LastOrDefault()?.NextSequence ?? lastSequence + 1;
         var skipped = end.DroppedBytes > 0 ? (ulong)MaxFramesPerGroup : 0;
-        return new RecoveredLog(segments, lastSequence + 1 + skipped, end.DroppedBytes);
+        return new RecoveredLog(segments, nextSequence + skipped, end.DroppedBytes);
     }
 
     static void ThrowIfGap(LogSegment segment, ulong? previousEnd, ulong summarised)
     {
-        if (previousEnd is { } sequence && sequence != segment.PreviousSequence)
-            throw Damaged(segment.Path, 0, $"the segment follows sequence {segment.PreviousSequence}, but the one before ends at {sequence}");
-        if (previousEnd is null && segment.PreviousSequence > summarised)
-            throw Damaged(segment.Path, 0, $"the segment follows sequence {segment.PreviousSequence}, but the summary of trimmed frames ends at {summarised}");
+        var isTrimmed = segment.PreviousSequence <= summarised && segment.PreviousSequence >= (previousEnd ?? 0); // a power cut may undo one of several deletions
+        if (segment.PreviousSequence == previousEnd || isTrimmed) return;
+        throw Damaged(segment.Path, 0, previousEnd is { } sequence
+            ? $"the segment follows sequence {segment.PreviousSequence}, but the one before ends at {sequence}"
+            : $"the segment follows sequence {segment.PreviousSequence}, but the summary of trimmed frames ends at {summarised}");
     }
 
     /// <summary>Visits the good groups of a segment and advances it to their end.</summary>

@@ -45,6 +45,12 @@ sealed class LogSegment : IDisposable
     /// <summary>When the newest request in it was received, microseconds since 1970-01-01 UTC.</summary>
     public long LastReceivedAtMicroseconds => Volatile.Read(ref _lastReceivedAt);
 
+    /// <summary>No group has become durable in it.</summary>
+    public bool IsEmpty => DurableBytes == HeaderSize;
+
+    /// <summary>The sequence that a frame appended to it must have.</summary>
+    public ulong NextSequence => IsEmpty ? FirstPosition.Sequence : LastSequence + 1;
+
     public static string NameOf(ulong firstSequence) => string.Create(CultureInfo.InvariantCulture, $"{Prefix}{firstSequence:D20}{Suffix}");
 
     /// <summary>Makes the file, durable with its header before the first group goes in.</summary>
@@ -75,7 +81,7 @@ sealed class LogSegment : IDisposable
         var file = files.Open(path, writable);
         Span<byte> header = stackalloc byte[HeaderSize];
         var read = file.Read(header, 0);
-        if (read < HeaderSize || header.IndexOfAnyExcept((byte)0) < 0)
+        if (read < HeaderSize || (file.Length == HeaderSize && header.IndexOfAnyExcept((byte)0) < 0))
         {
             file.Dispose();
             return null;

@@ -77,11 +77,12 @@ public sealed class TableLog : IDisposable
     public static void Create(LogFiles files, string directory)
     {
         files.CreateDirectory(directory);
-        Watermark.Create(files, directory, new LogPosition(Guid.NewGuid(), 1, 0)).Dispose();
+        Watermark.Create(files, directory, new LogPosition(Guid.NewGuid(), 1, 0));
     }
 
+    /// <summary>False too for what an interrupted <see cref="Create"/> left.</summary>
     public static bool Exists(LogFiles files, string directory) =>
-        files.DirectoryExists(directory) && files.List(directory).Count > 0;
+        files.DirectoryExists(directory) && files.List(directory).Any(name => name == Watermark.FileName || name.StartsWith(LogSegment.Prefix, StringComparison.Ordinal));
 
     /// <summary>Recovers a log from disk.</summary>
     /// <param name="summarised">Frames up to this sequence are summarised elsewhere and may be missing.</param>
@@ -121,7 +122,7 @@ public sealed class TableLog : IDisposable
                 frame.Dispose();
                 return Task.FromException<LogPosition>(refusal);
             }
-            Volatile.Write(ref _waitingBytes, _waitingBytes + frame.Length);
+            Interlocked.Add(ref _waitingBytes, frame.Length); // the writer takes away without the lock
             _waiting.Add(append);
             if (!_isWriting)
             {
@@ -243,15 +244,8 @@ public sealed class TableLog : IDisposable
     {
         while (TakeGroup())
         {
-            SluiceException? failure = null;
-            try
-            {
-                WriteGroup();
-            }
-            catch (Exception e) when (e is IOException or UnauthorizedAccessException or ObjectDisposedException)
-            {
-                failure = Poison(e);
-            }
+            // what was never handed to the disk is not stored for certain
+            var failure = _failure is null ? TryWriteGroup() : new SluiceException(_failure.Code, _failure.Message);
             foreach (var append in _group)
             {
                 Interlocked.Add(ref _waitingBytes, -append.Frame.Length);
@@ -260,6 +254,20 @@ public sealed class TableLog : IDisposable
                 else append.Done.SetException(failure);
             }
             _group.Clear();
+        }
+    }
+
+    /// <summary>Returns why the group cannot be answered for; <c>null</c>: it is durable.</summary>
+    SluiceException? TryWriteGroup()
+    {
+        try
+        {
+            WriteGroup();
+            return null;
+        }
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException or ObjectDisposedException)
+        {
+            return Poison(e);
         }
     }
 
@@ -292,7 +300,6 @@ public sealed class TableLog : IDisposable
 
     void WriteGroup()
     {
-        if (_failure is not null) throw new IOException(_failure.Message);
         var segment = SegmentForNextGroup();
         var groupBytes = GroupHeader.Size;
         _parts.Clear();
@@ -316,9 +323,9 @@ public sealed class TableLog : IDisposable
 
     LogSegment SegmentForNextGroup()
     {
-        var last = _segments.Count == 0 ? null : _segments[^1];
-        var isContinued = last is not null && last.LastSequence + 1 == _nextSequence && last.DurableBytes < _options.SegmentBytes;
-        if (isContinued) return last!;
+        LogSegment? last;
+        lock (_lock) last = _segments.LastOrDefault();
+        if (last is not null && last.NextSequence == _nextSequence && (last.IsEmpty || last.DurableBytes < _options.SegmentBytes)) return last;
         var previous = Math.Max(last?.LastSequence ?? 0, (ulong)_durableSequence);
         var segment = LogSegment.Create(_files, _directory, new LogPosition(Id, _incarnation, _nextSequence), previous);
         lock (_lock) _segments.Add(segment);

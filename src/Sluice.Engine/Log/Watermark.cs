@@ -26,14 +26,14 @@ sealed class Watermark : IDisposable
     /// <summary>The last position that an answer was given for.</summary>
     public LogPosition Position { get; private set; }
 
-    public static Watermark Create(LogFiles files, string directory, LogPosition position)
+    /// <summary>Makes the file, whole and durable or not at all.</summary>
+    public static void Create(LogFiles files, string directory, LogPosition position)
     {
-        var watermark = new Watermark(files.Create(Path.Combine(directory, FileName)), position);
-        watermark.Write(position, 0);
-        watermark.Write(position, 0);
-        watermark._file.Sync();
-        files.SyncDirectory(directory);
-        return watermark;
+        Span<byte> slots = stackalloc byte[SlotDistance + SlotSize];
+        slots.Clear();
+        Encode(slots, position, 0);
+        Encode(slots[SlotDistance..], position, 0);
+        files.Replace(Path.Combine(directory, FileName), slots);
     }
 
     /// <exception cref="SluiceException"><see cref="ErrorCode.Corrupt"/>: missing, or neither slot is intact.</exception>
@@ -63,19 +63,24 @@ sealed class Watermark : IDisposable
     public void Write(LogPosition position, long offset)
     {
         Span<byte> slot = stackalloc byte[SlotSize];
-        slot.Clear();
-        BinaryPrimitives.WriteUInt64LittleEndian(slot, Magic);
-        position.LogId.TryWriteBytes(slot[8..]);
-        BinaryPrimitives.WriteUInt32LittleEndian(slot[24..], position.Incarnation);
-        BinaryPrimitives.WriteUInt64LittleEndian(slot[32..], position.Sequence);
-        BinaryPrimitives.WriteInt64LittleEndian(slot[40..], offset);
-        BinaryPrimitives.WriteUInt32LittleEndian(slot[60..], Crc32C.Of(slot[..60]));
+        Encode(slot, position, offset);
         _file.Write(slot, (long)_slot * SlotDistance);
         _slot = 1 - _slot;
         Position = position;
     }
 
     public void Dispose() => _file.Dispose();
+
+    static void Encode(Span<byte> slot, LogPosition position, long offset)
+    {
+        slot[..SlotSize].Clear();
+        BinaryPrimitives.WriteUInt64LittleEndian(slot, Magic);
+        position.LogId.TryWriteBytes(slot[8..]);
+        BinaryPrimitives.WriteUInt32LittleEndian(slot[24..], position.Incarnation);
+        BinaryPrimitives.WriteUInt64LittleEndian(slot[32..], position.Sequence);
+        BinaryPrimitives.WriteInt64LittleEndian(slot[40..], offset);
+        BinaryPrimitives.WriteUInt32LittleEndian(slot[60..], Crc32C.Of(slot[..60]));
+    }
 
     static bool TryRead(ReadOnlySpan<byte> slot, out LogPosition position)
     {

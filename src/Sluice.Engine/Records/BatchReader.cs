@@ -52,6 +52,7 @@ public static class BatchReader
                 ReadValue(ref reader, decoder, rows);
                 rows.End(new RawRecord(start, (int)reader.BytesConsumed - start));
             }
+            reader.Read(); // throws when anything follows
         }
         catch (JsonException e)
         {
@@ -66,7 +67,7 @@ public static class BatchReader
         var hasRecords = false;
         while (reader.Read() && reader.TokenType == JsonTokenType.PropertyName)
         {
-            var isRecords = NameIs(ref reader, "records"u8);
+            var isRecords = NameIs(ref reader, "records"u8, rows);
             reader.Read();
             if (!isRecords)
             {
@@ -104,7 +105,7 @@ public static class BatchReader
         var hasValue = false;
         while (reader.Read() && reader.TokenType == JsonTokenType.PropertyName)
         {
-            var isValue = NameIs(ref reader, "value"u8);
+            var isValue = NameIs(ref reader, "value"u8, rows);
             reader.Read();
             if (!isValue) reader.Skip();
             else if (hasValue) Fail(ref reader, rows, FieldErrorCode.DuplicateField, "one member \"value\"");
@@ -133,20 +134,9 @@ public static class BatchReader
         throw new SluiceException(ErrorCode.TooManyRecords, $"Request exceeded record count limit ({maxRecords} records)");
     }
 
-    static bool NameIs(ref Utf8JsonReader reader, ReadOnlySpan<byte> name) =>
-        reader.ValueIsEscaped ? IsEscapedName(ref reader, name) : reader.ValueSpan.SequenceEqual(name);
-
-    static bool IsEscapedName(ref Utf8JsonReader reader, ReadOnlySpan<byte> name)
-    {
-        try
-        {
-            return reader.ValueTextEquals(name);
-        }
-        catch (InvalidOperationException)
-        {
-            return false; // a lone surrogate
-        }
-    }
+    static bool NameIs(ref Utf8JsonReader reader, ReadOnlySpan<byte> name, RecordRows rows) => reader.ValueIsEscaped
+        ? JsonText.TryRead(ref reader, rows, out var text) == TextResult.Ok && text.SequenceEqual(name)
+        : reader.ValueSpan.SequenceEqual(name);
 
     /// <summary>The reader's words without its own position suffix.</summary>
     static string Reason(JsonException e)

@@ -104,9 +104,19 @@ static class CellDecoder
         }
         else
         {
-            if (isTruncated) rows.Warn(field.Column);
-            column.AddInt64(value);
+            AddNumber(ref reader, field, column, rows, value, isTruncated);
         }
+    }
+
+    static void AddNumber(ref Utf8JsonReader reader, MappedField field, ColumnBuffer column, RecordRows rows, long value, bool isTruncated)
+    {
+        if (isTruncated && field.RejectTruncation)
+        {
+            Fail(ref reader, field, rows, FieldErrorCode.Truncated);
+            return;
+        }
+        if (isTruncated) rows.Warn(field.Column);
+        column.AddInt64(value);
     }
 
     static bool IsInRange(long value, ColumnType type) => type.Kind switch
@@ -138,8 +148,7 @@ static class CellDecoder
         }
         else
         {
-            if (isTruncated || isCut) rows.Warn(field.Column);
-            column.AddInt64(value);
+            AddNumber(ref reader, field, column, rows, value, isTruncated || isCut);
         }
     }
 
@@ -248,16 +257,14 @@ static class CellDecoder
         var isIds = column.Kind == PhysicalKind.Int64List;
         if (reader.TokenType == JsonTokenType.StartArray)
         {
-            var count = 0;
-            for (; reader.Read() && reader.TokenType != JsonTokenType.EndArray; count++)
+            while (reader.Read() && reader.TokenType != JsonTokenType.EndArray)
             {
                 if (reader.TokenType != JsonTokenType.String && !(isIds && reader.TokenType == JsonTokenType.Number))
                     Fail(ref reader, field, rows, isIds ? FieldErrorCode.NotAnId : FieldErrorCode.WrongType);
                 else if (TryReadScalar(ref reader, field, rows, out var member, trim: isIds))
                     AddMember(ref reader, field, column, rows, member);
             }
-            if (isIds && count == 0) column.AddNull(); // an empty idset changes nothing; an empty stringset is an empty set
-            else column.EndSet();
+            EndSet(column);
             return;
         }
         if (reader.TokenType is not (JsonTokenType.String or JsonTokenType.Number))
@@ -275,7 +282,14 @@ static class CellDecoder
         if (isBracketed && TryAddJsonMembers(field, column, rows, text.ToArray())) { }
         else if (isBracketed || (isIds && text.Contains((byte)','))) AddSeparatedMembers(ref reader, field, column, rows, isBracketed ? text[1..^1] : text);
         else AddMember(ref reader, field, column, rows, text);
-        column.EndSet();
+        EndSet(column);
+    }
+
+    /// <summary>An empty idset changes nothing, an empty stringset is an empty set.</summary>
+    static void EndSet(ColumnBuffer column)
+    {
+        if (column.Kind == PhysicalKind.Int64List && column.OpenMemberCount == 0) column.AddNull();
+        else column.EndSet();
     }
 
     /// <summary>Members from text such as <c>["a","b"]</c>, as clients of version 1 send it. False: not a JSON array of scalars.</summary>

@@ -135,14 +135,16 @@ public sealed class ColumnBuffer(int columnId, PhysicalKind kind, bool hasTimes,
         AddTime(time);
     }
 
+    /// <summary>Members added since the last closed row.</summary>
+    public int OpenMemberCount => _memberCount - (RowCount == 0 ? 0 : _ends[RowCount - 1]);
+
     /// <summary>Closes the row's list; without members it is an empty list, which is not null.</summary>
     public void EndList() => AddEndedRow(CellState.Value, _memberCount);
 
     /// <summary>Closes the row's list as a set: of equal members the first stays. Members have no times yet.</summary>
     public void EndSet()
     {
-        var start = RowCount == 0 ? 0 : _ends[RowCount - 1];
-        if (_memberCount - start > 1) DropRepeated(start);
+        if (OpenMemberCount > 1) DropRepeated(_memberCount - OpenMemberCount);
         EndList();
     }
 

@@ -65,14 +65,14 @@ static class DecimalText
 
     static bool TryReadExponent(ReadOnlySpan<byte> text, out int exponent)
     {
-        const int beyondAnyRange = 100_000;
+        const int beyondAnyText = 1_000_000_000; // a body has fewer digits
         exponent = 0;
         if (text[0] is not ((byte)'e' or (byte)'E')) return false;
         var at = text.Length > 1 && text[1] is (byte)'-' or (byte)'+' ? 2 : 1;
         var digits = text[at..];
         if (digits.IsEmpty || CountDigits(digits) != digits.Length) return false;
         foreach (var digit in digits)
-            exponent = Math.Min((exponent * 10) + (digit - '0'), beyondAnyRange);
+            exponent = (int)Math.Min((exponent * 10L) + (digit - '0'), beyondAnyText);
         if (text[1] == '-') exponent = -exponent;
         return true;
     }

@@ -18,7 +18,7 @@ enum TextResult
 static class JsonText
 {
     /// <summary>The text, valid until <paramref name="scratch"/> is used again or the body is given up.</summary>
-    public static TextResult TryRead(ref Utf8JsonReader reader, RecordRows scratch, out ReadOnlySpan<byte> text)
+    public static TextResult TryRead(scoped ref Utf8JsonReader reader, RecordRows scratch, out ReadOnlySpan<byte> text)
     {
         text = reader.ValueSpan;
         if (!Utf8.IsValid(text)) return TextResult.InvalidUnicode;

@@ -7,7 +7,7 @@ namespace Sluice.Records;
 
 /// <summary>A mapped column, ready for decoding.</summary>
 /// <param name="Index">Place of its buffer; -1 for the record time, which is no column.</param>
-sealed record MappedField(int Index, string Column, string Pointer, ColumnType Type, bool IsKey, TimeUnit? Unit, long EpochSeconds)
+sealed record MappedField(int Index, string Column, string Pointer, ColumnType Type, bool IsKey, TimeUnit? Unit, long EpochSeconds, bool RejectTruncation)
 {
     /// <summary>The name of the type in errors.</summary>
     public string Expected { get; } = IsKey ? (Type.Kind == ColumnKind.Id ? "id" : "string of 1 to 1024 bytes") : Describe(Type);
@@ -48,30 +48,16 @@ sealed class MappingNode
     }
 
     /// <summary>The node below for a member name. <paramref name="expected"/> is where it is looked for first: records repeat their order.</summary>
-    public MappingNode? FindMember(ref Utf8JsonReader reader, ref int expected)
+    public MappingNode? FindMember(ref Utf8JsonReader reader, RecordRows scratch, ref int expected)
     {
         var members = Members;
-        if (reader.ValueIsEscaped) return FindEscaped(ref reader);
         var name = reader.ValueSpan;
+        if (reader.ValueIsEscaped && JsonText.TryRead(ref reader, scratch, out name) != TextResult.Ok) return null; // no mapped name is such text
         for (var i = 0; i < members.Length; i++)
         {
             if (expected >= members.Length) expected = 0;
             var member = members[expected++];
             if (name.SequenceEqual(member.Name)) return member;
-        }
-        return null;
-    }
-
-    MappingNode? FindEscaped(ref Utf8JsonReader reader)
-    {
-        try
-        {
-            foreach (var member in Members)
-                if (reader.ValueTextEquals(member.Name)) return member;
-        }
-        catch (InvalidOperationException)
-        {
-            // a lone surrogate: no mapped name has one
         }
         return null;
     }

@@ -39,7 +39,7 @@ public sealed class RecordDecoder
         var key = sink.Fields.FirstOrDefault(field => field.Column == TableSchema.KeyColumnName)
             ?? throw new SluiceException(ErrorCode.InvalidParameter, "The mapping has no entry for _id.");
         var keyType = schema.Key == KeyKind.Number ? ColumnType.Id : ColumnType.String;
-        var fields = new List<MappedField> { new(0, key.Column, key.Pointer, keyType, IsKey: true, key.Unit, 0) };
+        var fields = new List<MappedField> { new(0, key.Column, key.Pointer, keyType, IsKey: true, key.Unit, 0, RejectTruncation: false) };
         var mapping = new List<(System.Collections.Immutable.ImmutableArray<PathStep>, MappedField)> { (key.Path, fields[0]) };
         var columns = new List<Column>();
         foreach (var mapped in sink.Fields)
@@ -47,11 +47,11 @@ public sealed class RecordDecoder
             var epoch = mapped.Epoch ?? schema.FindColumn(mapped.Column)?.Type.Epoch;
             if (mapped.Column == SinkDefinition.TimeQuantumName)
             {
-                mapping.Add((mapped.Path, new MappedField(-1, mapped.Column, mapped.Pointer, ColumnType.Timestamp(TimeUnit.Second), IsKey: false, mapped.Unit, epoch?.ToUnixTimeSeconds() ?? 0)));
+                mapping.Add((mapped.Path, new MappedField(-1, mapped.Column, mapped.Pointer, ColumnType.Timestamp(TimeUnit.Second), IsKey: false, mapped.Unit, epoch?.ToUnixTimeSeconds() ?? 0, sink.RejectTruncation)));
             }
             else if (mapped != key && schema.FindColumn(mapped.Column) is { } column)
             {
-                var field = new MappedField(fields.Count, column.Name, mapped.Pointer, column.Type, IsKey: false, mapped.Unit, epoch?.ToUnixTimeSeconds() ?? 0);
+                var field = new MappedField(fields.Count, column.Name, mapped.Pointer, column.Type, IsKey: false, mapped.Unit, epoch?.ToUnixTimeSeconds() ?? 0, sink.RejectTruncation);
                 fields.Add(field);
                 columns.Add(column);
                 mapping.Add((mapped.Path, field));
@@ -86,7 +86,7 @@ public sealed class RecordDecoder
         var expected = 0;
         while (reader.Read() && reader.TokenType == JsonTokenType.PropertyName)
         {
-            var child = node.FindMember(ref reader, ref expected);
+            var child = node.FindMember(ref reader, rows, ref expected);
             reader.Read();
             if (child is null) reader.Skip();
             else DecodeNode(ref reader, child, rows);
@@ -167,7 +167,7 @@ public sealed class RecordDecoder
             else if (_allowMissing) rows.Columns[i].AddAbsent();
             else rows.FailRequest(new FieldError(_fields[i].Column, _fields[i].Pointer, FieldErrorCode.MissingField, _fields[i].Expected, "nothing"));
         }
-        if (rows.RecordTime != ColumnBuffer.NoTime) ApplyRecordTime(rows);
+        if (rows.RecordTime != ColumnBuffer.NoTime && !rows.HasFailed) ApplyRecordTime(rows);
     }
 
     void ApplyRecordTime(RecordRows rows)
@@ -175,8 +175,7 @@ public sealed class RecordDecoder
         for (var i = 1; i < _fields.Length; i++)
         {
             var column = rows.Columns[i];
-            var isValue = column.HasTimes && column.RowCount > 0 && column.States[^1] == CellState.Value && rows.FieldSeen[i] == rows.Stamp;
-            if (isValue) column.SetTimes(column.RowCount - 1, TimeQuantum.Truncate(rows.RecordTime, _fields[i].Type.TimeQuantum));
+            if (column.HasTimes && column.States[^1] == CellState.Value) column.SetTimes(column.RowCount - 1, TimeQuantum.Truncate(rows.RecordTime, _fields[i].Type.TimeQuantum));
         }
     }
 }

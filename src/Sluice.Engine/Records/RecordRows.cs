@@ -67,6 +67,9 @@ public sealed class RecordRows
         RecordTime = ColumnBuffer.NoTime;
     }
 
+    /// <summary>Something is wrong with the present record: its cells are incomplete and will be dropped.</summary>
+    internal bool HasFailed => _errors is not null;
+
     internal void Fail(FieldError error) => (_errors ??= []).Add(error);
 
     /// <summary>Fails the record for a missing field, and with it the request.</summary>

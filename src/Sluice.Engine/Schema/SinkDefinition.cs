@@ -57,7 +57,7 @@ public sealed record SinkDefinition
     /// <summary>One entry a mapped column, <c>_id</c> among them; no name twice. Two entries may share a path.</summary>
     public required ImmutableArray<FieldMapping> Fields { get; init; }
 
-    /// <summary>What excess fraction digits of a decimal do: false: they are cut and the record gets a warning; true: an error.</summary>
+    /// <summary>What digits that a column cannot keep (a decimal's beyond its scale, an int's fraction, a timestamp's beyond its unit) do: false: they are cut and the record gets a warning; true: an error.</summary>
     public bool RejectTruncation { get; init; }
 
     /// <summary>Most records in one request. Defaults to 100,000; at most 131,072 (<see cref="Log.LogPosition.RecordIndexBits"/>).</summary>

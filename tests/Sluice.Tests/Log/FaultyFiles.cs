@@ -1,0 +1,87 @@
+using Sluice.Log;
+
+namespace Sluice.Tests.Log;
+
+/// <summary>Another file system with switches: it counts, holds and fails writes and syncs. Any thread.</summary>
+sealed class FaultyFiles(LogFiles inner) : LogFiles
+{
+    int _writeCount;
+    int _syncCount;
+    int _failWrite;
+    int _failSync;
+
+    public int WriteCount => Volatile.Read(ref _writeCount);
+
+    /// <summary>Syncs of files, failed ones too; not those of directories.</summary>
+    public int SyncCount => Volatile.Read(ref _syncCount);
+
+    /// <summary>Called before a file is synced: a test holds the disk here.</summary>
+    public Action? BeforeSync { get; set; }
+
+    /// <summary>The n-th write from now on fails (1: the next) and leaves half of its bytes.</summary>
+    public void FailNthWrite(int n) => _failWrite = n;
+
+    /// <summary>The n-th sync from now on fails (1: the next).</summary>
+    public void FailNthSync(int n) => _failSync = n;
+
+    public override void CreateDirectory(string path) => inner.CreateDirectory(path);
+
+    public override bool DirectoryExists(string path) => inner.DirectoryExists(path);
+
+    public override IReadOnlyList<string> List(string directory) => inner.List(directory);
+
+    public override LogFile Create(string path) => new FaultyFile(this, inner.Create(path), path);
+
+    public override LogFile Open(string path, bool writable) => new FaultyFile(this, inner.Open(path, writable), path);
+
+    public override bool Exists(string path) => inner.Exists(path);
+
+    public override void Delete(string path) => inner.Delete(path);
+
+    public override void Rename(string from, string to) => inner.Rename(from, to);
+
+    public override void SyncDirectory(string path) => inner.SyncDirectory(path);
+
+    public override void DeleteDirectory(string path) => inner.DeleteDirectory(path);
+
+    sealed class FaultyFile(FaultyFiles files, LogFile file, string path) : LogFile
+    {
+        public override long Length => file.Length;
+
+        public override int Read(Span<byte> buffer, long offset) => file.Read(buffer, offset);
+
+        public override void Write(ReadOnlySpan<byte> bytes, long offset)
+        {
+            Interlocked.Increment(ref files._writeCount);
+            if (files._failWrite > 0 && --files._failWrite == 0)
+            {
+                file.Write(bytes[..(bytes.Length / 2)], offset);
+                throw new IOException($"write of {path} failed: no space left on device");
+            }
+            file.Write(bytes, offset);
+        }
+
+        public override void Write(IReadOnlyList<ReadOnlyMemory<byte>> parts, long offset)
+        {
+            if (files._failWrite > 0)
+            {
+                Write(parts.SelectMany(part => part.ToArray()).ToArray(), offset);
+                return;
+            }
+            Interlocked.Increment(ref files._writeCount);
+            file.Write(parts, offset);
+        }
+
+        public override void Sync()
+        {
+            files.BeforeSync?.Invoke();
+            Interlocked.Increment(ref files._syncCount);
+            if (files._failSync > 0 && --files._failSync == 0) throw new IOException($"fdatasync of {path} failed: input/output error");
+            file.Sync();
+        }
+
+        public override void SetLength(long length) => file.SetLength(length);
+
+        protected override void Dispose(bool disposing) => file.Dispose();
+    }
+}
