@@ -58,13 +58,16 @@ sealed class ApiClient : IDisposable
 
     public void Dispose() => _http.Dispose();
 
-    /// <summary>Waits until everything accepted by the sink is loaded or failed; returns its ledger.</summary>
+    /// <summary>Waits until everything accepted by the sink is loaded or failed, or nothing has moved for five seconds; returns its ledger.</summary>
     public async Task<JsonNode> WaitLoadedAsync(string sinkId, CancellationToken cancellation)
     {
+        var (last, since) = (long.MinValue, 0L);
         while (true)
         {
             var ledger = (await GetAsync($"v2/sinks/{sinkId}/ledger", cancellation)).Json;
-            if (ledger["pending"]!.GetValue<long>() <= 0) return ledger;
+            var pending = ledger["pending"]!.GetValue<long>();
+            if (pending != last) (last, since) = (pending, TimeProvider.System.GetTimestamp());
+            if (pending <= 0 || TimeProvider.System.GetElapsedTime(since) > TimeSpan.FromSeconds(5)) return ledger;
             await Task.Delay(TimeSpan.FromMilliseconds(50), TimeProvider.System, cancellation);
         }
     }
