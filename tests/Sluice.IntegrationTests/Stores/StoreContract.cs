@@ -138,8 +138,8 @@ public abstract class StoreContract : IAsyncLifetime
 
     /// <summary>Every way of loading must do the same: batches are mixed so that all of them come up (see the store's own tests).</summary>
     [Theory]
-    [InlineData(KeyKind.Number, 300)]
-    [InlineData(KeyKind.String, 100)]
+    [InlineData(KeyKind.Number, 200)]
+    [InlineData(KeyKind.String, 80)]
     public async Task Random_batches_give_what_a_dictionary_gives(KeyKind key, int seeds)
     {
         for (var seed = 1; seed <= seeds; seed++)
@@ -197,8 +197,10 @@ public abstract class StoreContract : IAsyncLifetime
         store = await OpenAsync(_databaseId, _tableId);
         Assert.Equal(second, (await store.ReadStateAsync(Cancellation))!.Schema);
         var rows = await ReadRowsAsync(second);
-        Assert.Equal(["20", "10", "7", null], ["a", "b", "c", "tags"], rows["1"].Values);
-        Assert.Equal(["1", "2", "3", "{m}"], ["a", "b", "c", "tags"], rows["2"].Values);
+        Assert.Equal(["20", "10", "7", null], Values(rows["1"]));
+        Assert.Equal(["1", "2", "3", "{m}"], Values(rows["2"]));
+
+        static IEnumerable<string?> Values(StoredRow row) => new[] { "a", "b", "c", "tags" }.Select(column => row.Values[column]);
     }
 
     [Fact]
@@ -453,15 +455,5 @@ public abstract class StoreContract : IAsyncLifetime
         };
         yield return new() { ["s"] = Cell.Of(new string('x', 1_000_000)), ["ss"] = Cell.Null, ["i"] = Cell.Null };
         yield return [];
-    }
-}
-
-static class RowAssertions
-{
-    extension(Assert)
-    {
-        /// <summary>Compares named columns.</summary>
-        public static void Equal(string?[] expected, string[] columns, IReadOnlyDictionary<string, string?> row) =>
-            Assert.Equal(expected, columns.Select(column => row[column]));
     }
 }
