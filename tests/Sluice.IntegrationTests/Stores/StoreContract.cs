@@ -440,18 +440,41 @@ public abstract class StoreContract : IAsyncLifetime
         const long largestDecimal = 999_999_999_999_999_999;
         yield return new()
         {
-            ["id"] = Cell.Of(long.MaxValue), ["is"] = Cell.Set(0L, long.MaxValue), ["iq"] = Cell.Times((0L, ColumnBuffer.NoTime), (long.MaxValue, 0)),
-            ["i"] = Cell.Of(long.MinValue), ["d0"] = Cell.Of(largestDecimal), ["d2"] = Cell.Of(-largestDecimal), ["d18"] = Cell.Of(largestDecimal),
-            ["b"] = Cell.Of(false), ["s"] = Cell.Of(""), ["ss"] = Cell.Set(""), ["sq"] = Cell.Times(("", -1)),
-            ["t0"] = Cell.Of(-62_135_596_800), ["t3"] = Cell.Of(-62_135_596_800_000), ["t6"] = Cell.Of(-62_135_596_800_000_000), ["t9"] = Cell.Of(-9_223_286_400_000_000_000),
+            ["id"] = Cell.Of(long.MaxValue),
+            ["is"] = Cell.Set(0L, long.MaxValue),
+            ["iq"] = Cell.Times((0L, ColumnBuffer.NoTime), (long.MaxValue, 0)),
+            ["i"] = Cell.Of(long.MinValue),
+            ["d0"] = Cell.Of(largestDecimal),
+            ["d2"] = Cell.Of(-largestDecimal),
+            ["d18"] = Cell.Of(largestDecimal),
+            ["b"] = Cell.Of(false),
+            ["s"] = Cell.Of(""),
+            ["ss"] = Cell.Set(""),
+            ["sq"] = Cell.Times(("", -1)),
+            ["t0"] = Cell.Of(-62_135_596_800),
+            ["t3"] = Cell.Of(-62_135_596_800_000),
+            ["t6"] = Cell.Of(-62_135_596_800_000_000),
+            ["t9"] = Cell.Of(-9_223_286_400_000_000_000),
             ["v"] = Cell.Of(new[] { double.MaxValue, -0.0, double.Epsilon }),
         };
         yield return new()
         {
-            ["id"] = Cell.Of(0L), ["is"] = Cell.Set(), ["iq"] = Cell.Times(), ["i"] = Cell.Of(long.MaxValue), ["d0"] = Cell.Of(0L), ["d2"] = Cell.Of(1L),
-            ["d18"] = Cell.Of(-1L), ["b"] = Cell.Of(true), ["s"] = Cell.Of("Zażółć gęślą jaźń 🙂 漢字"), ["ss"] = Cell.Set("漢字", "a text that is longer than twelve bytes", "漢字"),
-            ["sq"] = Cell.Times(("漢字", 253_402_300_799)), ["t0"] = Cell.Of(253_402_300_799), ["t3"] = Cell.Of(253_402_300_799_999),
-            ["t6"] = Cell.Of(253_402_300_799_999_999), ["t9"] = Cell.Of(9_223_372_036_854_775_806), ["v"] = Cell.Of(new[] { 0.1, 1e-300, -1e300 }),
+            ["id"] = Cell.Of(0L),
+            ["is"] = Cell.Set(),
+            ["iq"] = Cell.Times(),
+            ["i"] = Cell.Of(long.MaxValue),
+            ["d0"] = Cell.Of(0L),
+            ["d2"] = Cell.Of(1L),
+            ["d18"] = Cell.Of(-1L),
+            ["b"] = Cell.Of(true),
+            ["s"] = Cell.Of("Zażółć gęślą jaźń 🙂 漢字"),
+            ["ss"] = Cell.Set("漢字", "a text that is longer than twelve bytes", "漢字"),
+            ["sq"] = Cell.Times(("漢字", 253_402_300_799)),
+            ["t0"] = Cell.Of(253_402_300_799),
+            ["t3"] = Cell.Of(253_402_300_799_999),
+            ["t6"] = Cell.Of(253_402_300_799_999_999),
+            ["t9"] = Cell.Of(9_223_372_036_854_775_806),
+            ["v"] = Cell.Of(new[] { 0.1, 1e-300, -1e300 }),
         };
         yield return new() { ["s"] = Cell.Of(new string('x', 1_000_000)), ["ss"] = Cell.Null, ["i"] = Cell.Null };
         yield return [];
