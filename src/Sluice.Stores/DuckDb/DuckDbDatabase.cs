@@ -183,14 +183,10 @@ public sealed class DuckDbDatabase
     /// <exception cref="StoreException">A query did not end in time; nothing was closed.</exception>
     void CloseInstance()
     {
-        lock (_gate)
-        {
-            _isClosing = true;
-            foreach (var reader in _readers) reader.Connection.NativeConnection.Interrupt();
-        }
+        lock (_gate) _isClosing = true;
         try
         {
-            if (!_readersGone.Wait(s_readerPatience))
+            if (!InterruptReaders())
                 throw new StoreException(isTransient: true, "the database cannot be closed while queries run");
             lock (_gate)
             {
@@ -203,6 +199,22 @@ public sealed class DuckDbDatabase
         {
             lock (_gate) _isClosing = false;
         }
+    }
+
+    /// <returns>Whether all read connections were given back in time.</returns>
+    bool InterruptReaders()
+    {
+        var started = _time.GetTimestamp();
+        while (_time.GetElapsedTime(started) < s_readerPatience)
+        {
+            lock (_gate)
+            {
+                foreach (var reader in _readers) reader.Connection.NativeConnection.Interrupt();
+            }
+            // again and again: an interrupt that comes before a query begins is forgotten
+            if (_readersGone.Wait(TimeSpan.FromMilliseconds(20))) return true;
+        }
+        return false;
     }
 
     void Close()

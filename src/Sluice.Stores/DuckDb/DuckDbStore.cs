@@ -14,6 +14,9 @@ namespace Sluice.Stores.DuckDb;
 /// </remarks>
 sealed class DuckDbStore(DuckDbDatabase database, Guid tableId) : ITableStore
 {
+    // each load leaves a row for each of its sinks
+    const int LoadsPerSum = 1_000;
+
     // owned by the one caller of the writing members
 
     // where the loader knows the position to be; `null`: it was not asked for yet
@@ -22,6 +25,8 @@ sealed class DuckDbStore(DuckDbDatabase database, Guid tableId) : ITableStore
     // as read from _knownKeysSource; another instance says nothing of what was committed in this one
     KnownKeys? _knownKeys;
     DuckDbInstance? _knownKeysSource;
+
+    int _loads;
 
     public async ValueTask<StoredTable?> ReadStateAsync(CancellationToken cancellation)
     {
@@ -86,10 +91,10 @@ sealed class DuckDbStore(DuckDbDatabase database, Guid tableId) : ITableStore
         if (stored?.Position == position) return true;
         return InTransaction(db, () =>
         {
-            if (stored is null) InternalTables.InsertPosition(db, tableId, position, schema);
+            if (stored is null) InternalTables.InsertPosition(db, tableId, position);
             else MovePosition(db, _position ?? stored.Position, position);
             foreach (var statement in SchemaStatements.For(stored?.Schema, schema)) db.Execute(statement);
-            if (stored is not null) InternalTables.WriteSchema(db, tableId, schema);
+            InternalTables.WriteSchema(db, tableId, schema);
         });
     }
 
@@ -98,7 +103,11 @@ sealed class DuckDbStore(DuckDbDatabase database, Guid tableId) : ITableStore
         var known = KnownPosition(db);
         if (InternalTables.ReadPosition(db, tableId) == batch.UpTo) return true;
         var keys = KnownKeysOf(db, batch);
-        InTransaction(db, () => Apply(db, batch, known, keys));
+        InTransaction(db, () =>
+        {
+            Apply(db, batch, known, keys);
+            if (++_loads % LoadsPerSum == 0) InternalTables.SumUpCounts(db, tableId);
+        });
         _knownKeys = keys.With(batch.Rows.Key);
         return true;
     }
@@ -107,7 +116,7 @@ sealed class DuckDbStore(DuckDbDatabase database, Guid tableId) : ITableStore
     {
         var known = KnownPosition(db);
         var keys = KnownKeysOf(db, batch);
-        db.Execute("BEGIN TRANSACTION");
+        InternalTables.Begin(db);
         try
         {
             Apply(db, batch, known, keys);
@@ -129,7 +138,7 @@ sealed class DuckDbStore(DuckDbDatabase database, Guid tableId) : ITableStore
         });
     }
 
-    /// <summary>The load itself. The position is written first, before anything is read: only then does a checkpoint keep out.</summary>
+    /// <summary>The load itself. The position is written first, before anything of the table is read.</summary>
     void Apply(DuckDbInstance db, LoadBatch batch, LogPosition known, KnownKeys keys)
     {
         MovePosition(db, known, batch.UpTo);
@@ -162,7 +171,7 @@ sealed class DuckDbStore(DuckDbDatabase database, Guid tableId) : ITableStore
 
     static bool InTransaction(DuckDbInstance db, Action write)
     {
-        db.Execute("BEGIN TRANSACTION");
+        InternalTables.Begin(db);
         try
         {
             write();

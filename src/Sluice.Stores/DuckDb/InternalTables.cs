@@ -11,6 +11,10 @@ namespace Sluice.Stores.DuckDb;
 /// What a database keeps beside the rows, in its schema <c>_sluice</c>: the position and schema of each table, the totals of each
 /// sink, and the newest late errors. All writing is part of the caller's transaction.
 /// </summary>
+/// <remarks>
+/// Rows are deleted and inserted, never updated: after an UPDATE DuckDB refuses every checkpoint while a query is open that began
+/// before it, so that the write-ahead log would grow for as long as somebody always queries.
+/// </remarks>
 static class InternalTables
 {
     /// <summary>Late errors kept for one table; the oldest go first.</summary>
@@ -23,9 +27,11 @@ static class InternalTables
         CREATE SCHEMA IF NOT EXISTS _sluice;
         CREATE TABLE IF NOT EXISTS _sluice.format (version UINTEGER NOT NULL);
         CREATE TABLE IF NOT EXISTS _sluice.positions (
-            table_id UUID NOT NULL, log_id UUID NOT NULL, incarnation UINTEGER NOT NULL, sequence UBIGINT NOT NULL, schema VARCHAR NOT NULL);
-        CREATE TABLE IF NOT EXISTS _sluice.sink_counts (
+            table_id UUID NOT NULL, log_id UUID NOT NULL, incarnation UINTEGER NOT NULL, sequence UBIGINT NOT NULL);
+        CREATE TABLE IF NOT EXISTS _sluice.schemas (table_id UUID NOT NULL, schema VARCHAR NOT NULL);
+        CREATE TABLE IF NOT EXISTS _sluice.sink_counts ( -- a row for each load and sink; their sums are the totals
             table_id UUID NOT NULL, sink_id UUID NOT NULL, loaded BIGINT NOT NULL, failed BIGINT NOT NULL);
+        CREATE SEQUENCE IF NOT EXISTS _sluice.transactions;
         CREATE TABLE IF NOT EXISTS _sluice.late_errors (
             table_id UUID NOT NULL, sink_id UUID NOT NULL, position UBIGINT NOT NULL, request_id VARCHAR NOT NULL, record_index INTEGER NOT NULL,
             key VARCHAR NOT NULL, message VARCHAR NOT NULL, value VARCHAR, found_at TIMESTAMP NOT NULL);
@@ -42,19 +48,23 @@ static class InternalTables
             throw new StoreException(isTransient: true, $"database {db.Catalog} has format {version[0]}, this program knows {FormatVersion}");
     }
 
+    /// <summary>Begins a transaction in which no checkpoint can move rows.</summary>
+    /// <remarks>
+    /// DuckDB lets a checkpoint run beside a transaction that only reads or uses temporary tables. One that inserted or deleted keeps
+    /// rows where they are; one that took a number of a sequence keeps every checkpoint out until it ends, and no longer.
+    /// </remarks>
+    public static void Begin(DuckDbInstance db) => db.Execute("BEGIN TRANSACTION; SELECT nextval('_sluice.transactions')");
+
     /// <returns><c>null</c>: the table was never created, or was dropped.</returns>
     public static StoredTable? ReadState(DuckDbInstance db, Guid tableId)
     {
-        var positions = db.Query(
-            $"SELECT log_id, incarnation, sequence, schema FROM _sluice.positions WHERE table_id = '{tableId}'",
-            row => (
-                Position: new LogPosition(row.GetGuid(0), row.GetFieldValue<uint>(1), row.GetFieldValue<ulong>(2)),
-                Schema: TableSchema.FromJson(Encoding.UTF8.GetBytes(row.GetString(3)))));
-        if (positions.Count == 0) return null;
+        if (ReadPosition(db, tableId) is not { } position) return null;
+        var schema = db.Query(
+            $"SELECT schema FROM _sluice.schemas WHERE table_id = '{tableId}'", row => TableSchema.FromJson(Encoding.UTF8.GetBytes(row.GetString(0))));
         var counts = db.Query(
-            $"SELECT sink_id, loaded, failed FROM _sluice.sink_counts WHERE table_id = '{tableId}'",
+            $"SELECT sink_id, sum(loaded)::BIGINT, sum(failed)::BIGINT FROM _sluice.sink_counts WHERE table_id = '{tableId}' GROUP BY sink_id",
             row => KeyValuePair.Create(row.GetGuid(0), new SinkCounts(row.GetInt64(1), row.GetInt64(2))));
-        return new StoredTable(positions[0].Position, positions[0].Schema, counts.ToDictionary());
+        return new StoredTable(position, schema.Single(), counts.ToDictionary());
     }
 
     /// <returns><c>null</c>: the table was never created, or was dropped.</returns>
@@ -63,38 +73,48 @@ static class InternalTables
         var positions = db.Query(
             $"SELECT log_id, incarnation, sequence FROM _sluice.positions WHERE table_id = '{tableId}'",
             row => new LogPosition(row.GetGuid(0), row.GetFieldValue<uint>(1), row.GetFieldValue<ulong>(2)));
-        return positions.Count == 0 ? null : positions[0];
+        return positions.Count == 0 ? null : positions.Single();
     }
 
     /// <summary>Moves the position if it is still where the caller knows it to be.</summary>
     /// <returns>False: it is not.</returns>
-    public static bool TryMovePosition(DuckDbInstance db, Guid tableId, LogPosition from, LogPosition to) =>
-        db.Execute(Invariant(
+    public static bool TryMovePosition(DuckDbInstance db, Guid tableId, LogPosition from, LogPosition to)
+    {
+        var deleted = db.Execute(Invariant(
             $"""
-             UPDATE _sluice.positions SET log_id = '{to.LogId}', incarnation = {to.Incarnation}, sequence = {to.Sequence}
+             DELETE FROM _sluice.positions
              WHERE table_id = '{tableId}' AND log_id = '{from.LogId}' AND incarnation = {from.Incarnation} AND sequence = {from.Sequence}
-             """)) == 1;
+             """));
+        if (deleted == 0) return false;
+        InsertPosition(db, tableId, to);
+        return true;
+    }
 
-    public static void InsertPosition(DuckDbInstance db, Guid tableId, LogPosition position, TableSchema schema) =>
-        db.Execute(Invariant(
-            $"INSERT INTO _sluice.positions VALUES ('{tableId}', '{position.LogId}', {position.Incarnation}, {position.Sequence}, {JsonOf(schema)})"));
+    public static void InsertPosition(DuckDbInstance db, Guid tableId, LogPosition position) => db.Execute(Invariant(
+        $"INSERT INTO _sluice.positions VALUES ('{tableId}', '{position.LogId}', {position.Incarnation}, {position.Sequence})"));
 
-    public static void WriteSchema(DuckDbInstance db, Guid tableId, TableSchema schema) =>
-        db.Execute($"UPDATE _sluice.positions SET schema = {JsonOf(schema)} WHERE table_id = '{tableId}'");
+    public static void WriteSchema(DuckDbInstance db, Guid tableId, TableSchema schema) => db.Execute(
+        $"""
+         DELETE FROM _sluice.schemas WHERE table_id = '{tableId}';
+         INSERT INTO _sluice.schemas VALUES ('{tableId}', {SqlTypes.Literal(Encoding.UTF8.GetString(schema.ToJson()))})
+         """);
 
     public static void AddCounts(DuckDbInstance db, Guid tableId, IReadOnlyDictionary<Guid, SinkCounts> counts)
     {
-        foreach (var (sinkId, added) in counts)
-        {
-            var changed = db.Execute(Invariant(
-                $"""
-                 UPDATE _sluice.sink_counts SET loaded = loaded + {added.Loaded}, failed = failed + {added.Failed}
-                 WHERE table_id = '{tableId}' AND sink_id = '{sinkId}'
-                 """));
-            if (changed == 0)
-                db.Execute(Invariant($"INSERT INTO _sluice.sink_counts VALUES ('{tableId}', '{sinkId}', {added.Loaded}, {added.Failed})"));
-        }
+        if (counts.Count == 0) return;
+        var rows = counts.Select(sink => Invariant($"('{tableId}', '{sink.Key}', {sink.Value.Loaded}, {sink.Value.Failed})"));
+        db.Execute($"INSERT INTO _sluice.sink_counts VALUES {string.Join(", ", rows)}");
     }
+
+    /// <summary>Makes one row of the many that loads have left for each sink.</summary>
+    public static void SumUpCounts(DuckDbInstance db, Guid tableId) => db.Execute(
+        $"""
+         CREATE OR REPLACE TEMP TABLE totals AS
+             SELECT sink_id, sum(loaded) AS loaded, sum(failed) AS failed FROM _sluice.sink_counts WHERE table_id = '{tableId}' GROUP BY sink_id;
+         DELETE FROM _sluice.sink_counts WHERE table_id = '{tableId}';
+         INSERT INTO _sluice.sink_counts SELECT '{tableId}', sink_id, loaded, failed FROM temp.totals;
+         DROP TABLE temp.totals
+         """);
 
     /// <summary>Keeps the errors, each once however often it is written.</summary>
     public static void AddErrors(DuckDbInstance db, Guid tableId, IReadOnlyList<LateError> errors)
@@ -118,7 +138,7 @@ static class InternalTables
     public static void Delete(DuckDbInstance db, Guid tableId)
     {
         // positions first: the first statement of a transaction writes the position
-        foreach (var table in new[] { "positions", "sink_counts", "late_errors" })
+        foreach (var table in new[] { "positions", "schemas", "sink_counts", "late_errors" })
             db.Execute($"DELETE FROM _sluice.{table} WHERE table_id = '{tableId}'");
     }
 
@@ -157,8 +177,6 @@ static class InternalTables
 
     // the row appender cuts a string at U+0000
     static string Text(string text) => text.Replace('\0', '\uFFFD');
-
-    static string JsonOf(TableSchema schema) => SqlTypes.Literal(Encoding.UTF8.GetString(schema.ToJson()));
 
     static string Invariant(FormattableString sql) => sql.ToString(CultureInfo.InvariantCulture);
 }

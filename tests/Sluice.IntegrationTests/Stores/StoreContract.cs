@@ -138,8 +138,8 @@ public abstract class StoreContract : IAsyncLifetime
 
     /// <summary>Every way of loading must do the same: batches are mixed so that all of them come up (see the store's own tests).</summary>
     [Theory]
-    [InlineData(KeyKind.Number, 300)]
-    [InlineData(KeyKind.String, 100)]
+    [InlineData(KeyKind.Number, 200)]
+    [InlineData(KeyKind.String, 80)]
     public async Task Random_batches_give_what_a_dictionary_gives(KeyKind key, int seeds)
     {
         for (var seed = 1; seed <= seeds; seed++)
@@ -197,8 +197,10 @@ public abstract class StoreContract : IAsyncLifetime
         store = await OpenAsync(_databaseId, _tableId);
         Assert.Equal(second, (await store.ReadStateAsync(Cancellation))!.Schema);
         var rows = await ReadRowsAsync(second);
-        Assert.Equal(["20", "10", "7", null], ["a", "b", "c", "tags"], rows["1"].Values);
-        Assert.Equal(["1", "2", "3", "{m}"], ["a", "b", "c", "tags"], rows["2"].Values);
+        Assert.Equal(["20", "10", "7", null], Values(rows["1"]));
+        Assert.Equal(["1", "2", "3", "{m}"], Values(rows["2"]));
+
+        static IEnumerable<string?> Values(StoredRow row) => new[] { "a", "b", "c", "tags" }.Select(column => row.Values[column]);
     }
 
     [Fact]
@@ -438,30 +440,43 @@ public abstract class StoreContract : IAsyncLifetime
         const long largestDecimal = 999_999_999_999_999_999;
         yield return new()
         {
-            ["id"] = Cell.Of(long.MaxValue), ["is"] = Cell.Set(0L, long.MaxValue), ["iq"] = Cell.Times((0L, ColumnBuffer.NoTime), (long.MaxValue, 0)),
-            ["i"] = Cell.Of(long.MinValue), ["d0"] = Cell.Of(largestDecimal), ["d2"] = Cell.Of(-largestDecimal), ["d18"] = Cell.Of(largestDecimal),
-            ["b"] = Cell.Of(false), ["s"] = Cell.Of(""), ["ss"] = Cell.Set(""), ["sq"] = Cell.Times(("", -1)),
-            ["t0"] = Cell.Of(-62_135_596_800), ["t3"] = Cell.Of(-62_135_596_800_000), ["t6"] = Cell.Of(-62_135_596_800_000_000), ["t9"] = Cell.Of(-9_223_286_400_000_000_000),
+            ["id"] = Cell.Of(long.MaxValue),
+            ["is"] = Cell.Set(0L, long.MaxValue),
+            ["iq"] = Cell.Times((0L, ColumnBuffer.NoTime), (long.MaxValue, 0)),
+            ["i"] = Cell.Of(long.MinValue),
+            ["d0"] = Cell.Of(largestDecimal),
+            ["d2"] = Cell.Of(-largestDecimal),
+            ["d18"] = Cell.Of(largestDecimal),
+            ["b"] = Cell.Of(false),
+            ["s"] = Cell.Of(""),
+            ["ss"] = Cell.Set(""),
+            ["sq"] = Cell.Times(("", -1)),
+            ["t0"] = Cell.Of(-62_135_596_800),
+            ["t3"] = Cell.Of(-62_135_596_800_000),
+            ["t6"] = Cell.Of(-62_135_596_800_000_000),
+            ["t9"] = Cell.Of(-9_223_286_400_000_000_000),
             ["v"] = Cell.Of(new[] { double.MaxValue, -0.0, double.Epsilon }),
         };
         yield return new()
         {
-            ["id"] = Cell.Of(0L), ["is"] = Cell.Set(), ["iq"] = Cell.Times(), ["i"] = Cell.Of(long.MaxValue), ["d0"] = Cell.Of(0L), ["d2"] = Cell.Of(1L),
-            ["d18"] = Cell.Of(-1L), ["b"] = Cell.Of(true), ["s"] = Cell.Of("Zażółć gęślą jaźń 🙂 漢字"), ["ss"] = Cell.Set("漢字", "a text that is longer than twelve bytes", "漢字"),
-            ["sq"] = Cell.Times(("漢字", 253_402_300_799)), ["t0"] = Cell.Of(253_402_300_799), ["t3"] = Cell.Of(253_402_300_799_999),
-            ["t6"] = Cell.Of(253_402_300_799_999_999), ["t9"] = Cell.Of(9_223_372_036_854_775_806), ["v"] = Cell.Of(new[] { 0.1, 1e-300, -1e300 }),
+            ["id"] = Cell.Of(0L),
+            ["is"] = Cell.Set(),
+            ["iq"] = Cell.Times(),
+            ["i"] = Cell.Of(long.MaxValue),
+            ["d0"] = Cell.Of(0L),
+            ["d2"] = Cell.Of(1L),
+            ["d18"] = Cell.Of(-1L),
+            ["b"] = Cell.Of(true),
+            ["s"] = Cell.Of("Zażółć gęślą jaźń 🙂 漢字"),
+            ["ss"] = Cell.Set("漢字", "a text that is longer than twelve bytes", "漢字"),
+            ["sq"] = Cell.Times(("漢字", 253_402_300_799)),
+            ["t0"] = Cell.Of(253_402_300_799),
+            ["t3"] = Cell.Of(253_402_300_799_999),
+            ["t6"] = Cell.Of(253_402_300_799_999_999),
+            ["t9"] = Cell.Of(9_223_372_036_854_775_806),
+            ["v"] = Cell.Of(new[] { 0.1, 1e-300, -1e300 }),
         };
         yield return new() { ["s"] = Cell.Of(new string('x', 1_000_000)), ["ss"] = Cell.Null, ["i"] = Cell.Null };
         yield return [];
-    }
-}
-
-static class RowAssertions
-{
-    extension(Assert)
-    {
-        /// <summary>Compares named columns.</summary>
-        public static void Equal(string?[] expected, string[] columns, IReadOnlyDictionary<string, string?> row) =>
-            Assert.Equal(expected, columns.Select(column => row[column]));
     }
 }
