@@ -90,7 +90,6 @@ sealed class RowFolder
             target.AddMembersFrom(source, row);
         }
         if (!isValue) target.AddAbsent();
-        else if (target.HasTimes) target.EndList(); // equal members at different times are kept; the store unites equal pairs
         else target.EndSet();
     }
 }

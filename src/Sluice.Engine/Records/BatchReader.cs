@@ -67,7 +67,7 @@ public static class BatchReader
         var hasRecords = false;
         while (reader.Read() && reader.TokenType == JsonTokenType.PropertyName)
         {
-            var isRecords = NameIs(ref reader, "records"u8, rows);
+            var isRecords = JsonText.NameIs(ref reader, "records"u8, rows);
             reader.Read();
             if (!isRecords)
             {
@@ -105,7 +105,7 @@ public static class BatchReader
         var hasValue = false;
         while (reader.Read() && reader.TokenType == JsonTokenType.PropertyName)
         {
-            var isValue = NameIs(ref reader, "value"u8, rows);
+            var isValue = JsonText.NameIs(ref reader, "value"u8, rows);
             reader.Read();
             if (!isValue) reader.Skip();
             else if (hasValue) Fail(ref reader, rows, FieldErrorCode.DuplicateField, "one member \"value\"");
@@ -133,10 +133,6 @@ public static class BatchReader
         // the text old clients know, with the limit named
         throw new SluiceException(ErrorCode.TooManyRecords, $"Request exceeded record count limit ({maxRecords} records)");
     }
-
-    static bool NameIs(ref Utf8JsonReader reader, ReadOnlySpan<byte> name, RecordRows rows) => reader.ValueIsEscaped
-        ? JsonText.TryRead(ref reader, rows, out var text) == TextResult.Ok && text.SequenceEqual(name)
-        : reader.ValueSpan.SequenceEqual(name);
 
     /// <summary>The reader's words without its own position suffix.</summary>
     static string Reason(JsonException e)

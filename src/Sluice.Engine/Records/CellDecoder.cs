@@ -257,14 +257,13 @@ static class CellDecoder
         var isIds = column.Kind == PhysicalKind.Int64List;
         if (reader.TokenType == JsonTokenType.StartArray)
         {
-            while (reader.Read() && reader.TokenType != JsonTokenType.EndArray)
-            {
-                if (reader.TokenType != JsonTokenType.String && !(isIds && reader.TokenType == JsonTokenType.Number))
-                    Fail(ref reader, field, rows, isIds ? FieldErrorCode.NotAnId : FieldErrorCode.WrongType);
-                else if (TryReadScalar(ref reader, field, rows, out var member, trim: isIds))
-                    AddMember(ref reader, field, column, rows, member);
-            }
+            AddMembers(ref reader, field, column, rows);
             EndSet(column);
+            return;
+        }
+        if (reader.TokenType == JsonTokenType.StartObject && column.HasTimes)
+        {
+            DecodeTimedSet(ref reader, field, column, rows);
             return;
         }
         if (reader.TokenType is not (JsonTokenType.String or JsonTokenType.Number))
@@ -283,6 +282,37 @@ static class CellDecoder
         else if (isBracketed || (isIds && text.Contains((byte)','))) AddSeparatedMembers(ref reader, field, column, rows, isBracketed ? text[1..^1] : text);
         else AddMember(ref reader, field, column, rows, text);
         EndSet(column);
+    }
+
+    static void AddMembers(ref Utf8JsonReader reader, MappedField field, ColumnBuffer column, RecordRows rows)
+    {
+        var isIds = column.Kind == PhysicalKind.Int64List;
+        while (reader.Read() && reader.TokenType != JsonTokenType.EndArray)
+        {
+            if (reader.TokenType != JsonTokenType.String && !(isIds && reader.TokenType == JsonTokenType.Number))
+                Fail(ref reader, field, rows, isIds ? FieldErrorCode.NotAnId : FieldErrorCode.WrongType);
+            else if (TryReadScalar(ref reader, field, rows, out var member, trim: isIds))
+                AddMember(ref reader, field, column, rows, member);
+        }
+    }
+
+    /// <summary>Members of a quantum set with a time of their own: <c>{"time": ..., "members": [...]}</c>.</summary>
+    static void DecodeTimedSet(ref Utf8JsonReader reader, MappedField field, ColumnBuffer column, RecordRows rows)
+    {
+        Instant? time = null;
+        while (reader.Read() && reader.TokenType == JsonTokenType.PropertyName)
+        {
+            var isTime = JsonText.NameIs(ref reader, "time"u8, rows);
+            var isMembers = JsonText.NameIs(ref reader, "members"u8, rows);
+            reader.Read();
+            if (isMembers && reader.TokenType == JsonTokenType.StartArray) AddMembers(ref reader, field, column, rows);
+            else if (!isTime) Fail(ref reader, field, rows, FieldErrorCode.WrongType);
+            else if (reader.TokenType != JsonTokenType.Null) TryReadInstant(ref reader, field, rows, out time, out _);
+        }
+        EndSet(column);
+        if (time is not { } instant) return;
+        if (TimestampText.TryToUnit(instant, TimeUnit.Second, out var seconds, out _)) column.SetTimes(column.RowCount - 1, TimeQuantum.Truncate(seconds, field.Type.TimeQuantum));
+        else rows.Fail(new FieldError(field.Column, field.Pointer, FieldErrorCode.OutOfRange, field.Expected, "a time out of range"));
     }
 
     /// <summary>An empty idset changes nothing, an empty stringset is an empty set.</summary>

@@ -1,5 +1,6 @@
 using System.Runtime.CompilerServices;
 using System.Runtime.InteropServices;
+using System.Text;
 using Sluice.Schema;
 
 namespace Sluice.Records;
@@ -141,7 +142,7 @@ public sealed class ColumnBuffer(int columnId, PhysicalKind kind, bool hasTimes,
     /// <summary>Closes the row's list; without members it is an empty list, which is not null.</summary>
     public void EndList() => AddEndedRow(CellState.Value, _memberCount);
 
-    /// <summary>Closes the row's list as a set: of equal members the first stays. Members have no times yet.</summary>
+    /// <summary>Closes the row's list as a set: of equal members (with equal times, where members have times) the first stays.</summary>
     public void EndSet()
     {
         if (OpenMemberCount > 1) DropRepeated(_memberCount - OpenMemberCount);
@@ -180,36 +181,42 @@ public sealed class ColumnBuffer(int columnId, PhysicalKind kind, bool hasTimes,
     void DropRepeated(int start)
     {
         const int quadraticUpTo = 32;
+        var isText = Kind == PhysicalKind.TextList;
         var count = _memberCount;
-        var seen = count - start > quadraticUpTo ? new HashSet<string>(StringComparer.Ordinal) : null;
-        var seenIds = seen is not null && Kind == PhysicalKind.Int64List ? new HashSet<long>() : null;
-        var bytesBase = Kind == PhysicalKind.TextList && start > 0 ? _memberEnds[start - 1] : 0;
-        (_memberCount, _byteCount) = (start, Kind == PhysicalKind.TextList ? bytesBase : _byteCount);
-        var memberStart = bytesBase;
-        for (var member = start; member < count; member++)
+        var seen = count - start > quadraticUpTo ? new HashSet<(string Text, long Id, long Time)>() : null;
+        var memberStart = isText && start > 0 ? _memberEnds[start - 1] : 0;
+        if (isText) _byteCount = memberStart;
+        _memberCount = start;
+        for (var member = start; member < count; member++) // what stays moves toward the front only
         {
-            if (Kind == PhysicalKind.Int64List)
-            {
-                var id = _int64s[member];
-                var isNew = seenIds?.Add(id) ?? !_int64s.AsSpan(start, _memberCount - start).Contains(id);
-                if (isNew) _int64s[_memberCount++] = id;
-                continue;
-            }
-            var memberEnd = _memberEnds[member];
-            var text = _bytes.AsSpan(memberStart, memberEnd - memberStart);
+            var memberEnd = isText ? _memberEnds[member] : 0;
+            var text = isText ? _bytes.AsSpan(memberStart, memberEnd - memberStart) : [];
+            var id = isText ? 0 : _int64s[member];
+            var time = HasTimes ? _memberTimes[member] : NoTime;
             memberStart = memberEnd;
-            if (seen is null ? HasMember(start, text) : !seen.Add(System.Text.Encoding.UTF8.GetString(text))) continue;
-            text.CopyTo(_bytes.AsSpan(_byteCount)); // moves toward the front only
-            _byteCount += text.Length;
-            _memberEnds[_memberCount++] = _byteCount;
+            if (seen is null ? HasMember(start, text, id, time) : !seen.Add((Encoding.UTF8.GetString(text), id, time))) continue;
+            if (isText)
+            {
+                text.CopyTo(_bytes.AsSpan(_byteCount));
+                _byteCount += text.Length;
+                _memberEnds[_memberCount] = _byteCount;
+            }
+            else
+            {
+                _int64s[_memberCount] = id;
+            }
+            AddTime(time);
         }
-        if (Kind == PhysicalKind.Int64List) _int64Count = _memberCount;
+        if (!isText) _int64Count = _memberCount;
     }
 
-    bool HasMember(int start, ReadOnlySpan<byte> text)
+    bool HasMember(int start, ReadOnlySpan<byte> text, long id, long time)
     {
         for (var member = start; member < _memberCount; member++)
-            if (MemberText(member).SequenceEqual(text)) return true;
+        {
+            var isEqual = Kind == PhysicalKind.TextList ? MemberText(member).SequenceEqual(text) : _int64s[member] == id;
+            if (isEqual && (!HasTimes || _memberTimes[member] == time)) return true;
+        }
         return false;
     }
 

@@ -25,6 +25,11 @@ static class JsonText
         return reader.ValueIsEscaped ? Unescape(reader.ValueSpan, scratch, out text) : TextResult.Ok;
     }
 
+    /// <summary>Whether the property name the reader stands on is this one.</summary>
+    public static bool NameIs(ref Utf8JsonReader reader, ReadOnlySpan<byte> name, RecordRows scratch) => reader.ValueIsEscaped
+        ? TryRead(ref reader, scratch, out var text) == TextResult.Ok && text.SequenceEqual(name)
+        : reader.ValueSpan.SequenceEqual(name);
+
     /// <summary>Replaces the escapes of a JSON string (RFC 8259 section 7), which the reader has already checked for form.</summary>
     static TextResult Unescape(ReadOnlySpan<byte> escaped, RecordRows scratch, out ReadOnlySpan<byte> text)
     {

@@ -7,7 +7,7 @@ namespace Sluice.Server.DataPlane;
 
 /// <summary>A record that was accepted and could not be loaded. The first four members are FeatureBase Cloud's.</summary>
 sealed record SinkErrorAnswer(
-    Guid SinkId, string ErrorType, string ErrorMsg, DateTimeOffset Time, string RequestId, int RecordIndex, string Key,
+    Guid SinkId, string ErrorType, string ErrorMsg, DateTime Time, string RequestId, int RecordIndex, string Key,
     [property: JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)] JsonElement? Value);
 
 sealed record SinkErrorList(IReadOnlyList<SinkErrorAnswer> Resources);
@@ -17,7 +17,7 @@ sealed record SinkErrorList(IReadOnlyList<SinkErrorAnswer> Resources);
 /// <param name="IngestRate">Records a minute that were sent on for loading.</param>
 /// <param name="RequestRate">Requests a minute.</param>
 /// <param name="ErrorRate">Records a minute that failed validation.</param>
-sealed record MinuteAnswer(DateTimeOffset Timestamp, long IngestRate, long RequestRate, long ErrorRate);
+sealed record MinuteAnswer(DateTime Timestamp, long IngestRate, long RequestRate, long ErrorRate);
 
 sealed record MinuteList(IReadOnlyList<MinuteAnswer> Resources);
 
@@ -56,7 +56,7 @@ static class SinkReports
     }
 
     static MinuteList ReadMinutes(string id, EngineSlot slot) => new(
-        [.. Find(id, slot).ReadMinutes().Select(point => new MinuteAnswer(DateTimeOffset.UnixEpoch.AddMinutes(point.Minute), point.Accepted, point.Requests, point.Rejected))]);
+        [.. Find(id, slot).ReadMinutes().Select(point => new MinuteAnswer(DateTime.UnixEpoch.AddMinutes(point.Minute), point.Accepted, point.Requests, point.Rejected))]);
 
     static LedgerAnswer ReadLedger(string id, EngineSlot slot)
     {
@@ -69,6 +69,6 @@ static class SinkReports
         (Guid.TryParseExact(id, "d", out var sinkId) ? slot.Engine.FindSink(sinkId) : null) ?? throw new SluiceException(ErrorCode.NotFound, "There is no such sink.");
 
     static SinkErrorAnswer Answer(LateError error) => new(
-        error.SinkId, "Error", error.Message, DateTimeOffset.UnixEpoch.AddMicroseconds(error.TimeMicroseconds), error.RequestId, error.RecordIndex, error.Key,
+        error.SinkId, "Error", error.Message, DateTime.UnixEpoch.AddMicroseconds(error.TimeMicroseconds), error.RequestId, error.RecordIndex, error.Key,
         error.Value is null ? null : JsonElement.Parse(error.Value));
 }

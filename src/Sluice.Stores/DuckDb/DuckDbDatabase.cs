@@ -228,8 +228,11 @@ public sealed class DuckDbDatabase
     {
         if (_instance is not null) CloseInstance();
         _isDropped = true;
-        File.Delete(_path);
-        File.Delete(_path + ".wal");
+        if (Directory.Exists(Path.GetDirectoryName(_path))) // not before the first table of all databases was made
+        {
+            File.Delete(_path);
+            File.Delete(_path + ".wal");
+        }
         if (Directory.Exists(_tempDirectory)) Directory.Delete(_tempDirectory, recursive: true);
     }
 
