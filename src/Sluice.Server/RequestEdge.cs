@@ -65,7 +65,7 @@ sealed class RequestEdge(RequestDelegate next, Drain drain, ILogger<RequestEdge>
             _ => (Refusals.Internal, "The server failed; its log has more under this request id.", RefusalOutcome.Unknown),
         };
 
-        if (refusal.Status >= StatusCodes.Status500InternalServerError && refusal.Cause is null)
+        if (refusal.Status == StatusCodes.Status500InternalServerError)
             logger.RequestFailed(e, context.TraceIdentifier);
 
         if (context.Response.HasStarted)

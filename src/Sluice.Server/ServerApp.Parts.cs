@@ -71,6 +71,8 @@ public sealed partial class ServerApp
     static void ConfigureLogging(ILoggingBuilder logging, LogOutputOptions options)
     {
         logging.ClearProviders();
+        // it tells of every request without a token
+        logging.AddFilter(typeof(BearerTokens).FullName, LogLevel.Warning);
         if (options.Json)
             logging.AddJsonConsole(console => console.UseUtcTimestamp = true);
         else

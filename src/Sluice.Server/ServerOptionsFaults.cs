@@ -91,7 +91,8 @@ static class ServerOptionsFaults
         }
     }
 
-    static bool IsSection(Type type) => type.Assembly == typeof(ServerOptions).Assembly;
+    /// <summary>A record of ours, here or in another project.</summary>
+    static bool IsSection(Type type) => type.Namespace?.StartsWith(nameof(Sluice), StringComparison.Ordinal) == true && !type.IsEnum;
 
     static bool CanRead(string text, Type type)
     {
