@@ -43,9 +43,16 @@ sealed class LoadFixture : IDisposable
 
     public static async Task<LoadFixture> CreateAsync(TableSchema schema, LoadOptions? options = null)
     {
+        var fixture = CreateEmpty(options);
+        await fixture.ChangeAsync(schema);
+        return fixture;
+    }
+
+    /// <summary>Without a first schema in the log.</summary>
+    public static LoadFixture CreateEmpty(LoadOptions? options = null)
+    {
         var fixture = new LoadFixture(TestLog.Create(FileSystem.Memory), new MemoryDatabase(), options ?? new LoadOptions());
         fixture.Open();
-        await fixture.ChangeAsync(schema);
         return fixture;
     }
 
