@@ -98,6 +98,8 @@ public sealed class Table : IAsyncDisposable
         ITableStore? store = null;
         try
         {
+            if (summary.Sequence > 0 && summary.LogId != log.Id)
+                throw new SluiceException(ErrorCode.Corrupt, $"{directory}: the summary of trimmed frames is of log {summary.LogId}, but the log found is {log.Id}");
             store = await context.OpenStore(definition.DatabaseId, tableId, cancellation);
             var stored = await ReadStoredAsync(store, log, summary, definition, context.Logger, cancellation);
             if (stored is not null) ledger.CountLoaded(stored.Counts);
@@ -236,6 +238,8 @@ public sealed class Table : IAsyncDisposable
             throw new SluiceException(ErrorCode.Corrupt, $"table {name} was loaded from log {stored.Position.LogId}, but the log found is {log.Id}: database and log do not belong together");
         if (stored.Position.Sequence > log.DurablePosition.Sequence)
             throw new SluiceException(ErrorCode.Corrupt, $"table {name} is loaded up to sequence {stored.Position.Sequence}, but its log ends at {log.DurablePosition.Sequence}: acknowledged frames are missing");
+        if (stored.Position.Sequence < summary.Sequence)
+            throw new SluiceException(ErrorCode.Corrupt, $"table {name} is loaded up to sequence {stored.Position.Sequence}, but its log is trimmed up to {summary.Sequence}: restore a newer backup of the database");
         return stored;
     }
 

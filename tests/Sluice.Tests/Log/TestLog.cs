@@ -35,6 +35,9 @@ sealed class TestLog : IDisposable
     /// <summary>What the log has called durable, found at opening or appended since.</summary>
     public List<Framed> Durable { get; } = [];
 
+    /// <summary>Called for every durable frame too.</summary>
+    public FrameVisitor? OnDurable { get; set; }
+
     /// <summary>The segment files, oldest first.</summary>
     public List<string> Segments => [.. Real.List(Directory).Where(name => name.StartsWith("segment-", StringComparison.Ordinal)).Select(name => Path.Combine(Directory, name))];
 
@@ -58,6 +61,7 @@ sealed class TestLog : IDisposable
         Log = TableLog.Open(Files, Directory, Options, summarised, (in FrameHeader header, ReadOnlySpan<byte> payload) =>
         {
             lock (Durable) Durable.Add(new Framed(header.Position.Sequence, payload.ToArray()));
+            OnDurable?.Invoke(header, payload);
         });
         return this;
     }

@@ -1,0 +1,336 @@
+using System.Collections.Concurrent;
+using System.Text;
+using Microsoft.Extensions.Logging.Abstractions;
+using Microsoft.Extensions.Time.Testing;
+using Sluice.Load;
+using Sluice.Log;
+using Sluice.Metrics;
+using Sluice.Records;
+using Sluice.Schema;
+using Sluice.Tests.Load;
+using Sluice.Tests.Records;
+
+namespace Sluice.Tests;
+
+/// <summary>The engine as a whole on a real directory, with tables in memory.</summary>
+public sealed class EngineTests : IDisposable
+{
+    static readonly TableSchema Table = SampleTable.TableOf(KeyKind.Number, ("i", ColumnType.Int), ("s", ColumnType.String));
+    static readonly SinkDefinition SinkDefinition = SampleTable.SinkOf(Table);
+    static readonly TableDefinition Definition = new(new Guid("33333333-3333-3333-3333-333333333333"), Table);
+
+    readonly string _directory = Directory.CreateTempSubdirectory("sluice-engine-").FullName;
+    readonly ConcurrentDictionary<Guid, MemoryDatabase> _databases = [];
+    readonly FakeTimeProvider _time = new(new DateTimeOffset(2026, 1, 2, 3, 4, 5, TimeSpan.Zero));
+
+    LogOptions _logOptions = new();
+
+    static CancellationToken Cancellation => TestContext.Current.CancellationToken;
+
+    MemoryDatabase Database => _databases.GetOrAdd(Table.TableId, _ => new MemoryDatabase());
+
+    string LogDirectory => Path.Combine(_directory, "logs", Table.TableId.ToString());
+
+    public void Dispose() => Directory.Delete(_directory, recursive: true);
+
+    [Fact]
+    public async Task A_request_is_answered_loaded_and_counted()
+    {
+        await using var engine = await CreateAsync();
+        var outcome = await IngestAsync(engine, """{"_id":1,"i":5}""", """{"_id":"x"}""", """{"_id":2,"i":1.5}""");
+        Assert.Equal((3, 2, 1, 2UL), (outcome.RecordCount, outcome.AcceptedCount, outcome.RejectedCount, outcome.Sequence));
+        Assert.Equal(new TruncationWarning(2, "i"), Assert.Single(outcome.Warnings));
+        Assert.Equal(1, Assert.Single(outcome.Rejected).Index);
+        Assert.EndsWith("-2", outcome.RequestId, StringComparison.Ordinal);
+        await engine.FindTable(Table.TableId)!.WaitLoadedAsync(outcome.Sequence, Cancellation);
+        Assert.Equal(["1: 1=5", "2: 1=1"], Database.Rows());
+        Assert.Equal(new SinkLedger(1, 3, 2, 1, 2, 0, 0), engine.FindSink(SinkDefinition.Id)!.ReadLedger());
+        Assert.Equal([new MinutePoint(_time.GetUtcNow().ToUnixTimeSeconds() / 60, 1, 2, 1)], engine.FindSink(SinkDefinition.Id)!.ReadMinutes());
+    }
+
+    [Fact]
+    public async Task A_byte_order_mark_does_not_shift_the_text_of_rejected_records()
+    {
+        await using var engine = await CreateAsync();
+        byte[] body = [0xEF, 0xBB, 0xBF, .. SampleTable.Body("""{"_id":"x"}""")];
+        var outcome = await engine.FindSink(SinkDefinition.Id)!.IngestAsync(body, "caller", Cancellation);
+        Assert.Equal(1, outcome.RejectedCount);
+        using var reader = engine.FindTable(Table.TableId)!.Log.OpenReader(1);
+        Assert.True(reader.TryPeek(out var frame));
+        var rejected = Assert.Single(RecordsFrame.ReadRejected(frame.Payload.Span, 0, 1));
+        Assert.Equal("""{"value":{"_id":"x"}}""", Encoding.UTF8.GetString(rejected.Raw));
+    }
+
+    [Fact]
+    public async Task A_refused_body_leaves_nothing_behind()
+    {
+        await using var engine = await CreateAsync();
+        var sink = engine.FindSink(SinkDefinition.Id)!;
+        await Assert.ThrowsAsync<SluiceException>(async () => await sink.IngestAsync("""{"records":[{"value":{"_id":1}},"""u8.ToArray(), "caller", Cancellation));
+        Assert.Equal(default, sink.ReadLedger());
+        Assert.Equal(2UL, (await IngestAsync(engine, """{"_id":2}""")).Sequence);
+    }
+
+    [Fact]
+    public async Task Reopening_finds_tables_ledgers_and_minutes()
+    {
+        await using (var engine = await CreateAsync())
+        {
+            await IngestAsync(engine, """{"_id":1,"i":5}""", "{}");
+            _time.Advance(TimeSpan.FromMinutes(2));
+            var last = await IngestAsync(engine, """{"_id":2}""");
+            await engine.FindTable(Table.TableId)!.WaitLoadedAsync(last.Sequence, Cancellation);
+        }
+        await using var again = await OpenAsync();
+        var sink = again.FindSink(SinkDefinition.Id)!;
+        Assert.Equal(new SinkLedger(2, 3, 2, 1, 2, 0, 0), sink.ReadLedger());
+        Assert.Equal([(1, 1, 1), (1, 1, 0)], sink.ReadMinutes().Select(point => ((int)point.Requests, (int)point.Accepted, (int)point.Rejected)));
+        Assert.Equal(4UL, (await IngestAsync(again, """{"_id":3}""")).Sequence);
+    }
+
+    [Fact]
+    public async Task Trimming_keeps_the_ledger_and_the_minutes()
+    {
+        _logOptions = new LogOptions { SegmentBytes = 600, RetainedBytes = 1_000 };
+        SinkLedger ledger;
+        MinutePoint[] minutes;
+        await using (var engine = await CreateAsync())
+        {
+            var sink = engine.FindSink(SinkDefinition.Id)!;
+            for (var i = 0; i < 30; i++)
+            {
+                _time.Advance(TimeSpan.FromSeconds(13));
+                var outcome = await IngestAsync(engine, $"{{\"_id\":{i}}}", "{}");
+                await engine.FindTable(Table.TableId)!.WaitLoadedAsync(outcome.Sequence, Cancellation);
+            }
+            ledger = sink.ReadLedger();
+            minutes = [.. sink.ReadMinutes()];
+        }
+        Assert.InRange(Segments().Length, 1, 5);
+        Assert.Equal(new SinkLedger(30, 60, 30, 30, 30, 0, 0), ledger);
+        Assert.InRange(minutes.Length, 6, 8);
+        for (var round = 0; round < 2; round++)
+        {
+            await using var again = await OpenAsync();
+            Assert.Equal(ledger, again.FindSink(SinkDefinition.Id)!.ReadLedger());
+            Assert.Equal(minutes, again.FindSink(SinkDefinition.Id)!.ReadMinutes());
+        }
+
+        // what is gone from the log is refused, not forgotten
+        var database = Database;
+        _databases.Clear();
+        await AssertCorruptAsync("its log is trimmed");
+        _databases[Table.TableId] = database;
+        var position = database.Position;
+        database.Move(position with { Sequence = 2 });
+        await AssertCorruptAsync("trimmed");
+        database.Move(position);
+        var summary = Path.Combine(LogDirectory, "summary");
+        File.Move(summary, summary + ".aside");
+        await AssertCorruptAsync("offset 0");
+        File.Move(summary + ".aside", summary);
+        await using var fine = await OpenAsync();
+    }
+
+    [Fact]
+    public async Task A_store_that_is_ahead_of_its_log_is_refused()
+    {
+        await using (var engine = await CreateAsync()) await IngestAsync(engine, """{"_id":1}""");
+        Database.Move(Database.Position with { Sequence = 3 });
+        await AssertCorruptAsync("loaded up to sequence 3, but its log ends at 2");
+    }
+
+    [Fact]
+    public async Task A_store_that_was_loaded_from_another_log_is_refused()
+    {
+        await using (var engine = await CreateAsync()) await IngestAsync(engine, """{"_id":1}""");
+        Database.Move(Database.Position with { LogId = Guid.NewGuid() });
+        await AssertCorruptAsync("do not belong together");
+    }
+
+    [Fact]
+    public async Task A_summary_of_another_log_is_refused()
+    {
+        await using (var engine = await CreateAsync()) await IngestAsync(engine, """{"_id":1}""");
+        LogSummary.Of(Guid.NewGuid(), 1, new TableLedger()).Write(DiskFiles.Instance, LogDirectory);
+        await AssertCorruptAsync("summary");
+    }
+
+    [Fact]
+    public async Task A_log_that_is_gone_is_refused()
+    {
+        await using (var engine = await CreateAsync()) await IngestAsync(engine, """{"_id":1}""");
+        Directory.Delete(LogDirectory, recursive: true);
+        await AssertCorruptAsync("is missing");
+    }
+
+    [Fact]
+    public async Task A_lost_store_is_rebuilt_from_a_complete_log()
+    {
+        await using (var engine = await CreateAsync())
+        {
+            await IngestAsync(engine, """{"_id":1,"i":1}""");
+            await engine.ChangeTableAsync(Table.WithColumn("n", ColumnType.Int), Cancellation);
+            var last = await IngestAsync(engine, """{"_id":2,"i":2}""");
+            await engine.FindTable(Table.TableId)!.WaitLoadedAsync(last.Sequence, Cancellation);
+        }
+        _databases.Clear();
+        await using var again = await OpenAsync();
+        await again.FindTable(Table.TableId)!.WaitLoadedAsync(4, Cancellation);
+        Assert.Equal(["1: 1=1", "2: 1=2"], Database.Rows());
+        Assert.Equal(new SinkLedger(2, 2, 2, 0, 2, 0, 0), again.FindSink(SinkDefinition.Id)!.ReadLedger());
+        Assert.Equal(2, Database.Read()!.Schema.Version);
+    }
+
+    [Fact]
+    public async Task Creating_a_table_can_be_repeated_and_finished()
+    {
+        await using (var engine = await CreateAsync()) await engine.CreateTableAsync(Definition, Cancellation);
+        Assert.Equal(["schema 1 @1"], Database.Calls);
+
+        // the process died after the directory was made
+        foreach (var path in Directory.GetFiles(LogDirectory)) File.Delete(path);
+        File.WriteAllBytes(Path.Combine(LogDirectory, "watermark.new"), [1, 2, 3]);
+        _databases.Clear();
+        await using var again = await CreateAsync();
+        Assert.Equal(2UL, (await IngestAsync(again, """{"_id":1}""")).Sequence);
+    }
+
+    [Fact]
+    public async Task Changing_a_table_changes_what_its_sinks_decode()
+    {
+        await using var engine = await CreateAsync();
+        engine.PutSink(SinkDefinition with { MappingVersion = 2, Fields = [.. SinkDefinition.Fields, new FieldMapping("n", [PathStep.Member("n")])] });
+        await IngestAsync(engine, """{"_id":1,"n":"not looked at"}""");
+        var next = Table.WithColumn("n", ColumnType.Int);
+        await engine.ChangeTableAsync(next, Cancellation);
+        await engine.ChangeTableAsync(next, Cancellation);
+        Assert.Equal(next, engine.FindTable(Table.TableId)!.Schema);
+        Assert.Equal(1, (await IngestAsync(engine, """{"_id":2,"n":"looked at"}""")).RejectedCount);
+        var last = await IngestAsync(engine, """{"_id":2,"n":3}""");
+        await engine.FindTable(Table.TableId)!.WaitLoadedAsync(last.Sequence, Cancellation);
+        Assert.Equal(["1:", "2: 3=3"], Database.Rows());
+    }
+
+    [Fact]
+    public async Task Dropping_a_table_removes_log_and_data_and_lets_it_be_made_again()
+    {
+        await using var engine = await CreateAsync();
+        await IngestAsync(engine, """{"_id":1}""");
+        await engine.DropTableAsync(Definition.DatabaseId, Table.TableId, Cancellation);
+        await engine.DropTableAsync(Definition.DatabaseId, Table.TableId, Cancellation);
+        Assert.Null(engine.FindTable(Table.TableId));
+        Assert.Null(engine.FindSink(SinkDefinition.Id));
+        Assert.False(Directory.Exists(LogDirectory));
+        Assert.Null(Database.Read());
+        Assert.Equal(ErrorCode.NotFound, Assert.Throws<SluiceException>(() => engine.PutSink(SinkDefinition)).Code);
+        await engine.CreateTableAsync(Definition, Cancellation);
+        Assert.Empty(Database.Rows());
+    }
+
+    [Fact]
+    public async Task Sql_rows_are_stored_all_or_none_and_loaded_before_the_answer()
+    {
+        await using var engine = await CreateAsync();
+        var table = engine.FindTable(Table.TableId)!;
+        var bad = await table.InsertAsync("""[{"_id":1,"i":1},{"_id":2,"i":"x"}]"""u8.ToArray(), ["_id", "i"], "caller", Cancellation);
+        Assert.Equal((2, 1), (bad.RecordCount, bad.RejectedCount));
+        Assert.Empty(Database.Rows());
+        var good = await table.InsertAsync("""[{"_id":1,"i":1},{"_id":2}]"""u8.ToArray(), ["_id", "i"], "caller", Cancellation);
+        Assert.Equal(2, good.AcceptedCount);
+        Assert.Equal(["1: 1=1", "2:"], Database.Rows());
+
+        Database.Refuses = (_, _) => true;
+        var refused = await Assert.ThrowsAsync<SluiceException>(async () => await table.InsertAsync("""[{"_id":3}]"""u8.ToArray(), ["_id"], "caller", Cancellation));
+        Assert.Equal(ErrorCode.InvalidParameter, refused.Code);
+        Assert.Equal(2, Database.Rows().Length);
+    }
+
+    [Fact]
+    public async Task Draining_takes_no_more_and_loads_the_rest()
+    {
+        await using var engine = await CreateAsync();
+        for (var i = 0; i < 10; i++) await IngestAsync(engine, $"{{\"_id\":{i}}}");
+        Assert.True(engine.Health.IsReady);
+        var draining = engine.DrainAsync(Cancellation);
+        while (!draining.IsCompleted)
+        {
+            _time.Advance(TimeSpan.FromMilliseconds(50));
+            await Task.Yield();
+        }
+        await draining;
+        Assert.Equal(10, Database.Rows().Length);
+        Assert.Equal(["draining"], engine.Health.Reasons);
+        Assert.Equal(ErrorCode.Draining, Assert.Throws<SluiceException>(() => engine.FindSink(SinkDefinition.Id)!.ThrowIfNotAdmitting()).Code);
+        Assert.Equal(ErrorCode.Draining, (await Assert.ThrowsAsync<SluiceException>(() => IngestAsync(engine, """{"_id":11}"""))).Code);
+    }
+
+    [Fact]
+    public async Task A_loader_that_ends_makes_the_engine_failed()
+    {
+        await using var engine = await CreateAsync();
+        Database.CrashInCall(1, afterCommit: false);
+        await IngestAsync(engine, """{"_id":1}""");
+        while (!engine.Failed.IsCompleted)
+        {
+            _time.Advance(TimeSpan.FromMilliseconds(50));
+            await Task.Yield();
+        }
+        Assert.Contains("the process died", (await engine.Failed).Message, StringComparison.Ordinal);
+        Assert.False(engine.Health.IsReady);
+    }
+
+    [Fact]
+    public async Task Too_little_disk_is_refused_before_the_body_is_read()
+    {
+        await using var engine = await OpenAsync(diskReserveBytes: long.MaxValue, create: true);
+        engine.PutSink(SinkDefinition);
+        Assert.Equal(ErrorCode.DiskLow, Assert.Throws<SluiceException>(() => engine.FindSink(SinkDefinition.Id)!.ThrowIfNotAdmitting()).Code);
+        Assert.Equal(["disk_low"], engine.Health.Reasons);
+    }
+
+    [Fact]
+    public async Task Too_much_that_is_not_loaded_is_refused_before_the_body_is_read()
+    {
+        _logOptions = new LogOptions { MaxBacklogBytes = 500 };
+        await using var engine = await CreateAsync();
+        Database.FailCalls(1, 1_000_000);
+        var sink = engine.FindSink(SinkDefinition.Id)!;
+        for (var i = 0; i < 5; i++) await IngestAsync(engine, $"{{\"_id\":{i}}}");
+        Assert.Equal(ErrorCode.LogBacklog, Assert.Throws<SluiceException>(sink.ThrowIfNotAdmitting).Code);
+        Assert.Equal(5, sink.ReadLedger().Pending);
+    }
+
+    static async Task<BatchOutcome> IngestAsync(Engine engine, params string[] values) =>
+        await engine.FindSink(SinkDefinition.Id)!.IngestAsync(SampleTable.Body(values), "caller", Cancellation);
+
+    async Task<Engine> CreateAsync()
+    {
+        var engine = await OpenAsync(create: true);
+        engine.PutSink(SinkDefinition);
+        return engine;
+    }
+
+    async Task<Engine> OpenAsync(long diskReserveBytes = 0, bool create = false)
+    {
+        var engine = await Engine.OpenAsync(
+            new EngineOptions { DataDirectory = _directory, DiskReserveBytes = diskReserveBytes, Log = _logOptions },
+            create ? [] : [Definition],
+            create ? [] : [SinkDefinition],
+            (_, table, _) => new ValueTask<ITableStore>(_databases.GetOrAdd(table, _ => new MemoryDatabase()).Open()),
+            _time, NullLoggerFactory.Instance, new SilentMeters(), Cancellation);
+        if (create) await engine.CreateTableAsync(Definition, Cancellation);
+        return engine;
+    }
+
+    async Task AssertCorruptAsync(string message)
+    {
+        var before = Directory.GetFiles(_directory, "*", SearchOption.AllDirectories).ToDictionary(path => path, File.ReadAllBytes);
+        var refused = await Assert.ThrowsAsync<SluiceException>(() => OpenAsync());
+        Assert.Equal(ErrorCode.Corrupt, refused.Code);
+        Assert.Contains(message, refused.Message, StringComparison.Ordinal);
+        foreach (var (path, bytes) in before) Assert.Equal(bytes, File.ReadAllBytes(path));
+    }
+
+    string[] Segments() => Directory.GetFiles(LogDirectory, "segment-*");
+}

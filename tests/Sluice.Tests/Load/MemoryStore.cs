@@ -1,0 +1,209 @@
+using Sluice.Load;
+using Sluice.Log;
+using Sluice.Records;
+using Sluice.Schema;
+using Sluice.Tests.Records;
+
+namespace Sluice.Tests.Load;
+
+/// <summary>The process died here. Not a <see cref="StoreException"/>: nobody handles it.</summary>
+sealed class SimulatedCrashException() : Exception("the process died");
+
+/// <summary>
+/// A table in memory that keeps what it is told over any number of <see cref="MemoryStore"/>s, with switches for faults. It checks the
+/// contract of <see cref="ITableStore"/> on every load. One loader at a time.
+/// </summary>
+sealed class MemoryDatabase
+{
+    readonly Lock _lock = new();
+    readonly SortedDictionary<string, SortedDictionary<int, string>> _rows = new(StringComparer.Ordinal); // key -> column id -> cell
+    readonly Dictionary<Guid, SinkCounts> _counts = [];
+    readonly List<LateError> _errors = [];
+    TableSchema? _schema;
+    LogPosition _position;
+    int _calls;
+    int _failCall;
+    int _failCount;
+    int _crashCall;
+    bool _crashAfterCommit;
+
+    /// <summary>What the loader asked for, in order: <c>schema 1 @1</c>, <c>load 3 rows @2</c>, <c>check 1 rows</c>, with <c>failed</c> when it did not succeed.</summary>
+    public List<string> Calls { get; } = [];
+
+    /// <summary>Called at the start of every writing call.</summary>
+    public Action? OnCall { get; set; }
+
+    /// <summary>A batch with such a row is refused for good.</summary>
+    public Func<RowBatch, int, bool> Refuses { get; set; } = (_, _) => false;
+
+    /// <summary>Writing calls so far, failed ones too.</summary>
+    public int CallCount => _calls;
+
+    public LogPosition Position => _position;
+
+    public IReadOnlyList<LateError> Errors => _errors;
+
+    /// <summary>The n-th writing call from now on (1: the next) fails for a passing reason, and so do the following ones.</summary>
+    public void FailCalls(int n, int count = 1) => (_failCall, _failCount) = (_calls + n, count);
+
+    /// <summary>The process dies in the n-th writing call from now on, before or after it took effect.</summary>
+    public void CrashInCall(int n, bool afterCommit) => (_crashCall, _crashAfterCommit) = (_calls + n, afterCommit);
+
+    public MemoryStore Open() => new(this);
+
+    /// <summary>Every row as <c>key: column=cell ...</c>, by key; absent and null cells are left out.</summary>
+    public string[] Rows()
+    {
+        lock (_lock)
+            return [.. _rows.Select(row => $"{row.Key}: {string.Join(' ', row.Value.Select(cell => $"{cell.Key}={cell.Value}"))}".TrimEnd())];
+    }
+
+    public SinkCounts CountsOf(Guid sinkId) => _counts.GetValueOrDefault(sinkId);
+
+    /// <summary>Pretends that the position is another one.</summary>
+    public void Move(LogPosition position) => _position = position;
+
+    public StoredTable? Read()
+    {
+        lock (_lock) return _schema is null ? null : new StoredTable(_position, _schema, new Dictionary<Guid, SinkCounts>(_counts));
+    }
+
+    public void ApplySchema(TableSchema schema, LogPosition position)
+    {
+        Write($"schema {schema.Version} @{position.Sequence}", () =>
+        {
+            MoveTo(position);
+            _schema = schema;
+            foreach (var row in _rows.Values)
+                foreach (var column in row.Keys.Where(id => schema.FindColumn(id) is null).ToList()) row.Remove(column);
+        });
+    }
+
+    public void Load(LoadBatch batch)
+    {
+        Write($"load {batch.Rows.RowCount} rows @{batch.UpTo.Sequence}", () =>
+        {
+            ThrowIfRefused(batch);
+            MoveTo(batch.UpTo);
+            for (var row = 0; row < batch.Rows.RowCount; row++) Upsert(batch, row);
+            foreach (var (sink, count) in batch.Counts)
+                _counts[sink] = new SinkCounts(_counts.GetValueOrDefault(sink).Loaded + count.Loaded, _counts.GetValueOrDefault(sink).Failed + count.Failed);
+            _errors.AddRange(batch.Errors);
+        });
+    }
+
+    public void Check(LoadBatch batch) => Write($"check {batch.Rows.RowCount} rows", () => ThrowIfRefused(batch));
+
+    public void Drop()
+    {
+        Write("drop", () =>
+        {
+            _rows.Clear();
+            _counts.Clear();
+            _errors.Clear();
+            _schema = null;
+            _position = default;
+        });
+    }
+
+    public IReadOnlyList<LateError> ReadErrors(Guid sinkId, int limit)
+    {
+        lock (_lock) return [.. _errors.Where(error => error.SinkId == sinkId).Reverse().Take(limit)];
+    }
+
+    void Write(string call, Action effect)
+    {
+        OnCall?.Invoke();
+        lock (_lock)
+        {
+            _calls++;
+            Calls.Add(call + " failed");
+            if (_calls == _crashCall && !_crashAfterCommit) throw new SimulatedCrashException();
+            if (_failCount > 0 && _calls >= _failCall && _failCount-- > 0) throw new StoreException(isTransient: true, "the store is busy");
+            effect();
+            if (_calls == _crashCall) throw new SimulatedCrashException();
+            Calls[^1] = call;
+        }
+    }
+
+    void MoveTo(LogPosition position)
+    {
+        Assert.True(position.Sequence > _position.Sequence, $"position {position.Sequence} is not above {_position.Sequence}");
+        if (_schema is not null) Assert.Equal(_position.LogId, position.LogId);
+        _position = position;
+    }
+
+    void ThrowIfRefused(LoadBatch batch)
+    {
+        Assert.Equal(_schema, batch.Schema);
+        Assert.All(batch.Rows.Columns, column => Assert.Equal(batch.Rows.RowCount, column.RowCount));
+        Assert.All(batch.Rows.Columns, column => Assert.NotNull(_schema!.FindColumn(column.ColumnId)));
+        Assert.Equal(batch.Rows.RowCount, batch.Rows.Positions.Length);
+        Assert.Equal(batch.Rows.RowCount, batch.Rows.OriginOfRow.Length);
+        var keys = Enumerable.Range(0, batch.Rows.RowCount).Select(row => SampleTable.Cell(batch.Rows.Key, row)).ToList();
+        Assert.Equal(keys.Count, keys.Distinct().Count());
+        for (var row = 0; row < batch.Rows.RowCount; row++)
+            if (Refuses(batch.Rows, row)) throw new StoreException(isTransient: false, $"row {keys[row]} violates a constraint");
+    }
+
+    void Upsert(LoadBatch batch, int row)
+    {
+        var key = SampleTable.Cell(batch.Rows.Key, row);
+        if (!_rows.TryGetValue(key, out var stored)) _rows.Add(key, stored = []);
+        foreach (var column in batch.Rows.Columns)
+        {
+            var isSet = column.Kind is PhysicalKind.Int64List or PhysicalKind.TextList;
+            switch (column.States[row])
+            {
+                case CellState.Null when !isSet:
+                    stored.Remove(column.ColumnId);
+                    break;
+                case CellState.Value when isSet:
+                    stored[column.ColumnId] = Unite(stored.GetValueOrDefault(column.ColumnId, "[]"), SampleTable.Cell(column, row));
+                    break;
+                case CellState.Value:
+                    stored[column.ColumnId] = SampleTable.Cell(column, row);
+                    break;
+            }
+        }
+    }
+
+    /// <summary>Members of both, sorted, so that equal sets are equal texts.</summary>
+    public static string Unite(string a, string b)
+    {
+        var members = (a[1..^1] + "," + b[1..^1]).Split(',', StringSplitOptions.RemoveEmptyEntries).Distinct().Order(StringComparer.Ordinal);
+        return $"[{string.Join(',', members)}]";
+    }
+}
+
+/// <summary>One opening of a <see cref="MemoryDatabase"/>.</summary>
+sealed class MemoryStore(MemoryDatabase database) : ITableStore
+{
+    public ValueTask<StoredTable?> ReadStateAsync(CancellationToken cancellation) => new(database.Read());
+
+    public ValueTask ApplySchemaAsync(TableSchema schema, LogPosition position, CancellationToken cancellation) => Run(() => database.ApplySchema(schema, position));
+
+    public ValueTask LoadAsync(LoadBatch batch, CancellationToken cancellation) => Run(() => database.Load(batch));
+
+    public ValueTask CheckAsync(LoadBatch batch, CancellationToken cancellation) => Run(() => database.Check(batch));
+
+    public ValueTask DropAsync(CancellationToken cancellation) => Run(database.Drop);
+
+    public ValueTask<IReadOnlyList<LateError>> ReadErrorsAsync(Guid sinkId, int limit, CancellationToken cancellation) => new(database.ReadErrors(sinkId, limit));
+
+    public ValueTask DisposeAsync() => ValueTask.CompletedTask;
+
+    /// <summary>Faults the task instead of throwing, as a store that does real work does.</summary>
+    static ValueTask Run(Action call)
+    {
+        try
+        {
+            call();
+            return ValueTask.CompletedTask;
+        }
+        catch (Exception e)
+        {
+            return ValueTask.FromException(e);
+        }
+    }
+}
