@@ -64,6 +64,7 @@ sealed partial record DocumentExample(int Line, string Head, string Body, int St
             if (received is not JsonArray receivedArray || receivedArray.Count != shownArray.Count) return $"{at}: expected {shownArray.Count} elements, got {received?.ToJsonString() ?? "null"}";
             return shownArray.Select((element, i) => Compare($"{at}[{i}]", element, receivedArray[i], values)).FirstOrDefault(difference => difference is not null);
         }
+        if (shown is JsonValue partly && partly.GetValueKind() == JsonValueKind.String) shown = Fill(partly.GetValue<string>(), values);
         // numbers are compared as text: 5.10 is not 5.1
         return (shown?.ToJsonString() ?? "null") == (received?.ToJsonString() ?? "null") ? null : $"{at}: expected {shown?.ToJsonString() ?? "null"}, got {received?.ToJsonString() ?? "null"}";
     }
