@@ -90,7 +90,7 @@ sealed class RequestEdge(RequestDelegate next, Drain drain, ILogger<RequestEdge>
     /// <summary>Health is answered while draining, and an upgraded connection lives on without being a request under way.</summary>
     static bool IsUncounted(HttpContext context) =>
         context.Request.Path.StartsWithSegments("/health")
-        || context.Features.Get<IHttpUpgradeFeature>()?.IsUpgradableRequest == true
+        || (context.Features.Get<IHttpUpgradeFeature>()?.IsUpgradableRequest == true && context.Request.Headers.Upgrade.ToString().Equals("websocket", StringComparison.OrdinalIgnoreCase))
         || context.Features.Get<IHttpExtendedConnectFeature>()?.IsExtendedConnect == true;
 
     static bool IsAbort(Exception e) => e is OperationCanceledException or IOException or ConnectionAbortedException or WebSocketException;

@@ -22,6 +22,7 @@ sealed class LoginThrottle(TimeProvider time, ILogger<LoginThrottle> logger)
     readonly ConcurrentDictionary<string, Failures> _failures = new(StringComparer.Ordinal);
 
     /// <summary>How long this login must wait; zero: it may be tried.</summary>
+    /// <param name="account">As it is looked up, in lower case; whether there is such an account does not matter.</param>
     public TimeSpan Remaining(string account, IPAddress? address)
     {
         var now = time.GetUtcNow();
@@ -72,10 +73,14 @@ sealed class LoginThrottle(TimeProvider time, ILogger<LoginThrottle> logger)
             _failures.Clear();
     }
 
-    static (string Key, int Limit)[] Keys(string account, IPAddress? address)
+    /// <summary>A loopback address alone says nothing: a proxy on this machine has it for all of its clients.</summary>
+    static IEnumerable<(string Key, int Limit)> Keys(string account, IPAddress? address)
     {
-        var name = account.Length > 254 ? account[..254].ToLowerInvariant() : account.ToLowerInvariant();
-        return [($"{address} {name}", FailuresOfPair), ($"address {address}", FailuresOfOne), ($"account {name}", FailuresOfOne)];
+        var name = account.Length > 254 ? account[..254] : account;
+        yield return ($"{address} {name}", FailuresOfPair);
+        yield return ($"account {name}", FailuresOfOne);
+        if (address is not null && !IPAddress.IsLoopback(address))
+            yield return ($"address {address}", FailuresOfOne);
     }
 
     readonly record struct Failures(int Count, DateTimeOffset Last, DateTimeOffset HeldUntil)

@@ -5,7 +5,7 @@ using Microsoft.Extensions.Options;
 namespace Sluice.Server.Accounts;
 
 /// <summary>Hashes and checks passwords: PBKDF2 with HMAC-SHA512, a random salt each. Any thread.</summary>
-sealed class Passwords : IDisposable
+sealed class Passwords
 {
     /// <summary>OWASP's figure for PBKDF2 with HMAC-SHA512; a tenth of a second or so each.</summary>
     public const int Iterations = 210_000;
@@ -14,8 +14,6 @@ sealed class Passwords : IDisposable
 
     readonly PasswordHasher<object> _hasher = new(Options.Create(new PasswordHasherOptions { IterationCount = Iterations }));
 
-    // a flood of logins may not take the processors from records
-    readonly SemaphoreSlim _slots = new(Math.Max(1, Environment.ProcessorCount / 2));
     readonly string _nobody;
 
     public Passwords() => _nobody = Hash(Generate());
@@ -23,21 +21,9 @@ sealed class Passwords : IDisposable
     public string Hash(string password) => _hasher.HashPassword(this, password);
 
     /// <param name="hash"><c>null</c>: there is no such user; takes as long as if there were one, and returns false.</param>
-    public async Task<bool> VerifyAsync(string? hash, string password, CancellationToken cancellation)
-    {
-        await _slots.WaitAsync(cancellation);
-        try
-        {
-            return _hasher.VerifyHashedPassword(this, hash ?? _nobody, password) != PasswordVerificationResult.Failed && hash is not null;
-        }
-        finally
-        {
-            _slots.Release();
-        }
-    }
+    public bool Verify(string? hash, string password) =>
+        _hasher.VerifyHashedPassword(this, hash ?? _nobody, password) != PasswordVerificationResult.Failed && hash is not null;
 
     /// <summary>A password of 24 letters and digits, 136 random bits, without those that look alike.</summary>
     public static string Generate() => RandomNumberGenerator.GetString(Alphabet, 24);
-
-    public void Dispose() => _slots.Dispose();
 }

@@ -8,26 +8,29 @@ namespace Sluice.Server.Accounts;
 sealed record Session(string AccessToken, string IdToken, string RefreshToken);
 
 /// <summary>Logs users in and renews their tokens. Any thread.</summary>
-sealed class Sessions(IDbContextFactory<CatalogContext> catalog, Passwords passwords, LoginThrottle throttle, Tokens tokens, RefreshTokens refreshTokens)
+sealed class Sessions(IDbContextFactory<CatalogContext> catalog, Passwords passwords, LoginThrottle throttle, Tokens tokens, RefreshTokens refreshTokens) : IDisposable
 {
+    // a flood of logins may not take the processors from records
+    readonly SemaphoreSlim _slots = new(Math.Max(1, Environment.ProcessorCount / 2));
+
     /// <param name="address">Where the login comes from.</param>
     /// <exception cref="RefusedException">Wrong name or password (nothing says which), a user who may not log in, or too many failures.</exception>
     public async Task<Session> LogInAsync(string userName, string password, IPAddress? address, CancellationToken cancellation)
     {
-        if (throttle.Remaining(userName, address) is var remaining && remaining > TimeSpan.Zero)
-            throw new RefusedException(Refusals.LoginHeldBack(remaining), "Too many logins have failed; try again later.");
-
         var email = userName.Trim().ToLowerInvariant();
         await using var context = await catalog.CreateDbContextAsync(cancellation);
         var user = await context.Users.AsNoTracking().SingleOrDefaultAsync(it => it.Email == email, cancellation);
 
-        if (!await passwords.VerifyAsync(user?.PasswordHash, password, cancellation))
+        await _slots.WaitAsync(cancellation);
+        try
         {
-            throttle.Failed(userName, address);
-            throw new RefusedException(Refusals.LoginFailed, "Incorrect username or password.");
+            Verify(email, user?.PasswordHash, password, address);
+        }
+        finally
+        {
+            _slots.Release();
         }
 
-        throttle.Succeeded(userName, address);
         ThrowIfNotActive(user!);
         return Begin(user!, await refreshTokens.IssueAsync(user!.Id, cancellation));
     }
@@ -42,6 +45,23 @@ sealed class Sessions(IDbContextFactory<CatalogContext> catalog, Passwords passw
         var user = await context.Users.AsNoTracking().SingleAsync(it => it.Id == userId, cancellation);
         ThrowIfNotActive(user);
         return Begin(user, next);
+    }
+
+    public void Dispose() => _slots.Dispose();
+
+    /// <summary>Called in a slot, so that many guesses sent at once do not all pass the throttle before the first has failed.</summary>
+    void Verify(string email, string? hash, string password, IPAddress? address)
+    {
+        if (throttle.Remaining(email, address) is var remaining && remaining > TimeSpan.Zero)
+            throw new RefusedException(Refusals.LoginHeldBack(remaining), "Too many logins have failed; try again later.");
+
+        if (!passwords.Verify(hash, password))
+        {
+            throttle.Failed(email, address);
+            throw new RefusedException(Refusals.LoginFailed, "Incorrect username or password.");
+        }
+
+        throttle.Succeeded(email, address);
     }
 
     Session Begin(User user, string refreshToken) =>

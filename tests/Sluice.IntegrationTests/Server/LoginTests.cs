@@ -98,6 +98,18 @@ public sealed class LoginTests
     }
 
     [Fact]
+    public async Task Guesses_sent_at_once_do_not_slip_past_the_limit()
+    {
+        await using var server = await ServerUnderTest.StartAsync();
+
+        var answers = await Task.WhenAll(Enumerable.Range(0, 20).Select(_ => server.PostAsync("/", """{"USERNAME":"admin@localhost","PASSWORD":"wrong"}""")));
+
+        // as many more as are checked at the same time
+        Assert.InRange(answers.Count(answer => answer.StatusCode == HttpStatusCode.BadRequest), 5, 5 + Environment.ProcessorCount / 2);
+        Array.ForEach(answers, answer => answer.Dispose());
+    }
+
+    [Fact]
     public async Task A_multipart_or_huge_login_is_refused()
     {
         await using var server = await ServerUnderTest.StartAsync();
