@@ -10,7 +10,17 @@ static class DemoCommand
 
     public static Command Create()
     {
-        var url = new Option<Uri>("--url") { Description = "Origin of the server.", DefaultValueFactory = _ => new Uri("https://localhost:7443") };
+        var url = new Option<Uri>("--url")
+        {
+            Description = "Origin of the server.",
+            DefaultValueFactory = _ => new Uri("https://localhost:7443"),
+            CustomParser = argument =>
+            {
+                if (Uri.TryCreate(argument.Tokens[0].Value, UriKind.Absolute, out var parsed)) return parsed;
+                argument.AddError($"{argument.Tokens[0].Value} is not an absolute URL");
+                return null!;
+            },
+        };
         var ca = new Option<string?>("--ca") { Description = "Certificate authority to trust (PEM), as in data/tls/ca.crt." };
         var samples = new Option<DirectoryInfo>("--samples") { Description = "Directory with iris.json and earthquakes.json.", Required = true };
         var serverLog = new Option<string?>("--server-log") { Description = "File with the server's output, shown when the server does not start." };
