@@ -32,6 +32,7 @@ sealed class DuckDbStore(DuckDbDatabase database, Guid tableId) : ITableStore
     {
         var stored = await database.RunAsync(db => InternalTables.ReadState(db, tableId), cancellation).ConfigureAwait(false);
         _position = stored?.Position;
+        _knownKeys = null;
         return stored;
     }
 
@@ -87,39 +88,42 @@ sealed class DuckDbStore(DuckDbDatabase database, Guid tableId) : ITableStore
 
     bool ApplySchema(DuckDbInstance db, TableSchema schema, LogPosition position)
     {
-        var stored = InternalTables.ReadState(db, tableId);
-        if (stored?.Position == position) return true;
+        if (InternalTables.ReadState(db, tableId) is { } stored)
+            return Write(db, position, () => ChangeColumns(db, stored.Schema, schema));
         return InTransaction(db, () =>
         {
-            if (stored is null) InternalTables.InsertPosition(db, tableId, position);
-            else MovePosition(db, _position ?? stored.Position, position);
-            foreach (var statement in SchemaStatements.For(stored?.Schema, schema)) db.Execute(statement);
-            InternalTables.WriteSchema(db, tableId, schema);
+            InternalTables.InsertPosition(db, tableId, position);
+            ChangeColumns(db, null, schema);
+            return true;
         });
+    }
+
+    void ChangeColumns(DuckDbInstance db, TableSchema? from, TableSchema to)
+    {
+        foreach (var statement in SchemaStatements.For(from, to)) db.Execute(statement);
+        InternalTables.WriteSchema(db, tableId, to);
     }
 
     bool Load(DuckDbInstance db, LoadBatch batch)
     {
-        var known = KnownPosition(db);
-        if (InternalTables.ReadPosition(db, tableId) == batch.UpTo) return true;
-        var keys = KnownKeysOf(db, batch);
-        InTransaction(db, () =>
+        var hasLoaded = Write(db, batch.UpTo, () =>
         {
-            Apply(db, batch, known, keys);
+            Apply(db, batch);
             if (++_loads % LoadsPerSum == 0) InternalTables.SumUpCounts(db, tableId);
         });
-        _knownKeys = keys.With(batch.Rows.Key);
-        return true;
+        // only now are they in the table
+        if (hasLoaded) _knownKeys = _knownKeys?.With(batch.Rows.Key);
+        return hasLoaded;
     }
 
     bool Check(DuckDbInstance db, LoadBatch batch)
     {
-        var known = KnownPosition(db);
-        var keys = KnownKeysOf(db, batch);
+        var from = KnownPosition(db);
         InternalTables.Begin(db);
         try
         {
-            Apply(db, batch, known, keys);
+            if (!InternalTables.TryMovePosition(db, tableId, from, batch.UpTo)) throw HasMoved(from);
+            Apply(db, batch);
         }
         finally
         {
@@ -130,51 +134,70 @@ sealed class DuckDbStore(DuckDbDatabase database, Guid tableId) : ITableStore
 
     bool Drop(DuckDbInstance db)
     {
-        if (InternalTables.ReadState(db, tableId) is not { } stored) return true;
+        if (InternalTables.ReadState(db, tableId) is not { } stored) return false;
         return InTransaction(db, () =>
         {
             InternalTables.Delete(db, tableId);
             db.Execute($"DROP TABLE main.{SqlTypes.Quote(stored.Schema.Name)}");
+            return true;
         });
     }
 
-    /// <summary>The load itself. The position is written first, before anything of the table is read.</summary>
-    void Apply(DuckDbInstance db, LoadBatch batch, LogPosition known, KnownKeys keys)
+    void Apply(DuckDbInstance db, LoadBatch batch)
     {
-        MovePosition(db, known, batch.UpTo);
-        if (batch.Rows.RowCount > 0) RowLoad.Run(db, batch.Schema, batch.Rows, RowLoad.Choose(batch.Schema, batch.Rows, keys));
+        if (batch.Rows.RowCount > 0) RowLoad.Run(db, batch.Schema, batch.Rows, KnownKeysOf(db, batch.Schema));
         InternalTables.AddCounts(db, tableId, batch.Counts);
         InternalTables.AddErrors(db, tableId, batch.Errors);
     }
 
-    void MovePosition(DuckDbInstance db, LogPosition from, LogPosition to)
+    /// <summary>Moves the position and does the rest of a write in one transaction: the position first, before the table is read.</summary>
+    /// <returns>False: the position is there already, by a transaction that was committed before.</returns>
+    bool Write(DuckDbInstance db, LogPosition to, Action rest)
     {
-        if (to.LogId != from.LogId || to.Sequence <= from.Sequence)
+        var from = KnownPosition(db);
+        if (from == to) return false;
+        if (to.LogId != from.LogId || to.Sequence < from.Sequence)
             throw new ArgumentException($"position {to} does not follow {from} of table {tableId}");
-        if (!InternalTables.TryMovePosition(db, tableId, from, to))
-            throw new StoreException(isTransient: true, $"table {tableId} is not at {from} any more; its state must be read again");
+
+        var hasMoved = InTransaction(db, () =>
+        {
+            if (!InternalTables.TryMovePosition(db, tableId, from, to)) return false;
+            rest();
+            return true;
+        });
+        if (hasMoved) return true;
+        _knownKeys = null;
+        return InternalTables.ReadPosition(db, tableId) == to ? false : throw HasMoved(from);
     }
+
+    StoreException HasMoved(LogPosition from) =>
+        new(isTransient: true, $"table {tableId} is not at {from} any more; its state must be read again");
 
     LogPosition KnownPosition(DuckDbInstance db) =>
         _position ??= InternalTables.ReadPosition(db, tableId)
             ?? throw new InvalidOperationException($"table {tableId} was never created in database {db.Catalog}");
 
-    KnownKeys KnownKeysOf(DuckDbInstance db, LoadBatch batch)
+    KnownKeys KnownKeysOf(DuckDbInstance db, TableSchema schema)
     {
         if (_knownKeys is null || _knownKeysSource != db)
         {
-            _knownKeys = KnownKeys.Read(db, batch.Schema);
+            _knownKeys = KnownKeys.Read(db, schema);
             _knownKeysSource = db;
         }
         return _knownKeys;
     }
 
-    static bool InTransaction(DuckDbInstance db, Action write)
+    /// <param name="write">False: there is nothing to commit.</param>
+    static bool InTransaction(DuckDbInstance db, Func<bool> write)
     {
         InternalTables.Begin(db);
         try
         {
-            write();
+            if (!write())
+            {
+                db.Rollback();
+                return false;
+            }
         }
         catch
         {

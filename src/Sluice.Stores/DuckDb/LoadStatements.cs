@@ -59,6 +59,9 @@ sealed class LoadStatements(TableSchema schema, RowBatch rows)
         return [.. sources];
     }
 
+    /// <summary>Counts the rows that the batch changes.</summary>
+    public string CountStored() => $"SELECT count(*) FROM {_table} AS old SEMI JOIN {StagedKeys()} AS new ON old._id = new._id";
+
     /// <summary>Makes <c>stored</c> without rows.</summary>
     public string CreateStored() => CreateTemporary(Stored, [KeyDefinition, .. StoredColumns().Select(Definition)]);
 

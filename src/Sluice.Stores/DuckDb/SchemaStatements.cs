@@ -13,7 +13,7 @@ static class SchemaStatements
     {
         string[] fixedColumns =
         [
-            $"{TableSchema.KeyColumnName} {SqlTypes.DuckDb(schema.Key)} NOT NULL",
+            $"{TableSchema.KeyColumnName} {KeyType(schema.Key)} NOT NULL",
             $"{SqlTypes.IngestedAtColumn} TIMESTAMP NOT NULL",
             $"{SqlTypes.SinkIdColumn} UUID NOT NULL",
             $"{SqlTypes.PositionColumn} UBIGINT NOT NULL",
@@ -48,6 +48,9 @@ static class SchemaStatements
         if (!schema.Columns.Select(column => column.Id).SequenceEqual(stored.Select(column => column.Id)))
             throw new ArgumentException($"the columns of {schema.Name} are not in order of creation");
     }
+
+    // most loads read all keys: compressed texts take half the space and 2.5 times as long
+    static string KeyType(KeyKind key) => key == KeyKind.String ? $"{SqlTypes.DuckDb(key)} USING COMPRESSION uncompressed" : SqlTypes.DuckDb(key);
 
     static string BetweenNames(Column column) => $"_sluice renamed {column.Id}";
 

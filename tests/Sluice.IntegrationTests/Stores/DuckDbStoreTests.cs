@@ -34,15 +34,17 @@ public sealed class DuckDbStoreTests : StoreContract
         var sets = Schema(KeyKind.Number, ("i", ColumnType.Int), ("ss", ColumnType.StringSet));
         var whole = Row(plain, 5, ("i", 1L));
 
-        Assert.Equal(LoadWay.Append, Choose(plain, largestKey: 4, rowCount: 4, whole));
-        Assert.Equal(LoadWay.Replace, Choose(plain, largestKey: 5, rowCount: 5, whole));
-        Assert.Equal(LoadWay.MergeMany, Choose(plain, largestKey: 5, rowCount: 5, whole, Row(plain, 6)));
-        Assert.Equal(LoadWay.MergeMany, Choose(sets, largestKey: 5, rowCount: 5, Row(sets, 5, ("i", 1L), ("ss", Members("a")))));
-        Assert.Equal(LoadWay.MergeFew, Choose(sets, largestKey: 5, rowCount: 1_000, Row(sets, 5, ("i", 1L))));
-        Assert.Equal(LoadWay.MergeMany, Choose(sets, largestKey: 5, rowCount: 1_999, Row(sets, 5, ("i", 1L)), Row(sets, 6)));
+        Assert.Equal(LoadWay.Append, Choose(plain, largestKey: 4, whole));
+        Assert.Equal(LoadWay.Append, Choose(sets, largestKey: 4, Row(sets, 5)));
+        Assert.Equal(LoadWay.Replace, Choose(plain, largestKey: 5, whole));
+        Assert.Equal(LoadWay.Replace, Choose(plain, largestKey: 5, Row(plain, 5, ("i", null)), Row(plain, 6, ("i", 1L))));
+        Assert.Equal(LoadWay.Merge, Choose(plain, largestKey: 5, whole, Row(plain, 6)));
+        Assert.Equal(LoadWay.Merge, Choose(sets, largestKey: 5, Row(sets, 5, ("i", 1L), ("ss", Members("a")))));
+        Assert.True(RowLoad.AreFew(storedRows: 5, tableRows: 5_000));
+        Assert.False(RowLoad.AreFew(storedRows: 5, tableRows: 4_999));
 
-        static LoadWay Choose(TableSchema schema, long largestKey, long rowCount, params TestRow[] rows) =>
-            RowLoad.Choose(schema, TestRows.ToBatch(schema, rows, 1, leaveOutAbsentColumns: true), KnownKeys.OfNumbers(rowCount, largestKey));
+        static LoadWay Choose(TableSchema schema, long largestKey, params TestRow[] rows) => RowLoad.Choose(
+            schema, TestRows.ToBatch(schema, rows, 1, leaveOutAbsentColumns: true), KnownKeys.OfNumbers(estimatedRows: 5, largestKey));
     }
 
     /// <summary>Few rows of a table of many thousands go another way than all others; here against the same model.</summary>
