@@ -20,7 +20,7 @@ static class CellDecoder
             DecodeRecordTime(ref reader, field, rows);
             return;
         }
-        var column = rows.Columns[field.Index];
+        var column = rows.Buffers[field.Index];
         if (field.IsKey)
         {
             DecodeKey(ref reader, field, column, rows);

@@ -10,6 +10,8 @@ enum NumberResult
 /// <summary>Reads decimal numbers from their digits, never through floating point.</summary>
 static class DecimalText
 {
+    static readonly long[] PowersOfTen = [.. Enumerable.Range(0, 19).Select(exponent => (long)Math.Pow(10, exponent))];
+
     /// <summary>
     /// The number times 10^<paramref name="scale"/>, cut toward zero: exact for any number of digits and any exponent, or out of range.
     /// </summary>
@@ -17,6 +19,46 @@ static class DecimalText
     /// <param name="allowExponent">The original takes an exponent in JSON numbers and not in strings.</param>
     /// <param name="isTruncated">Digits other than zero were cut off.</param>
     public static NumberResult TryScale(ReadOnlySpan<byte> text, int scale, bool allowExponent, out long value, out bool isTruncated)
+    {
+        if (TryScaleShort(text, scale, out value))
+        {
+            isTruncated = false;
+            return NumberResult.Ok;
+        }
+        return ScaleAny(text, scale, allowExponent, out value, out isTruncated);
+    }
+
+    /// <summary>The common case in one pass: at most 18 digits in all, no exponent, nothing to cut.</summary>
+    static bool TryScaleShort(ReadOnlySpan<byte> text, int scale, out long value)
+    {
+        const int exactDigits = 18;
+        value = 0;
+        var start = text.Length > 0 && text[0] == '-' ? 1 : 0;
+        if (text.Length - start > exactDigits) return false;
+        var at = ReadDigits(text, start, ref value);
+        var fractionDigits = 0;
+        if (at < text.Length && text[at] == '.' && at > start)
+        {
+            fractionDigits = text.Length - at - 1;
+            at = ReadDigits(text, at + 1, ref value);
+        }
+        var zeros = scale - fractionDigits;
+        if (at < text.Length || at == start || zeros < 0 || text.Length - start + zeros > exactDigits) return false;
+        if (zeros > 0) value *= PowersOfTen[zeros];
+        if (start > 0) value = -value;
+        return true;
+    }
+
+    /// <summary>Appends digits to the value and returns where they end.</summary>
+    static int ReadDigits(ReadOnlySpan<byte> text, int at, ref long value)
+    {
+        var number = value;
+        for (; (uint)at < (uint)text.Length && (uint)(text[at] - '0') is <= 9 and var digit; at++) number = (number * 10) + digit;
+        value = number;
+        return at;
+    }
+
+    static NumberResult ScaleAny(ReadOnlySpan<byte> text, int scale, bool allowExponent, out long value, out bool isTruncated)
     {
         (value, isTruncated) = (0, false);
         var at = 0;

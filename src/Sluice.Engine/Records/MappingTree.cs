@@ -37,6 +37,9 @@ sealed class MappingNode
     /// <summary>All columns here and below.</summary>
     public ImmutableArray<MappedField> AllFields { get; private set; } = [];
 
+    /// <summary>The column here when there is one and nothing below: nearly every node.</summary>
+    public MappedField? OnlyField { get; private set; }
+
     public int ElementIndex { get; private init; }
 
     byte[] Name { get; init; } = [];
@@ -72,6 +75,7 @@ sealed class MappingNode
         };
         node.Fields = [.. mapping.Where(entry => entry.Path.Length == depth).Select(entry => entry.Field)];
         node.AllFields = [.. mapping.Select(entry => entry.Field)];
+        node.OnlyField = node.Fields.Length == 1 && node.AllFields.Length == 1 ? node.Fields[0] : null;
         var below = ImmutableArray.CreateBuilder<(PathStep Step, MappingNode Node)>();
         foreach (var group in mapping.Where(entry => entry.Path.Length > depth).GroupBy(entry => entry.Path[depth]))
             below.Add((group.Key, Build(group.Key, group.ToList(), depth + 1, ref nodeCount)));

@@ -114,9 +114,9 @@ public sealed class RecordDecoder
         }
         rows.NodeSeen[node.Id] = rows.Stamp;
 
-        if (node.AllFields.Length == 1 && node.Fields.Length == 1)
+        if (node.OnlyField is { } only)
         {
-            DecodeField(ref reader, node.Fields[0], rows);
+            DecodeField(ref reader, only, rows);
             return;
         }
         foreach (var field in node.Fields)
@@ -164,7 +164,7 @@ public sealed class RecordDecoder
         {
             if (rows.FieldSeen[i] == rows.Stamp) continue;
             if (i == 0) rows.Fail(new FieldError(_fields[0].Column, _keyPointer!, FieldErrorCode.MissingKey, _fields[0].Expected, "nothing"));
-            else if (_allowMissing) rows.Columns[i].AddAbsent();
+            else if (_allowMissing) rows.Buffers[i].AddAbsent();
             else rows.FailRequest(new FieldError(_fields[i].Column, _fields[i].Pointer, FieldErrorCode.MissingField, _fields[i].Expected, "nothing"));
         }
         if (rows.RecordTime != ColumnBuffer.NoTime && !rows.HasFailed) ApplyRecordTime(rows);
@@ -174,7 +174,7 @@ public sealed class RecordDecoder
     {
         for (var i = 1; i < _fields.Length; i++)
         {
-            var column = rows.Columns[i];
+            var column = rows.Buffers[i];
             if (column.HasTimes && column.States[^1] == CellState.Value) column.SetTimes(column.RowCount - 1, TimeQuantum.Truncate(rows.RecordTime, _fields[i].Type.TimeQuantum));
         }
     }

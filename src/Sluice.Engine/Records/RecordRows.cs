@@ -22,13 +22,13 @@ public sealed class RecordRows
 
     internal RecordRows(ColumnBuffer[] columns, int nodeCount)
     {
-        Columns = columns;
+        Buffers = columns;
         NodeSeen = new int[nodeCount];
         FieldSeen = new int[columns.Length];
     }
 
     /// <summary>One a mapped column, the key first; as many rows each as records were accepted.</summary>
-    public IReadOnlyList<ColumnBuffer> Columns { get; }
+    public IReadOnlyList<ColumnBuffer> Columns => Buffers;
 
     /// <summary>Elements of <c>records</c> read so far.</summary>
     public int RecordCount => _records.Count;
@@ -46,6 +46,9 @@ public sealed class RecordRows
     /// <summary>A record lacks a mapped field and the sink discards such requests as a whole.</summary>
     public bool IsDiscarded { get; private set; }
 
+    /// <summary><see cref="Columns"/> for the decoder, which looks one up for every cell.</summary>
+    internal ColumnBuffer[] Buffers { get; }
+
     /// <summary>Scratch space for text with escapes.</summary>
     internal byte[] Scratch { get; set; } = new byte[256];
 
@@ -56,13 +59,14 @@ public sealed class RecordRows
     internal int[] FieldSeen { get; }
 
     /// <summary>Number of the present record, from 1.</summary>
-    internal int Stamp => _records.Count + 1;
+    internal int Stamp { get; private set; }
 
     /// <summary>Time of the present record for quantum sets, seconds since 1970-01-01.</summary>
     internal long RecordTime { get; set; }
 
     internal void Begin()
     {
+        Stamp = _records.Count + 1;
         _warningsBefore = _warnings.Count;
         RecordTime = ColumnBuffer.NoTime;
     }

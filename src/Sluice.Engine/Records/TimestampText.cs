@@ -61,10 +61,15 @@ static class TimestampText
     /// <summary>The instant that a number means which counts <paramref name="unit"/>s since <paramref name="epochSeconds"/>. False: beyond 64 bits.</summary>
     public static bool TryFromNumber(long number, TimeUnit unit, long epochSeconds, out Instant instant)
     {
-        var perSecond = PerSecond(unit);
-        var (seconds, rest) = Math.DivRem(number, perSecond);
-        if (rest < 0) (seconds, rest) = (seconds - 1, rest + perSecond);
-        instant = new Instant(seconds + epochSeconds, (int)(rest * (NanosecondsPerSecond / perSecond)));
+        // constants, because a division by one is a multiplication
+        var (seconds, nanoseconds) = unit switch
+        {
+            TimeUnit.Second => (number, 0),
+            TimeUnit.Millisecond => Split(Math.DivRem(number, 1_000), 1_000_000),
+            TimeUnit.Microsecond => Split(Math.DivRem(number, 1_000_000), 1_000),
+            _ => Split(Math.DivRem(number, NanosecondsPerSecond), 1),
+        };
+        instant = new Instant(seconds + epochSeconds, nanoseconds);
         return epochSeconds >= 0 ? instant.Seconds >= seconds : instant.Seconds < seconds;
     }
 
@@ -83,9 +88,14 @@ static class TimestampText
         (value, isTruncated) = (0, false);
         var (min, max) = unit == TimeUnit.Nanosecond ? (MinNanoSeconds, MaxNanoSeconds) : (MinSeconds, MaxSeconds);
         if (instant.Seconds < min || instant.Seconds > max) return false;
-        var perSecond = PerSecond(unit);
-        var (fraction, cut) = Math.DivRem(instant.Nanoseconds, NanosecondsPerSecond / perSecond);
-        value = (instant.Seconds * perSecond) + fraction;
+        var (fraction, cut) = unit switch
+        {
+            TimeUnit.Second => (0, instant.Nanoseconds),
+            TimeUnit.Millisecond => Math.DivRem(instant.Nanoseconds, 1_000_000),
+            TimeUnit.Microsecond => Math.DivRem(instant.Nanoseconds, 1_000),
+            _ => (instant.Nanoseconds, 0),
+        };
+        value = (instant.Seconds * PerSecond(unit)) + fraction;
         isTruncated = cut != 0;
         return true;
     }
@@ -97,6 +107,13 @@ static class TimestampText
         TimeUnit.Microsecond => 1_000_000,
         _ => NanosecondsPerSecond,
     };
+
+    /// <summary>Seconds and nanoseconds; the nanoseconds count from the second before.</summary>
+    static (long Seconds, int Nanoseconds) Split((long Quotient, long Remainder) division, int nanosecondsPerUnit)
+    {
+        var nanoseconds = (int)division.Remainder * nanosecondsPerUnit;
+        return nanoseconds < 0 ? (division.Quotient - 1, nanoseconds + (int)NanosecondsPerSecond) : (division.Quotient, nanoseconds);
+    }
 
     static bool TryOffset(ReadOnlySpan<byte> text, out int seconds)
     {
