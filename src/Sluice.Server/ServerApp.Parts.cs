@@ -125,19 +125,20 @@ public sealed partial class ServerApp
         services.AddSingleton<Tokens>();
         services.AddSingleton(provider => TokenKey.Open(provider.GetRequiredService<DataDirectory>().KeysDirectory));
 
-        services.AddSingleton(provider => ServerCertificate.Open(CertificateSource(provider, options.Tls, console), time));
+        services.AddSingleton(provider => ServerCertificate.Open(CertificateSource(provider, options, console), time));
         services.AddHostedService<CertificateRenewal>();
 
         services.AddSingleton(new BodyBudget(options.Limits.MaxBodyBytesInFlight));
         AddPlanes(services, options);
     }
 
-    static ServerCertificateSource CertificateSource(IServiceProvider provider, TlsOptions tls, TextWriter console)
+    static ServerCertificateSource CertificateSource(IServiceProvider provider, ServerOptions options, TextWriter console)
     {
         var logger = provider.GetRequiredService<ILogger<ServerCertificate>>();
+        var tls = options.Tls;
         return tls is { CertificateFile: { } certificate, KeyFile: { } key }
             ? new OperatorCertificateSource(certificate, key, logger)
-            : new LocalCertificateSource(provider.GetRequiredService<DataDirectory>().TlsDirectory, tls.Names, console, logger);
+            : new LocalCertificateSource(provider.GetRequiredService<DataDirectory>().TlsDirectory, tls.Names, options.HttpsPort, console, logger);
     }
 
     /// <summary>What ASP.NET adds: authentication, authorisation, JSON, the API's description.</summary>

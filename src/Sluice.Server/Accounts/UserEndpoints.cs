@@ -7,11 +7,11 @@ using Sluice.Server.Catalog;
 
 namespace Sluice.Server.Accounts;
 
-sealed record UserAnswer(Guid Id, string Email, string FullName, string Role, string Status, DateTimeOffset CreatedAt, DateTimeOffset UpdatedAt);
+sealed record UserAnswer(Guid Id, string Email, string FullName, string Role, string Status, DateTime CreatedAt, DateTime UpdatedAt);
 
 /// <param name="Secret">Present only in the answer that makes the key: it is kept nowhere.</param>
 sealed record KeyAnswer(
-    Guid Id, Guid UserId, string Description, string Role, DateTimeOffset CreatedAt,
+    Guid Id, Guid UserId, string Description, string Role, DateTime CreatedAt,
     [property: JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)] string? Secret);
 
 /// <param name="Role"><c>null</c>: the role of the user.</param>
@@ -41,7 +41,7 @@ static class UserEndpoints
         var caller = Caller.Of(http);
         await using var context = await catalog.CreateDbContextAsync(cancellation);
         var user = await context.Users.AsNoTracking().SingleAsync(it => it.Id == caller.UserId, cancellation);
-        return TypedResults.Ok(new UserAnswer(user.Id, user.Email, user.FullName, user.Role.ToString(), user.Status.ToString(), user.CreatedAt, user.UpdatedAt));
+        return TypedResults.Ok(new UserAnswer(user.Id, user.Email, user.FullName, user.Role.ToString(), user.Status.ToString(), user.CreatedAt.UtcDateTime, user.UpdatedAt.UtcDateTime));
     }
 
     static async Task<Created<KeyAnswer>> CreateKeyAsync(
@@ -138,5 +138,5 @@ static class UserEndpoints
             : throw new SluiceException(ErrorCode.InvalidParameter, $"A key of this user cannot have the role {role}: it is more than the user's own.");
     }
 
-    static KeyAnswer Answer(ApiKey key, string? secret) => new(key.Id, key.UserId, key.Description, key.Role.ToString(), key.CreatedAt, secret);
+    static KeyAnswer Answer(ApiKey key, string? secret) => new(key.Id, key.UserId, key.Description, key.Role.ToString(), key.CreatedAt.UtcDateTime, secret);
 }

@@ -52,7 +52,7 @@ sealed class OperatorCertificateSource(string certificateFile, string keyFile, I
 }
 
 /// <summary>A certificate of the local authority, in <c>tls/server.crt</c> and <c>tls/server.key</c>.</summary>
-sealed class LocalCertificateSource(string directory, IReadOnlyList<string> optionNames, TextWriter console, ILogger logger) : ServerCertificateSource
+sealed class LocalCertificateSource(string directory, IReadOnlyList<string> optionNames, int httpsPort, TextWriter console, ILogger logger) : ServerCertificateSource
 {
     /// <summary>Browsers refuse server certificates of 398 days and more; a short life costs nothing, for renewal is by itself.</summary>
     public static readonly TimeSpan Lifetime = TimeSpan.FromDays(90);
@@ -173,7 +173,7 @@ sealed class LocalCertificateSource(string directory, IReadOnlyList<string> opti
     void SayHowToTrust() => console.WriteLine(
         $"""
         Sluice made a certificate authority for this machine: {AuthorityFile}
-          try it:      curl --cacert {AuthorityFile} https://localhost:PORT/health
+          try it:      curl --cacert {AuthorityFile} https://localhost:{httpsPort}/health
           trust it:    sudo cp {AuthorityFile} /usr/local/share/ca-certificates/sluice.crt && sudo update-ca-certificates
           replace it:  set Sluice__Tls__CertificateFile and Sluice__Tls__KeyFile to a certificate of your own
         """);
