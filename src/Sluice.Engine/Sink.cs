@@ -31,6 +31,7 @@ public sealed class Sink
     public Table Table => _table;
 
     /// <summary>Decodes, validates and durably appends the records of one request.</summary>
+    /// <param name="format">How the records stand in the body.</param>
     /// <param name="body">The whole request body, UTF-8 JSON, at most <see cref="SinkDefinition.MaxRequestBytes"/> long.</param>
     /// <param name="caller">Id of the user or key, for the log.</param>
     /// <param name="cancellation">Stops waiting. Records already handed to the log may still be loaded.</param>
@@ -40,7 +41,7 @@ public sealed class Sink
     /// <see cref="ErrorCode.LogBacklog"/>, <see cref="ErrorCode.Draining"/>: nothing was appended, retry later.
     /// <see cref="ErrorCode.LogFailed"/>: the disk refused; the exception's outcome tells whether the records may be found.
     /// </exception>
-    public async ValueTask<BatchOutcome> IngestAsync(ReadOnlyMemory<byte> body, string caller, CancellationToken cancellation)
+    public async ValueTask<BatchOutcome> IngestAsync(ReadOnlyMemory<byte> body, BodyFormat format, string caller, CancellationToken cancellation)
     {
         var receivedAt = NowMicroseconds();
         body = BatchReader.WithoutByteOrderMark(body);
@@ -49,7 +50,7 @@ public sealed class Sink
         _context.Admission.Enter();
         try
         {
-            BatchReader.Read(body.Span, decoder, definition.MaxRecordsPerRequest, rows);
+            BatchReader.Read(body.Span, format, decoder, definition.MaxRecordsPerRequest, rows);
 
             // encoding copies the rows; also when nothing was accepted, so that every answered request is counted
             var frame = RecordsFrame.Encode(decoder, definition.Id, receivedAt, new RecordsFrame.Meta(caller, "", default), rows, body.Span);
@@ -63,6 +64,29 @@ public sealed class Sink
             _context.Admission.Leave();
             decoder.Return(rows);
         }
+    }
+
+    /// <summary>
+    /// Waits until the records of a request are in the table, and so visible to queries: then the records that could not be loaded are among the
+    /// rejected of the outcome, each with its <see cref="RejectedRecord.LateReason"/>.
+    /// </summary>
+    /// <returns><c>null</c>: not within <paramref name="timeout"/>. The records are durable all the same, and will be loaded.</returns>
+    public async ValueTask<BatchOutcome?> WaitLoadedAsync(BatchOutcome outcome, TimeSpan timeout, CancellationToken cancellation)
+    {
+        try
+        {
+            await _table.WaitLoadedAsync(outcome.Sequence, cancellation).WaitAsync(timeout, _context.Time, cancellation);
+        }
+        catch (TimeoutException)
+        {
+            return null;
+        }
+        const int mostErrorsOfARequest = 1 << LogPosition.RecordIndexBits;
+        var late = await ReadErrorsAsync(mostErrorsOfARequest, cancellation);
+        var failed = late.Where(error => error.RequestId == outcome.RequestId && error.RecordIndex >= 0).ToList();
+        if (failed.Count == 0) return outcome;
+        var rejected = outcome.Rejected.Concat(failed.Select(error => new RejectedRecord(error.RecordIndex, IsDiscarded: false, []) { LateReason = error.Message }));
+        return outcome with { Rejected = [.. rejected.OrderBy(record => record.Index)] };
     }
 
     /// <summary>Refuses what cannot be taken now, before the body is read.</summary>
@@ -95,7 +119,7 @@ public sealed class Sink
     {
         var (definition, decoder) = _mapping;
         var rows = decoder.Rent();
-        BatchReader.ReadValues(values.Span, decoder, definition.MaxRecordsPerRequest, rows);
+        BatchReader.Read(values.Span, BodyFormat.Values, decoder, definition.MaxRecordsPerRequest, rows);
         if (rows.Rejected.Count > 0) return new BatchOutcome("", 0, rows.RecordCount, [.. rows.Rejected], []);
         _context.Admission.ThrowIfNotAdmitting(_table);
         var frame = RecordsFrame.Encode(decoder, definition.Id, NowMicroseconds(), new RecordsFrame.Meta(caller, "", default), rows, values.Span);

@@ -11,6 +11,9 @@ public sealed record FieldError(string Column, string Path, FieldErrorCode Code,
 /// <summary>Why a field is wrong. The names are stable API (docs/errors.md): add, never rename.</summary>
 public enum FieldErrorCode
 {
+    /// <summary>A line of an NDJSON body is not JSON, or deeper than 64 levels.</summary>
+    NotJson,
+
     /// <summary>The element of <c>records</c> is not an object.</summary>
     NotARecord,
 
@@ -59,7 +62,11 @@ public enum FieldErrorCode
 /// True: nothing is wrong with this record, its request was discarded because another record lacks a field. False: see <paramref name="Errors"/>.
 /// </param>
 /// <param name="Errors">All wrong fields.</param>
-public sealed record RejectedRecord(int Index, bool IsDiscarded, IReadOnlyList<FieldError> Errors);
+public sealed record RejectedRecord(int Index, bool IsDiscarded, IReadOnlyList<FieldError> Errors)
+{
+    /// <summary>Why the store refused a record that had been accepted; <c>null</c> for every other.</summary>
+    public string? LateReason { get; init; }
+}
 
 /// <summary>A column whose value was stored with fewer digits than were sent (code <c>Truncated</c>).</summary>
 public readonly record struct TruncationWarning(int RecordIndex, string Column);

@@ -2,9 +2,20 @@ using System.Text.Json;
 
 namespace Sluice.Records;
 
-/// <summary>
-/// Reads a request body, <c>{"records":[{"value":{...}}, ...]}</c>, in one pass and hands each value to the decoder.
-/// </summary>
+/// <summary>How the records of a body stand in it.</summary>
+public enum BodyFormat
+{
+    /// <summary><c>{"records":[{"value":{...}}, ...]}</c>.</summary>
+    Records,
+
+    /// <summary>A JSON array of values, <c>[{...}, ...]</c>.</summary>
+    Values,
+
+    /// <summary>A value a line; blank lines are passed over. A line that is not JSON costs itself alone.</summary>
+    Lines,
+}
+
+/// <summary>Cuts a request body into records, in one pass, and hands each value to the decoder.</summary>
 public static class BatchReader
 {
     /// <summary>Deepest nesting of a record's value.</summary>
@@ -22,12 +33,16 @@ public static class BatchReader
     /// <see cref="ErrorCode.InvalidBody"/>, <see cref="ErrorCode.MissingParameter"/>: the body is not such a text, or a value is deeper than 64 levels;
     /// <see cref="ErrorCode.TooManyRecords"/>. Nothing of the request may be kept.
     /// </exception>
-    public static void Read(ReadOnlySpan<byte> body, RecordDecoder decoder, int maxRecords, RecordRows rows)
+    public static void Read(ReadOnlySpan<byte> body, BodyFormat format, RecordDecoder decoder, int maxRecords, RecordRows rows)
     {
-        var reader = new Utf8JsonReader(body, new JsonReaderOptions { MaxDepth = MaxDepth + EnvelopeDepth });
         try
         {
-            ReadEnvelope(ref reader, decoder, maxRecords, rows);
+            switch (format)
+            {
+                case BodyFormat.Records: ReadEnvelope(body, decoder, maxRecords, rows); break;
+                case BodyFormat.Values: ReadValues(body, decoder, maxRecords, rows); break;
+                default: ReadLines(body, decoder, maxRecords, rows); break;
+            }
         }
         catch (JsonException e)
         {
@@ -36,32 +51,52 @@ public static class BatchReader
         if (rows.IsDiscarded) rows.Discard();
     }
 
-    /// <summary>Reads the body of a SQL write: the values alone, <c>[{...}, ...]</c>.</summary>
-    /// <exception cref="SluiceException">As <see cref="Read"/>.</exception>
-    public static void ReadValues(ReadOnlySpan<byte> body, RecordDecoder decoder, int maxRecords, RecordRows rows)
+    static void ReadValues(ReadOnlySpan<byte> body, RecordDecoder decoder, int maxRecords, RecordRows rows)
     {
         var reader = new Utf8JsonReader(body, new JsonReaderOptions { MaxDepth = MaxDepth + 1 });
+        if (!reader.Read() || reader.TokenType != JsonTokenType.StartArray) throw new SluiceException(ErrorCode.InvalidBody, "The body is not a JSON array.");
+        while (reader.Read() && reader.TokenType != JsonTokenType.EndArray)
+        {
+            ThrowIfTooMany(rows, maxRecords);
+            var start = (int)reader.TokenStartIndex;
+            rows.Begin();
+            ReadValue(ref reader, decoder, rows);
+            rows.End(new RawRecord(start, (int)reader.BytesConsumed - start));
+        }
+        reader.Read(); // throws when anything follows
+    }
+
+    static void ReadLines(ReadOnlySpan<byte> body, RecordDecoder decoder, int maxRecords, RecordRows rows)
+    {
+        foreach (var range in body.Split((byte)'\n'))
+        {
+            var line = body[range];
+            if (line.IndexOfAnyExcept((byte)' ', (byte)'\t', (byte)'\r') < 0) continue;
+            ThrowIfTooMany(rows, maxRecords);
+            rows.Begin();
+            ReadLine(line, decoder, rows);
+            rows.End(new RawRecord(range.Start.GetOffset(body.Length), line.Length));
+        }
+    }
+
+    static void ReadLine(ReadOnlySpan<byte> line, RecordDecoder decoder, RecordRows rows)
+    {
+        var reader = new Utf8JsonReader(line, new JsonReaderOptions { MaxDepth = MaxDepth });
         try
         {
-            if (!reader.Read() || reader.TokenType != JsonTokenType.StartArray) throw new SluiceException(ErrorCode.InvalidBody, "The body is not a JSON array.");
-            while (reader.Read() && reader.TokenType != JsonTokenType.EndArray)
-            {
-                ThrowIfTooMany(rows, maxRecords);
-                var start = (int)reader.TokenStartIndex;
-                rows.Begin();
-                ReadValue(ref reader, decoder, rows);
-                rows.End(new RawRecord(start, (int)reader.BytesConsumed - start));
-            }
+            reader.Read();
+            ReadValue(ref reader, decoder, rows);
             reader.Read(); // throws when anything follows
         }
         catch (JsonException e)
         {
-            throw new SluiceException(ErrorCode.InvalidBody, $"The values are not valid JSON: {Reason(e)}", e);
+            rows.Fail(new FieldError("", "", FieldErrorCode.NotJson, "one JSON object a line", $"at byte {e.BytePositionInLine + 1}: {Reason(e)}"));
         }
     }
 
-    static void ReadEnvelope(ref Utf8JsonReader reader, RecordDecoder decoder, int maxRecords, RecordRows rows)
+    static void ReadEnvelope(ReadOnlySpan<byte> body, RecordDecoder decoder, int maxRecords, RecordRows rows)
     {
+        var reader = new Utf8JsonReader(body, new JsonReaderOptions { MaxDepth = MaxDepth + EnvelopeDepth });
         if (!reader.Read() || reader.TokenType != JsonTokenType.StartObject)
             throw new SluiceException(ErrorCode.InvalidBody, "The body is not a JSON object with a member \"records\".");
         var hasRecords = false;

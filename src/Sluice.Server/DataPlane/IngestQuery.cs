@@ -1,3 +1,6 @@
+using System.Globalization;
+using Sluice.Records;
+
 namespace Sluice.Server.DataPlane;
 
 /// <summary>Which records the answer lists.</summary>
@@ -14,29 +17,51 @@ enum ReturnedRecords
 }
 
 /// <summary>What a request with records asks for beside storing them.</summary>
-readonly record struct IngestQuery(ReturnedRecords Return)
+/// <param name="WaitsUntilLoaded">Answer only when the records are visible to queries, or <paramref name="Timeout"/> has passed.</param>
+readonly record struct IngestQuery(ReturnedRecords Return, BodyFormat Format, bool WaitsUntilLoaded, TimeSpan Timeout)
 {
+    static readonly TimeSpan DefaultTimeout = TimeSpan.FromSeconds(10);
+    static readonly TimeSpan MaxTimeout = TimeSpan.FromMinutes(5);
+
     /// <exception cref="SluiceException"><see cref="ErrorCode.InvalidParameter"/>: a value that the parameter does not have.</exception>
     /// <exception cref="RefusedException">Something this server cannot do yet. Better refused than ignored: the sender relies on it.</exception>
     public static IngestQuery Parse(HttpRequest request)
     {
         ThrowIfAsked(request.Headers.ContainsKey("Idempotency-Key"), "Idempotency-Key");
-        ThrowIfAsked(IsOtherFormat(request.ContentType), "a body of another format than {\"records\":[{\"value\":{}}]}");
+        var format = FormatOf(request.ContentType);
 
         // nearly no request has a query
         if (!request.QueryString.HasValue)
-            return new(ReturnedRecords.All);
+            return new(ReturnedRecords.All, format, WaitsUntilLoaded: false, DefaultTimeout);
 
         ThrowIfAsked(Choose(request, "dry_run", "false", "true") == "true", "dry_run");
-        ThrowIfAsked(Choose(request, "wait", "durable", "loaded") == "loaded", "wait=loaded");
-        ThrowIfAsked(Choose(request, "format", "json", "ndjson", "array") != "json", "format");
-
-        return new(Choose(request, "return", "all", "errors", "summary") switch
+        var returned = Choose(request, "return", "all", "errors", "summary") switch
         {
             "all" => ReturnedRecords.All,
             "errors" => ReturnedRecords.Errors,
             _ => ReturnedRecords.Summary,
-        });
+        };
+        if (request.Query.ContainsKey("format"))
+        {
+            format = Choose(request, "format", "json", "ndjson", "array") switch
+            {
+                "ndjson" => BodyFormat.Lines,
+                "array" => BodyFormat.Values,
+                _ => BodyFormat.Records,
+            };
+        }
+        return new(returned, format, Choose(request, "wait", "durable", "loaded") == "loaded", TimeoutOf(request));
+    }
+
+    /// <summary>Seconds, with or without an <c>s</c>: <c>timeout=2.5</c>, <c>timeout=30s</c>.</summary>
+    static TimeSpan TimeoutOf(HttpRequest request)
+    {
+        if (!request.Query.TryGetValue("timeout", out var text))
+            return DefaultTimeout;
+
+        return double.TryParse(text.ToString().TrimEnd('s'), NumberStyles.AllowDecimalPoint, CultureInfo.InvariantCulture, out var seconds) && seconds <= MaxTimeout.TotalSeconds
+            ? TimeSpan.FromSeconds(seconds)
+            : throw new SluiceException(ErrorCode.InvalidParameter, $"The parameter timeout must be a number of seconds from 0 to {MaxTimeout.TotalSeconds}.");
     }
 
     /// <param name="choices">The first is the default.</param>
@@ -50,10 +75,14 @@ readonly record struct IngestQuery(ReturnedRecords Return)
             : throw new SluiceException(ErrorCode.InvalidParameter, $"The parameter {name} must be one of {string.Join(", ", choices.ToArray())}.");
     }
 
-    static bool IsOtherFormat(string? contentType) =>
-        contentType is not null
-        && (contentType.StartsWith("application/x-ndjson", StringComparison.OrdinalIgnoreCase)
-            || contentType.StartsWith("application/vnd.sluice.values+json", StringComparison.OrdinalIgnoreCase));
+    /// <summary>Two types are named, every other is read as the original's body: its clients send many, and none.</summary>
+    static BodyFormat FormatOf(string? contentType) => contentType switch
+    {
+        null => BodyFormat.Records,
+        _ when contentType.StartsWith("application/x-ndjson", StringComparison.OrdinalIgnoreCase) => BodyFormat.Lines,
+        _ when contentType.StartsWith("application/vnd.sluice.values+json", StringComparison.OrdinalIgnoreCase) => BodyFormat.Values,
+        _ => BodyFormat.Records,
+    };
 
     static void ThrowIfAsked(bool asked, string what)
     {

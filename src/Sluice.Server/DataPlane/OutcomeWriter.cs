@@ -11,7 +11,7 @@ namespace Sluice.Server.DataPlane;
 /// Writes the answer to a request with records: <c>{"success_count","error_count","request_id","records":[...]}</c>, straight to the
 /// connection. Accepted records cost a block copy of 21 bytes each and allocate nothing.
 /// </summary>
-/// <remarks>docs/http-api.md, "Answer". Status is 200 also when every record failed.</remarks>
+/// <remarks>docs/http-api.md, "Answer". Status is 200 also when every record failed; 202 when loading was waited for in vain.</remarks>
 static class OutcomeWriter
 {
     const int EntryBytes = 21; // {"status":"success"} and its comma
@@ -22,15 +22,18 @@ static class OutcomeWriter
 
     static readonly byte[] Successes = Encoding.ASCII.GetBytes(string.Concat(Enumerable.Repeat(""",{"status":"success"}""", EntriesInBlock)));
 
-    public static async ValueTask WriteAsync(HttpResponse response, BatchOutcome outcome, ReturnedRecords returned, CancellationToken cancellation)
+    /// <param name="isPending">Loading was waited for in vain: 202, still a promise.</param>
+    public static async ValueTask WriteAsync(HttpResponse response, BatchOutcome outcome, bool isPending, ReturnedRecords returned, CancellationToken cancellation)
     {
-        response.StatusCode = StatusCodes.Status200OK;
+        response.StatusCode = isPending ? StatusCodes.Status202Accepted : StatusCodes.Status200OK;
         response.ContentType = "application/json";
         response.Headers["X-Success-Count"] = outcome.AcceptedCount.ToString(CultureInfo.InvariantCulture);
         response.Headers["X-Error-Count"] = outcome.RejectedCount.ToString(CultureInfo.InvariantCulture);
 
         var pipe = response.BodyWriter;
         WriteCounts(pipe, outcome);
+        if (isPending)
+            pipe.Write(",\"state\":\"pending\""u8);
 
         if (returned == ReturnedRecords.Summary)
         {

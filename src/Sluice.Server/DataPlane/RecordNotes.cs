@@ -24,10 +24,10 @@ sealed class RecordNotes(IBufferWriter<byte> output, bool withIndex) : IDisposab
     public void WriteRejected(RejectedRecord record)
     {
         Begin("error"u8, record.Index);
-        _json.WriteString("error_code"u8, record.IsDiscarded ? "BatchDiscarded"u8 : "InvalidBody"u8);
-        _json.WriteString("error_message"u8, record.IsDiscarded ? Discarded : MessageFor(record.Errors));
+        _json.WriteString("error_code"u8, record.IsDiscarded ? "BatchDiscarded"u8 : record.LateReason is null ? "InvalidBody"u8 : "LoadFailed"u8);
+        _json.WriteString("error_message"u8, record.IsDiscarded ? Discarded : record.LateReason ?? MessageFor(record.Errors));
 
-        if (!record.IsDiscarded)
+        if (!record.IsDiscarded && record.LateReason is null)
         {
             _json.WriteStartArray("errors"u8);
             foreach (var error in record.Errors)

@@ -97,6 +97,43 @@ public sealed class IngestTests(IngestServer server) : IClassFixture<IngestServe
         Assert.Equal("Forbidden", await CodeAsync(403, await anonymous.DeleteAsync($"v2/sinks/{sink}", Cancellation)));
     }
 
+    [Theory]
+    [InlineData("application/x-ndjson", "", "{\"id\":1,\"price\":1}\r\n\n{\"id\":2,\"price\":\n{\"id\":3,\"price\":3}", "NotJson")]
+    [InlineData(null, "?format=ndjson", "{\"id\":1,\"price\":1}\n[4]\n{\"id\":3,\"price\":3}\n", "ValueNotAnObject")]
+    [InlineData("application/vnd.sluice.values+json", "", "[{\"id\":1,\"price\":1},4,{\"id\":3,\"price\":3}]", "ValueNotAnObject")]
+    [InlineData("application/json", "?format=array", "[{\"id\":1,\"price\":1},{\"id\":1.5},{\"id\":3,\"price\":3}]", "NotAnId")]
+    public async Task Bare_values_are_taken_a_line_each_or_as_an_array_and_a_bad_one_costs_itself(string? contentType, string query, string body, string code)
+    {
+        var sink = await server.MakeSinkAsync();
+
+        using var response = await server.SendAsync(sink, body, contentType, query: query);
+
+        var records = (await IngestServer.ReadJsonAsync(response)).GetProperty("records");
+        Assert.Equal(["success", "error", "success"], records.EnumerateArray().Select(record => record.GetProperty("status").GetString()));
+        Assert.Equal(code, records[1].GetProperty("errors")[0].GetProperty("code").GetString());
+        await server.Api.WaitLoadedAsync(sink, Cancellation);
+        Assert.Equal("[[1],[3]]", (await server.Api.QueryAsync(server.DatabaseId, $"select _id from {await TableOfAsync(sink)} order by _id", Cancellation)).ToJsonString());
+    }
+
+    [Fact]
+    public async Task An_answer_that_waited_for_loading_is_followed_by_queries_that_see_the_records()
+    {
+        var sink = await server.MakeSinkAsync();
+        var table = await TableOfAsync(sink);
+
+        for (var i = 1; i <= 5; i++)
+        {
+            using var response = await server.SendAsync(sink, IngestServer.Records(i, 1), query: "?wait=loaded&timeout=30s");
+            Assert.Equal(HttpStatusCode.OK, response.StatusCode);
+            Assert.Equal($"[[{i}]]", (await server.Api.QueryAsync(server.DatabaseId, $"select count(*) from {table}", Cancellation)).ToJsonString());
+        }
+
+        using var impatient = await server.SendAsync(sink, IngestServer.Records(6, 1), query: "?wait=loaded&timeout=0");
+        Assert.Equal(HttpStatusCode.Accepted, impatient.StatusCode);
+        var answer = await IngestServer.ReadJsonAsync(impatient);
+        Assert.Equal(("pending", 1), (answer.GetProperty("state").GetString(), answer.GetProperty("success_count").GetInt32()));
+    }
+
     [Fact]
     public async Task A_refused_request_counts_nowhere()
     {
@@ -109,10 +146,9 @@ public sealed class IngestTests(IngestServer server) : IClassFixture<IngestServe
         Assert.Equal("PayloadTooLarge", await CodeAsync(413, await server.SendAsync(sink, IngestServer.Records(1, 100_001))));
         Assert.Equal("InvalidParameter", await CodeAsync(400, await server.SendAsync(sink, "{}", query: "?return=some")));
         Assert.Equal("InvalidParameter", await CodeAsync(400, await server.SendAsync(sink, "{}", query: "?wait=long")));
-        foreach (var query in new[] { "?dry_run=true", "?wait=loaded", "?format=ndjson" })
-            Assert.Equal("NotImplemented", await CodeAsync(501, await server.SendAsync(sink, IngestServer.Records(1, 1), query: query)));
+        Assert.Equal("InvalidParameter", await CodeAsync(400, await server.SendAsync(sink, "{}", query: "?wait=loaded&timeout=-1")));
+        Assert.Equal("NotImplemented", await CodeAsync(501, await server.SendAsync(sink, IngestServer.Records(1, 1), query: "?dry_run=true")));
         Assert.Equal("NotImplemented", await CodeAsync(501, await server.SendAsync(sink, IngestServer.Records(1, 1), change: request => request.Headers.Add("Idempotency-Key", "k"))));
-        Assert.Equal("NotImplemented", await CodeAsync(501, await server.SendAsync(sink, "{}", "application/x-ndjson")));
 
         Assert.Equal(0, (await server.Api.GetAsync($"v2/sinks/{sink}/ledger", Cancellation)).Json["requests"]!.GetValue<int>());
     }

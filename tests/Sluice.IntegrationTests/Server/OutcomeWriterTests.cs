@@ -144,7 +144,7 @@ public sealed class OutcomeWriterTests
             var context = new DefaultHttpContext { Response = { Body = Stream.Null } };
             _ = context.Response.BodyWriter.GetMemory(128 * 1024); // the writer's own buffer, which Kestrel pools
             var before = GC.GetAllocatedBytesForCurrentThread();
-            await OutcomeWriter.WriteAsync(context.Response, outcome, ReturnedRecords.All, CancellationToken.None);
+            await OutcomeWriter.WriteAsync(context.Response, outcome, isPending: false, ReturnedRecords.All, CancellationToken.None);
             allocated = GC.GetAllocatedBytesForCurrentThread() - before;
         }
 
@@ -155,7 +155,7 @@ public sealed class OutcomeWriterTests
     {
         using var body = new MemoryStream();
         var context = new DefaultHttpContext { Response = { Body = body } };
-        await OutcomeWriter.WriteAsync(context.Response, outcome, returned, TestContext.Current.CancellationToken);
+        await OutcomeWriter.WriteAsync(context.Response, outcome, isPending: false, returned, TestContext.Current.CancellationToken);
         return (context.Response, Encoding.UTF8.GetString(body.ToArray()));
     }
 }

@@ -171,7 +171,7 @@ public sealed class TlsTests
     static string In(TemporaryDirectory directory, string file) => Path.Combine(directory.Path, file);
 
     static LocalCertificateSource SourceIn(TemporaryDirectory directory, params string[] names) =>
-        new(directory.Path, names, TextWriter.Null, NullLogger.Instance);
+        new(directory.Path, names, 7443, TextWriter.Null, NullLogger.Instance);
 
     static CertificateAuthority MakeAuthority(TemporaryDirectory directory, DateTimeOffset now) =>
         CertificateAuthority.Make(In(directory, "ca.crt"), In(directory, "ca.key"), ["localhost"], now);
