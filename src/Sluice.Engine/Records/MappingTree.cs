@@ -53,9 +53,13 @@ sealed class MappingNode
     /// <summary>The node below for a member name. <paramref name="expected"/> is where it is looked for first: records repeat their order.</summary>
     public MappingNode? FindMember(ref Utf8JsonReader reader, RecordRows scratch, ref int expected)
     {
+        if (!reader.ValueIsEscaped) return FindMember(reader.ValueSpan, ref expected);
+        return JsonText.TryRead(ref reader, scratch, out var name) == TextResult.Ok ? FindMember(name, ref expected) : null; // no mapped name is such text
+    }
+
+    MappingNode? FindMember(ReadOnlySpan<byte> name, ref int expected)
+    {
         var members = Members;
-        var name = reader.ValueSpan;
-        if (reader.ValueIsEscaped && JsonText.TryRead(ref reader, scratch, out name) != TextResult.Ok) return null; // no mapped name is such text
         for (var i = 0; i < members.Length; i++)
         {
             if (expected >= members.Length) expected = 0;
