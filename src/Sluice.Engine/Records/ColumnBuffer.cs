@@ -149,6 +149,9 @@ public sealed class ColumnBuffer(int columnId, PhysicalKind kind, bool hasTimes,
         EndList();
     }
 
+    /// <summary>Whether the row has members and they have no time yet: <see cref="SetTimes"/> gives all or none of a row one.</summary>
+    public bool HasUntimedMembers(int row) => Start(row) < End(row) && _memberTimes[Start(row)] == NoTime;
+
     /// <summary>Gives all members of a row the same time.</summary>
     public void SetTimes(int row, long time) => _memberTimes.AsSpan(Start(row), End(row) - Start(row)).Fill(time);
 

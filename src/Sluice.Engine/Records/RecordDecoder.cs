@@ -175,7 +175,7 @@ public sealed class RecordDecoder
         for (var i = 1; i < _fields.Length; i++)
         {
             var column = rows.Buffers[i];
-            if (column.HasTimes && column.States[^1] == CellState.Value) column.SetTimes(column.RowCount - 1, TimeQuantum.Truncate(rows.RecordTime, _fields[i].Type.TimeQuantum));
+            if (column.HasTimes && column.HasUntimedMembers(column.RowCount - 1)) column.SetTimes(column.RowCount - 1, TimeQuantum.Truncate(rows.RecordTime, _fields[i].Type.TimeQuantum));
         }
     }
 }

@@ -410,6 +410,22 @@ public sealed class CellDecoderTests
     [InlineData("""{"_id":1,"c":["a"],"t":"0001-01-01T00:00:00Z"}""", "OutOfRange")]
     public void Quantum_sets_without_a_record_time_are_in_no_view(string value, string expected) => Assert.Equal(expected, DecodeQuantum("stringsetq(YMD)", value));
 
+    [Theory]
+    [InlineData("""{"_id":1,"c":{"time":"2022-08-08T17:00:00Z","members":["a","b","a"]}}""", "['a'@2022-08-08T00,'b'@2022-08-08T00]")]
+    [InlineData("""{"_id":1,"c":{"members":["a"],"time":1659981468}}""", "['a'@2022-08-08T00]")]
+    [InlineData("""{"_id":1,"c":{"time":null,"members":["a"]}}""", "['a']")]
+    [InlineData("""{"_id":1,"c":{"members":["a"]}}""", "['a']")]
+    [InlineData("""{"_id":1,"c":{"time":"2022-08-08","members":[]}}""", "[]")]
+    [InlineData("""{"_id":1,"t":"2030-01-01","c":{"time":"2022-08-08","members":["a"]}}""", "['a'@2022-08-08T00]")]
+    [InlineData("""{"_id":1,"c":{"time":"2022-08-08","members":["a"]},"t":"2030-01-01"}""", "['a'@2022-08-08T00]")]
+    [InlineData("""{"_id":1,"t":"2030-01-01","c":{"members":["a"]}}""", "['a'@2030-01-01T00]")]
+    [InlineData("""{"_id":1,"c":{"time":"soon","members":["a"]}}""", "NotATimestamp")]
+    [InlineData("""{"_id":1,"c":{"time":"0001-01-01T00:00:00Z","members":["a"]}}""", "OutOfRange")]
+    [InlineData("""{"_id":1,"c":{"time":"2022-08-08","members":"a"}}""", "WrongType")]
+    [InlineData("""{"_id":1,"c":{"time":"2022-08-08","members":[{}],"x":1}}""", "WrongType WrongType")]
+    public void Members_of_quantum_sets_may_come_with_a_time_of_their_own(string value, string expected) =>
+        Assert.Equal(expected, DecodeQuantum("stringsetq(YMD)", value));
+
     [Fact]
     public void A_rejected_record_leaves_the_times_of_the_one_before_alone()
     {
