@@ -1,0 +1,4 @@
+// Runs the benchmarks: dotnet run -c Release --project bench/Sluice.Benchmarks -- --filter *Decode*
+using BenchmarkDotNet.Running;
+
+BenchmarkSwitcher.FromAssembly(typeof(Program).Assembly).Run(args);
