@@ -1,4 +1,5 @@
 using System.Diagnostics.CodeAnalysis;
+using DuckDB.NET.Data;
 using Microsoft.Extensions.Logging;
 using Sluice.Load;
 
@@ -38,7 +39,7 @@ public sealed class DuckDbDatabase
     readonly ManualResetEventSlim _readersGone = new(initialState: true);
     DuckDbInstance? _instance;
     bool _isClosing;
-    bool _isDropped;
+    bool _isEnded;
     long _lastUse;
     long _nextCheckpointBytes;
 
@@ -60,9 +61,17 @@ public sealed class DuckDbDatabase
 
     /// <summary>A connection for queries. Opens the database when it is closed; then, and only then, waits for the turn.</summary>
     /// <exception cref="StoreException">The database cannot be opened now.</exception>
+    /// <exception cref="ObjectDisposedException">It was dropped, or the process is stopping.</exception>
     public async ValueTask<DuckDbReadConnection> OpenReadConnectionAsync(CancellationToken cancellation)
     {
-        if (TryOpenReadConnection() is { } reader) return reader;
+        try
+        {
+            if (TryOpenReadConnection() is { } reader) return reader;
+        }
+        catch (DuckDBException e)
+        {
+            throw DuckDbErrors.Translate(e);
+        }
         return await RunAsync(_ => TryOpenReadConnection()
             ?? throw new StoreException(isTransient: true, "the database has just become invalid"), cancellation).ConfigureAwait(false);
     }
@@ -99,13 +108,13 @@ public sealed class DuckDbDatabase
         }
     }
 
-    /// <summary>Checkpoints and closes the file; the next use opens it again. Interrupts queries.</summary>
-    internal async ValueTask CloseAsync()
+    /// <summary>Checkpoints and closes the file for good. Interrupts queries.</summary>
+    internal async ValueTask EndAsync()
     {
         await _turn.WaitAsync().ConfigureAwait(false);
         try
         {
-            await OnOwnThread(Close).ConfigureAwait(false);
+            await OnOwnThread(End).ConfigureAwait(false);
         }
         finally
         {
@@ -151,7 +160,7 @@ public sealed class DuckDbDatabase
 
     DuckDbInstance OpenInstance()
     {
-        ObjectDisposedException.ThrowIf(_isDropped, this);
+        ObjectDisposedException.ThrowIf(_isEnded, this);
         if (_instance is { IsInvalid: true })
         {
             CloseInstance();
@@ -217,8 +226,9 @@ public sealed class DuckDbDatabase
         return false;
     }
 
-    void Close()
+    void End()
     {
+        _isEnded = true;
         if (_instance is null) return;
         CheckpointWhenDue(_instance, walBytes: 1);
         CloseInstance();
@@ -227,7 +237,11 @@ public sealed class DuckDbDatabase
     void Drop()
     {
         if (_instance is not null) CloseInstance();
+<<<<<<< HEAD
         _isDropped = true;
+=======
+        _isEnded = true;
+>>>>>>> refs/heads/store
         if (Directory.Exists(Path.GetDirectoryName(_path))) // not before the first table of all databases was made
         {
             File.Delete(_path);

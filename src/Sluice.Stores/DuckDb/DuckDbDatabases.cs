@@ -75,15 +75,15 @@ public sealed class DuckDbDatabases : IAsyncDisposable
         }
         await _closing.CancelAsync().ConfigureAwait(false);
         await _maintenance.ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
-        foreach (var database in _databases.Values) await CloseAsync(database).ConfigureAwait(false);
+        foreach (var database in _databases.Values) await EndAsync(database).ConfigureAwait(false);
         _closing.Dispose();
     }
 
-    async Task CloseAsync(DuckDbDatabase database)
+    async Task EndAsync(DuckDbDatabase database)
     {
         try
         {
-            await database.CloseAsync().ConfigureAwait(false);
+            await database.EndAsync().ConfigureAwait(false);
         }
         catch (Exception e) when (e is StoreException || DuckDbErrors.IsDuckDb(e))
         {

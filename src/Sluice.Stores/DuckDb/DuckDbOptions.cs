@@ -13,9 +13,11 @@ public sealed record DuckDbOptions
     public int Threads { get; init; } = Environment.ProcessorCount;
 
     /// <summary>
-    /// Length of a write-ahead log from which the database is checkpointed, between loads. Defaults to 67,108,864 bytes (64 MiB).
+    /// Length of a write-ahead log from which the database is checkpointed, between loads. Defaults to 134,217,728 bytes (128 MiB).
     /// </summary>
-    public long CheckpointBytes { get; init; } = 64L * 1024 * 1024;
+    // replacing random rows of a table of 2 million costs 40 % more with 32 MiB and 10 % less with 256 MiB; opening after a crash
+    // replays 60 MiB a second
+    public long CheckpointBytes { get; init; } = 128L * 1024 * 1024;
 
     /// <summary>Where intermediate results go that do not fit in memory; one folder a database. <c>null</c>: <c>tmp</c> in the data directory.</summary>
     public string? TempDirectory { get; init; }

@@ -86,7 +86,7 @@ public sealed class DuckDbDatabaseTests : IAsyncLifetime
         var other = _databases.OpenDatabase(Guid.NewGuid());
         Assert.Equal(256, await MemoryMiBAsync(other));
         Assert.Equal(256, await MemoryMiBAsync(Database));
-        await other.CloseAsync();
+        await other.EndAsync();
         Assert.Equal(512, await MemoryMiBAsync(Database));
 
         static async Task<double> MemoryMiBAsync(DuckDbDatabase database)
@@ -151,6 +151,7 @@ public sealed class DuckDbDatabaseTests : IAsyncLifetime
         Assert.True(System.IO.File.Exists(File + ".wal"));
         await _databases.DisposeAsync();
         Assert.False(System.IO.File.Exists(File + ".wal"));
+        await Assert.ThrowsAsync<ObjectDisposedException>(() => table.LoadAsync(10, 10, Cancellation)); // nothing opens it again
         _databases = Open(_directory.Path, new DuckDbOptions());
         Assert.Equal(10, await table.In(_databases).CountAsync(Cancellation));
     }
