@@ -237,11 +237,7 @@ public sealed class DuckDbDatabase
     void Drop()
     {
         if (_instance is not null) CloseInstance();
-<<<<<<< HEAD
-        _isDropped = true;
-=======
         _isEnded = true;
->>>>>>> refs/heads/store
         if (Directory.Exists(Path.GetDirectoryName(_path))) // not before the first table of all databases was made
         {
             File.Delete(_path);
