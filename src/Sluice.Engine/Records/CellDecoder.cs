@@ -39,7 +39,7 @@ static class CellDecoder
             case ColumnKind.Bool: DecodeBool(ref reader, field, column, rows); break;
             case ColumnKind.String: DecodeString(ref reader, field, column, rows); break;
             case ColumnKind.Vector: DecodeVector(ref reader, field, column, rows); break;
-            default: DecodeSet(ref reader, field, column, rows); break;
+            default: SetDecoder.Decode(ref reader, field, column, rows); break;
         }
     }
 
@@ -132,7 +132,7 @@ static class CellDecoder
     };
 
     /// <summary>A whole number from 0 to 2^63-1.</summary>
-    static NumberResult ReadId(ReadOnlySpan<byte> text, JsonTokenType token, out long id)
+    public static NumberResult ReadId(ReadOnlySpan<byte> text, JsonTokenType token, out long id)
     {
         var result = DecimalText.TryScale(text, 0, allowExponent: token == JsonTokenType.Number, out id, out var isTruncated);
         if (result != NumberResult.Ok) return result;
@@ -165,7 +165,7 @@ static class CellDecoder
     }
 
     /// <summary>False: the record has failed. An instant of <c>null</c>: an empty string.</summary>
-    static bool TryReadInstant(ref Utf8JsonReader reader, MappedField field, RecordRows rows, out Instant? instant, out bool isTruncated)
+    public static bool TryReadInstant(ref Utf8JsonReader reader, MappedField field, RecordRows rows, out Instant? instant, out bool isTruncated)
     {
         (instant, isTruncated) = (null, false);
         if (reader.TokenType is not (JsonTokenType.Number or JsonTokenType.String))
@@ -259,125 +259,6 @@ static class CellDecoder
         if (failure is { } code) rows.Fail(new FieldError(field.Column, field.Pointer, code, field.Expected, FormattableString.Invariant($"array of {count}")));
     }
 
-    static void DecodeSet(ref Utf8JsonReader reader, MappedField field, ColumnBuffer column, RecordRows rows)
-    {
-        var isIds = column.Kind == PhysicalKind.Int64List;
-        if (reader.TokenType == JsonTokenType.StartArray)
-        {
-            AddMembers(ref reader, field, column, rows);
-            EndSet(column);
-            return;
-        }
-        if (reader.TokenType == JsonTokenType.StartObject && column.HasTimes)
-        {
-            DecodeTimedSet(ref reader, field, column, rows);
-            return;
-        }
-        if (reader.TokenType is not (JsonTokenType.String or JsonTokenType.Number))
-        {
-            Fail(ref reader, field, rows, isIds ? FieldErrorCode.NotAnId : FieldErrorCode.WrongType);
-            return;
-        }
-        var text = ReadScalar(ref reader, field, rows, out var isRead);
-        if (!isRead) return;
-        if (text.IsEmpty)
-        {
-            column.AddAbsent();
-            return;
-        }
-        var isBracketed = text.Length >= 2 && text[0] == '[' && text[^1] == ']';
-        if (isBracketed && TryAddJsonMembers(field, column, rows, text.ToArray())) { }
-        else if (isBracketed || (isIds && text.Contains((byte)','))) AddSeparatedMembers(ref reader, field, column, rows, isBracketed ? text[1..^1] : text);
-        else AddMember(ref reader, field, column, rows, text);
-        EndSet(column);
-    }
-
-    static void AddMembers(ref Utf8JsonReader reader, MappedField field, ColumnBuffer column, RecordRows rows)
-    {
-        var isIds = column.Kind == PhysicalKind.Int64List;
-        while (reader.Read() && reader.TokenType != JsonTokenType.EndArray)
-        {
-            if (reader.TokenType != JsonTokenType.String && !(isIds && reader.TokenType == JsonTokenType.Number))
-                Fail(ref reader, field, rows, isIds ? FieldErrorCode.NotAnId : FieldErrorCode.WrongType);
-            else
-                ReadMember(ref reader, field, column, rows);
-        }
-    }
-
-    /// <summary>Members of a quantum set with a time of their own: <c>{"time": ..., "members": [...]}</c>.</summary>
-    static void DecodeTimedSet(ref Utf8JsonReader reader, MappedField field, ColumnBuffer column, RecordRows rows)
-    {
-        Instant? time = null;
-        while (reader.Read() && reader.TokenType == JsonTokenType.PropertyName)
-        {
-            var isTime = JsonText.NameIs(ref reader, "time"u8, rows);
-            var isMembers = JsonText.NameIs(ref reader, "members"u8, rows);
-            reader.Read();
-            if (isMembers && reader.TokenType == JsonTokenType.StartArray) AddMembers(ref reader, field, column, rows);
-            else if (!isTime) Fail(ref reader, field, rows, FieldErrorCode.WrongType);
-            else if (reader.TokenType != JsonTokenType.Null) TryReadInstant(ref reader, field, rows, out time, out _);
-        }
-        EndSet(column);
-        if (time is not { } instant) return;
-        if (TimestampText.TryToUnit(instant, TimeUnit.Second, out var seconds, out _)) column.SetTimes(column.RowCount - 1, TimeQuantum.Truncate(seconds, field.Type.TimeQuantum));
-        else rows.Fail(new FieldError(field.Column, field.Pointer, FieldErrorCode.OutOfRange, field.Expected, "a time out of range"));
-    }
-
-    /// <summary>An empty idset changes nothing, an empty stringset is an empty set.</summary>
-    static void EndSet(ColumnBuffer column)
-    {
-        if (column.Kind == PhysicalKind.Int64List && column.OpenMemberCount == 0) column.AddNull();
-        else column.EndSet();
-    }
-
-    /// <summary>Members from text such as <c>["a","b"]</c>, as clients of version 1 send it. False: not a JSON array of scalars.</summary>
-    static bool TryAddJsonMembers(MappedField field, ColumnBuffer column, RecordRows rows, byte[] json)
-    {
-        try
-        {
-            using var document = JsonDocument.Parse(json);
-            foreach (var element in document.RootElement.EnumerateArray())
-                if (element.ValueKind != JsonValueKind.String && !(column.Kind == PhysicalKind.Int64List && element.ValueKind == JsonValueKind.Number)) return false;
-        }
-        catch (JsonException)
-        {
-            return false;
-        }
-        var reader = new Utf8JsonReader(json);
-        reader.Read();
-        while (reader.Read() && reader.TokenType != JsonTokenType.EndArray)
-            ReadMember(ref reader, field, column, rows);
-        return true;
-    }
-
-    static void AddSeparatedMembers(ref Utf8JsonReader reader, MappedField field, ColumnBuffer column, RecordRows rows, scoped ReadOnlySpan<byte> text)
-    {
-        foreach (var part in text.Split((byte)','))
-            AddMember(ref reader, field, column, rows, text[part]);
-    }
-
-    static void ReadMember(ref Utf8JsonReader reader, MappedField field, ColumnBuffer column, RecordRows rows)
-    {
-        var member = ReadScalar(ref reader, field, rows, out var isRead);
-        if (isRead) AddMember(ref reader, field, column, rows, member);
-    }
-
-    static void AddMember(ref Utf8JsonReader reader, MappedField field, ColumnBuffer column, RecordRows rows, scoped ReadOnlySpan<byte> member)
-    {
-        if (column.Kind == PhysicalKind.TextList)
-        {
-            if (!member.IsEmpty) column.AddMember(member); // empty members are never stored
-        }
-        else if (ReadId(Ascii.Trim(member) is var range ? member[range] : member, reader.TokenType, out var id) == NumberResult.Ok)
-        {
-            column.AddMember(id);
-        }
-        else
-        {
-            Fail(ref reader, field, rows, FieldErrorCode.NotAnId);
-        }
-    }
-
     /// <summary>
     /// The text of a string, the digits of a number as they were sent, or <c>true</c> / <c>false</c>. Not read: an array or object, or text that is not
     /// well-formed; the record has failed.
@@ -386,7 +267,7 @@ static class CellDecoder
     /// The text is the result, and not an out parameter, because the reader has just written its two halves: a copy of both at once would wait for
     /// them (a tenth of the decoder's time).
     /// </remarks>
-    static ReadOnlySpan<byte> ReadScalar(ref Utf8JsonReader reader, MappedField field, RecordRows rows, out bool isRead)
+    public static ReadOnlySpan<byte> ReadScalar(ref Utf8JsonReader reader, MappedField field, RecordRows rows, out bool isRead)
     {
         isRead = true;
         if (reader.TokenType is JsonTokenType.Number or JsonTokenType.True or JsonTokenType.False) return reader.ValueSpan;

@@ -1,25 +1,9 @@
 using System.Text.Json;
-using System.Text.Json.Serialization;
+using Sluice.Client;
 using Sluice.Load;
 using Sluice.Server.Accounts;
 
 namespace Sluice.Server.DataPlane;
-
-/// <summary>A record that was accepted and could not be loaded. The first four members are FeatureBase Cloud's.</summary>
-sealed record SinkErrorAnswer(
-    Guid SinkId, string ErrorType, string ErrorMsg, DateTime Time, string RequestId, int RecordIndex, string Key,
-    [property: JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)] JsonElement? Value);
-
-sealed record SinkErrorList(IReadOnlyList<SinkErrorAnswer> Resources);
-
-/// <summary>One minute in which records came.</summary>
-/// <param name="Timestamp">Start of the minute.</param>
-/// <param name="IngestRate">Records a minute that were sent on for loading.</param>
-/// <param name="RequestRate">Requests a minute.</param>
-/// <param name="ErrorRate">Records a minute that failed validation.</param>
-sealed record MinuteAnswer(DateTime Timestamp, long IngestRate, long RequestRate, long ErrorRate);
-
-sealed record MinuteList(IReadOnlyList<MinuteAnswer> Resources);
 
 /// <summary>Always: received = accepted + rejected, accepted = loaded + failed + pending.</summary>
 sealed record LedgerAnswer(Guid SinkId, long Requests, long Received, long Accepted, long Rejected, long Loaded, long Failed, long Pending);
@@ -35,8 +19,10 @@ static class SinkReports
         foreach (var version in new[] { "v2", "v1" })
         {
             var sinks = routes.MapGroup($"/{version}/sinks/{{id}}").WithTags("Records").RequireAuthorization(Policies.Read);
-            var errors = sinks.MapGet("/errors", ReadErrorsAsync).WithSummary("Records that were accepted and could not be loaded, newest first.");
-            var metrics = sinks.MapGet("/metrics", ReadMinutes).WithSummary("What the sink did, minute by minute; minutes without requests are left out.");
+            var errors = sinks.MapGet("/errors", ReadErrorsAsync).WithSummary("Records that were accepted and could not be loaded, newest first.")
+                .Produces<ResourceList<SinkErrorResource>>();
+            var metrics = sinks.MapGet("/metrics", ReadMinutes).WithSummary("What the sink did, minute by minute; minutes without requests are left out.")
+                .Produces<ResourceList<SinkMetricResource>>();
             var ledger = sinks.MapGet("/ledger", ReadLedger).WithSummary("The sink's counters since it was made.");
 
             if (version == "v2")
@@ -46,17 +32,20 @@ static class SinkReports
         }
     }
 
-    static async Task<SinkErrorList> ReadErrorsAsync(string id, EngineSlot slot, CancellationToken cancellation, int limit = DefaultErrors)
+    static async Task<IResult> ReadErrorsAsync(string id, EngineSlot slot, CancellationToken cancellation, int limit = DefaultErrors)
     {
         if (limit is < 1 or > MaxErrors)
             throw new SluiceException(ErrorCode.InvalidParameter, $"The parameter limit must be from 1 to {MaxErrors}.");
 
         var errors = await Find(id, slot).ReadErrorsAsync(limit, cancellation);
-        return new SinkErrorList([.. errors.Select(Answer)]);
+        return Api.Answer(new ResourceList<SinkErrorResource>([.. errors.Select(Answer)]), WireJson.Default.ResourceListSinkErrorResource, StatusCodes.Status200OK);
     }
 
-    static MinuteList ReadMinutes(string id, EngineSlot slot) => new(
-        [.. Find(id, slot).ReadMinutes().Select(point => new MinuteAnswer(DateTime.UnixEpoch.AddMinutes(point.Minute), point.Accepted, point.Requests, point.Rejected))]);
+    static IResult ReadMinutes(string id, EngineSlot slot)
+    {
+        var minutes = Find(id, slot).ReadMinutes().Select(point => new SinkMetricResource(DateTime.UnixEpoch.AddMinutes(point.Minute), point.Accepted, point.Requests, point.Rejected));
+        return Api.Answer(new ResourceList<SinkMetricResource>([.. minutes]), WireJson.Default.ResourceListSinkMetricResource, StatusCodes.Status200OK);
+    }
 
     static LedgerAnswer ReadLedger(string id, EngineSlot slot)
     {
@@ -68,7 +57,12 @@ static class SinkReports
     static Sink Find(string id, EngineSlot slot) =>
         (Guid.TryParseExact(id, "d", out var sinkId) ? slot.Engine.FindSink(sinkId) : null) ?? throw new SluiceException(ErrorCode.NotFound, "There is no such sink.");
 
-    static SinkErrorAnswer Answer(LateError error) => new(
-        error.SinkId, "Error", error.Message, DateTime.UnixEpoch.AddMicroseconds(error.TimeMicroseconds), error.RequestId, error.RecordIndex, error.Key,
-        error.Value is null ? null : JsonElement.Parse(error.Value));
+    static SinkErrorResource Answer(LateError error) =>
+        new(error.SinkId, "Error", error.Message, DateTime.UnixEpoch.AddMicroseconds(error.TimeMicroseconds))
+        {
+            RequestId = error.RequestId,
+            RecordIndex = error.RecordIndex,
+            Key = error.Key,
+            Value = error.Value is null ? null : JsonElement.Parse(error.Value),
+        };
 }
