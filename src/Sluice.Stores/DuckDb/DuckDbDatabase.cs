@@ -81,67 +81,37 @@ public sealed class DuckDbDatabase
     /// </summary>
     /// <param name="cancellation">Stops waiting; an operation that has begun runs to its end.</param>
     /// <exception cref="StoreException">DuckDB refused; nothing of an open transaction is left.</exception>
-    internal async ValueTask<T> RunAsync<T>(Func<DuckDbInstance, T> operation, CancellationToken cancellation)
-    {
-        await _turn.WaitAsync(cancellation).ConfigureAwait(false);
-        try
-        {
-            return await OnOwnThread(() => Run(operation)).ConfigureAwait(false);
-        }
-        finally
-        {
-            _turn.Release();
-        }
-    }
+    internal ValueTask<T> RunAsync<T>(Func<DuckDbInstance, T> operation, CancellationToken cancellation) =>
+        OnTurnAsync(() => Run(operation), cancellation);
 
     /// <summary>Checkpoints what is quiet, closes what is idle, and finds out whether the instance still lives.</summary>
     internal async ValueTask MaintainAsync()
     {
-        if (!_turn.Wait(0)) return; // busy, so neither quiet nor idle
-        try
-        {
-            if (_instance is not null) await OnOwnThread(Maintain).ConfigureAwait(false);
-        }
-        finally
-        {
-            _turn.Release();
-        }
+        // whoever has the turn: then it is neither quiet nor idle
+        if (_instance is not null && _turn.CurrentCount > 0) await OnTurnAsync(Maintain, CancellationToken.None).ConfigureAwait(false);
     }
 
     /// <summary>Checkpoints and closes the file for good. Interrupts queries.</summary>
-    internal async ValueTask EndAsync()
-    {
-        await _turn.WaitAsync().ConfigureAwait(false);
-        try
-        {
-            await OnOwnThread(End).ConfigureAwait(false);
-        }
-        finally
-        {
-            _turn.Release();
-        }
-    }
+    internal async ValueTask EndAsync() => await OnTurnAsync(End, CancellationToken.None).ConfigureAwait(false);
 
     /// <summary>Deletes the database for good. Interrupts queries.</summary>
     /// <exception cref="StoreException">A query did not end in time; nothing was deleted.</exception>
-    internal async ValueTask DropAsync(CancellationToken cancellation)
+    internal async ValueTask DropAsync(CancellationToken cancellation) => await OnTurnAsync(Drop, cancellation).ConfigureAwait(false);
+
+    // DuckDB's calls block for up to a second: pool threads, which serve requests, must not wait in them
+    async ValueTask<T> OnTurnAsync<T>(Func<T> action, CancellationToken cancellation)
     {
         await _turn.WaitAsync(cancellation).ConfigureAwait(false);
         try
         {
-            await OnOwnThread(Drop).ConfigureAwait(false);
+            return await Task.Factory.StartNew(action, CancellationToken.None, TaskCreationOptions.LongRunning, TaskScheduler.Default)
+                .ConfigureAwait(false);
         }
         finally
         {
             _turn.Release();
         }
     }
-
-    static Task<bool> OnOwnThread(Action action) => OnOwnThread(() => { action(); return true; });
-
-    // DuckDB's calls block for up to a second: pool threads, which serve requests, must not wait in them
-    static Task<T> OnOwnThread<T>(Func<T> action) =>
-        Task.Factory.StartNew(action, CancellationToken.None, TaskCreationOptions.LongRunning, TaskScheduler.Default);
 
     T Run<T>(Func<DuckDbInstance, T> operation)
     {
@@ -197,11 +167,9 @@ public sealed class DuckDbDatabase
         {
             if (!InterruptReaders())
                 throw new StoreException(isTransient: true, "the database cannot be closed while queries run");
-            lock (_gate)
-            {
-                _instance?.Dispose();
-                _instance = null;
-            }
+            DuckDbInstance? closed;
+            lock (_gate) (closed, _instance) = (_instance, null);
+            closed?.Dispose();
             _memory.Close(this);
         }
         finally
@@ -226,15 +194,16 @@ public sealed class DuckDbDatabase
         return false;
     }
 
-    void End()
+    bool End()
     {
         _isEnded = true;
-        if (_instance is null) return;
+        if (_instance is null) return false;
         CheckpointWhenDue(_instance, walBytes: 1);
         CloseInstance();
+        return true;
     }
 
-    void Drop()
+    bool Drop()
     {
         if (_instance is not null) CloseInstance();
         _isEnded = true;
@@ -244,10 +213,12 @@ public sealed class DuckDbDatabase
             File.Delete(_path + ".wal");
         }
         if (Directory.Exists(_tempDirectory)) Directory.Delete(_tempDirectory, recursive: true);
+        return true;
     }
 
-    void Maintain()
+    bool Maintain()
     {
+        if (_isEnded || _instance is null) return false;
         try
         {
             var instance = OpenInstance();
@@ -260,6 +231,7 @@ public sealed class DuckDbDatabase
         {
             StoresLog.MaintenanceFailed(_log, _path, e);
         }
+        return true;
     }
 
     /// <summary>A checkpoint that fails leaves everything as it was: it is tried again when the log has grown by a quarter.</summary>

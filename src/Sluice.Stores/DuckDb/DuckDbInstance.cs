@@ -37,12 +37,12 @@ sealed class DuckDbInstance : IDisposable
     /// <exception cref="StoreException">The file cannot be opened; transient.</exception>
     public static DuckDbInstance Open(string path, string tempDirectory, long memoryBytes, DuckDbOptions options)
     {
-        Directory.CreateDirectory(Path.GetDirectoryName(path)!);
-        if (Directory.Exists(tempDirectory)) Directory.Delete(tempDirectory, recursive: true); // left by a crash
-        Directory.CreateDirectory(Path.GetDirectoryName(tempDirectory)!); // DuckDB makes the last part only
         var connection = new DuckDBConnection(ConnectionString(path, tempDirectory, memoryBytes, options));
         try
         {
+            Directory.CreateDirectory(Path.GetDirectoryName(path)!);
+            if (Directory.Exists(tempDirectory)) Directory.Delete(tempDirectory, recursive: true); // left by a crash
+            Directory.CreateDirectory(Path.GetDirectoryName(tempDirectory)!); // DuckDB makes the last part only
             connection.Open();
             var instance = new DuckDbInstance(connection, path) { _memoryBytes = memoryBytes };
             instance.Execute(Settings);
@@ -52,7 +52,7 @@ sealed class DuckDbInstance : IDisposable
         catch (Exception e)
         {
             connection.Dispose();
-            if (!DuckDbErrors.IsDuckDb(e)) throw;
+            if (!DuckDbErrors.IsDuckDb(e) && e is not (IOException or UnauthorizedAccessException)) throw;
             throw new StoreException(isTransient: true, $"database {path} cannot be opened: {e.Message}", e);
         }
     }
@@ -159,11 +159,18 @@ sealed class DuckDbInstance : IDisposable
 
     public void Invalidate() => IsInvalid = true;
 
+    /// <summary>Changes the memory limit; leaves it when more than that is in use, to be tried again.</summary>
     public void LimitMemory(long bytes)
     {
         if (bytes == _memoryBytes) return;
-        Execute(string.Create(CultureInfo.InvariantCulture, $"SET memory_limit = '{bytes}B'"));
-        _memoryBytes = bytes;
+        try
+        {
+            Execute($"SET memory_limit = '{Bytes(bytes)}'");
+            _memoryBytes = bytes;
+        }
+        catch (Exception e) when (DuckDbErrors.IsDuckDb(e) && !IsInvalid)
+        {
+        }
     }
 
     public void Dispose() => _connection.Dispose();

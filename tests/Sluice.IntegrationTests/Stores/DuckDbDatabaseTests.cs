@@ -98,6 +98,15 @@ public sealed class DuckDbDatabaseTests : IAsyncLifetime
     }
 
     [Fact]
+    public async Task A_query_that_does_not_fit_in_memory_uses_the_temporary_directory()
+    {
+        await using var databases = Open(_directory.Path, new DuckDbOptions { MemoryBytes = 64 * MiB });
+        using var reader = await databases.OpenDatabase(_databaseId).OpenReadConnectionAsync(Cancellation);
+        Assert.Equal(6_000_000L, Query(reader, "SELECT count(*) FROM (SELECT DISTINCT hash(range) FROM range(6000000))"));
+        Assert.True(Directory.Exists(Path.Combine(_directory.Path, "tmp", _databaseId.ToString())));
+    }
+
+    [Fact]
     public async Task A_database_nobody_uses_is_closed_and_opens_again()
     {
         await using var databases = Open(_directory.Path, new DuckDbOptions { IdleTimeout = TimeSpan.Zero });
