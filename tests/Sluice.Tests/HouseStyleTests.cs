@@ -3,6 +3,7 @@ using System.Reflection;
 using System.Text.RegularExpressions;
 using System.Xml.Linq;
 using Sluice.Log;
+using Sluice.Records;
 
 namespace Sluice.Tests;
 
@@ -55,6 +56,17 @@ public sealed partial class HouseStyleTests
         string[] allowed = ["ITableStore"]; // DuckDB and, in tests, memory; PostgreSQL and ClickHouse are next
         Assert.Equal(allowed, Declarations().Where(type => type.Kind == "interface").Select(type => type.Name));
     }
+
+    [Fact]
+    public void Every_error_code_of_a_record_is_documented_and_no_other()
+    {
+        var documented = DocumentedCode().Matches(File.ReadAllText(Path.Combine(Root, "docs", "errors.md"))).Select(match => match.Groups[1].Value);
+        string[] ofRecords = ["InvalidBody", "BatchDiscarded", "LoadFailed"];
+        Assert.Equal(Enum.GetNames<FieldErrorCode>().Concat(ofRecords).Order(), documented.Order());
+    }
+
+    [GeneratedRegex(@"^\| `([A-Z][A-Za-z]+)` \|", RegexOptions.Multiline)]
+    private static partial Regex DocumentedCode();
 
     [Fact]
     public void Log_messages_have_ids_of_their_own_and_the_highest_is_told()
