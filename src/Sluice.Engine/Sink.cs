@@ -73,16 +73,17 @@ public sealed class Sink
     /// <returns><c>null</c>: not within <paramref name="timeout"/>. The records are durable all the same, and will be loaded.</returns>
     public async ValueTask<BatchOutcome?> WaitLoadedAsync(BatchOutcome outcome, TimeSpan timeout, CancellationToken cancellation)
     {
+        const int mostErrorsOfARequest = 1 << LogPosition.RecordIndexBits;
+        IReadOnlyList<LateError> late;
         try
         {
             await _table.WaitLoadedAsync(outcome.Sequence, cancellation).WaitAsync(timeout, _context.Time, cancellation);
+            late = await ReadErrorsAsync(mostErrorsOfARequest, cancellation);
         }
-        catch (TimeoutException)
+        catch (Exception e) when (e is TimeoutException or StoreException or SluiceException { Code: ErrorCode.Unavailable })
         {
-            return null;
+            return null; // too slow, or being closed: what is durable stays so
         }
-        const int mostErrorsOfARequest = 1 << LogPosition.RecordIndexBits;
-        var late = await ReadErrorsAsync(mostErrorsOfARequest, cancellation);
         var failed = late.Where(error => error.RequestId == outcome.RequestId && error.RecordIndex >= 0).ToList();
         if (failed.Count == 0) return outcome;
         var rejected = outcome.Rejected.Concat(failed.Select(error => new RejectedRecord(error.RecordIndex, IsDiscarded: false, []) { LateReason = error.Message }));

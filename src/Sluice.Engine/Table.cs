@@ -146,12 +146,27 @@ public sealed class Table : IAsyncDisposable
         var sink = new Sink(SqlDefinition(schema, columns), this, _context);
         var outcome = await sink.InsertAsync(values, caller, cancellation);
         if (outcome.RejectedCount > 0) return outcome;
-        await _loader.WaitAsync(outcome.Sequence, cancellation);
-        var late = (await _store.ReadErrorsAsync(Sink.SqlSinkId, 1, cancellation)).FirstOrDefault(error => error.RequestId == outcome.RequestId);
+        await WaitForInsertAsync(outcome.Sequence, cancellation);
+        const int recentErrors = 10_000; // all that stores keep of a table
+        var late = (await _store.ReadErrorsAsync(Sink.SqlSinkId, recentErrors, cancellation)).FirstOrDefault(error => error.RequestId == outcome.RequestId);
         return late is null ? outcome : throw new SluiceException(ErrorCode.InvalidParameter, $"The rows could not be stored: {late.Message}");
     }
 
+    async Task WaitForInsertAsync(ulong sequence, CancellationToken cancellation)
+    {
+        var patience = TimeSpan.FromSeconds(60); // twice what a query may take
+        try
+        {
+            await _loader.WaitAsync(sequence, cancellation).WaitAsync(patience, _context.Time, cancellation);
+        }
+        catch (TimeoutException e)
+        {
+            throw new SluiceException(ErrorCode.Unavailable, $"The rows are durable, but were not loaded within {patience.TotalSeconds} s; they will be.", e) { Outcome = RefusalOutcome.Unknown };
+        }
+    }
+
     /// <summary>Returns when everything up to and including the sequence is in the store.</summary>
+    /// <exception cref="SluiceException"><see cref="ErrorCode.Unavailable"/>: the table is closed or dropped before that.</exception>
     public Task WaitLoadedAsync(ulong sequence, CancellationToken cancellation) => _loader.WaitAsync(sequence, cancellation);
 
     /// <summary>Takes no more frames, loads what is there until cancelled, and stops.</summary>
@@ -218,6 +233,10 @@ public sealed class Table : IAsyncDisposable
         {
             _context.Logger.LoaderFailed(e, Id);
             throw;
+        }
+        finally
+        {
+            _loader.End(new SluiceException(ErrorCode.Unavailable, "The table is being closed; what is durable is loaded when it is open again.") { Outcome = RefusalOutcome.Unknown });
         }
     }
 

@@ -41,6 +41,7 @@ static class ControlBody
         var body = await ReadAsync(request, maxBytes, cancellation);
         try
         {
+            WellFormedText.Check(body);
             return JsonSerializer.Deserialize<T>(body, json) ?? throw new SluiceException(ErrorCode.InvalidBody, "The body is JSON null.");
         }
         catch (JsonException e)

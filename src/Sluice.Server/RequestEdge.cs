@@ -1,3 +1,4 @@
+using Sluice.Load;
 using System.Net.WebSockets;
 using Microsoft.AspNetCore.Connections;
 using Microsoft.AspNetCore.Http.Features;
@@ -61,6 +62,7 @@ sealed class RequestEdge(RequestDelegate next, Drain drain, ILogger<RequestEdge>
         {
             SluiceException fault => (Refusals.For(fault.Code), fault.Message, fault.Outcome),
             RefusedException fault => (fault.Refusal, fault.Message, RefusalOutcome.NotStored),
+            StoreException { IsTransient: true } => (Refusals.For(ErrorCode.Unavailable), "The database cannot be used at this moment.", RefusalOutcome.Unknown),
             BadHttpRequestException fault => Known(Refusals.For(fault)),
             _ => (Refusals.Internal, "The server failed; its log has more under this request id.", RefusalOutcome.Unknown),
         };

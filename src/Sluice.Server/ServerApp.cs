@@ -2,6 +2,7 @@ using Microsoft.AspNetCore.Connections;
 using Microsoft.AspNetCore.Hosting.Server;
 using Microsoft.AspNetCore.Hosting.Server.Features;
 using Microsoft.EntityFrameworkCore;
+using Sluice.Load;
 using Sluice.Server.Accounts;
 using Sluice.Server.Catalog;
 using Sluice.Server.Tls;
@@ -143,6 +144,7 @@ public sealed partial class ServerApp : IAsyncDisposable
     {
         StartupException fault => (fault.Code, fault.Message),
         SluiceException { Code: ErrorCode.Corrupt } => (ExitCode.DamagedData, e.Message),
+        StoreException => (ExitCode.DamagedData, $"a database cannot be opened: {e.Message}"),
         SluiceException { Code: ErrorCode.LogFailed } => (ExitCode.LogFailed, e.Message),
         IOException { InnerException: AddressInUseException } => (ExitCode.AddressNotBound, e.Message),
         _ => (ExitCode.Unexpected, e.ToString()),

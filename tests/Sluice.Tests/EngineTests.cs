@@ -229,6 +229,17 @@ public sealed class EngineTests : IDisposable
     }
 
     [Fact]
+    public async Task Whoever_waits_for_a_load_is_told_when_the_table_is_dropped()
+    {
+        await using var engine = await CreateAsync();
+        var waiting = engine.FindTable(Table.TableId)!.WaitLoadedAsync(1_000, Cancellation);
+
+        await engine.DropTableAsync(Definition.DatabaseId, Table.TableId, Cancellation);
+
+        Assert.Equal(ErrorCode.Unavailable, (await Assert.ThrowsAsync<SluiceException>(() => waiting)).Code);
+    }
+
+    [Fact]
     public async Task Sql_rows_are_stored_all_or_none_and_loaded_before_the_answer()
     {
         await using var engine = await CreateAsync();

@@ -7,6 +7,7 @@ sealed class LoadProgress(ulong sequence)
     readonly PriorityQueue<TaskCompletionSource, ulong> _waiting = new(); // under _lock
     TaskCompletionSource _urgent = new(TaskCreationOptions.RunContinuationsAsynchronously); // under _lock
     ulong _sequence = sequence;
+    SluiceException? _ended; // under _lock
 
     public ulong Sequence => Volatile.Read(ref _sequence);
 
@@ -16,6 +17,7 @@ sealed class LoadProgress(ulong sequence)
         lock (_lock)
         {
             if (_sequence >= sequence) return Task.CompletedTask;
+            if (_ended is not null) return Task.FromException(_ended);
             var loaded = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
             _waiting.Enqueue(loaded, sequence);
             _urgent.TrySetResult();
@@ -34,6 +36,16 @@ sealed class LoadProgress(ulong sequence)
                 loaded.TrySetResult();
             }
             if (_waiting.Count == 0 && _urgent.Task.IsCompleted) _urgent = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
+        }
+    }
+
+    /// <summary>Nothing more will be loaded: fails those who wait, and those who come later.</summary>
+    public void End(SluiceException reason)
+    {
+        lock (_lock)
+        {
+            _ended ??= reason;
+            while (_waiting.TryDequeue(out var loaded, out _)) loaded.TrySetException(_ended);
         }
     }
 

@@ -48,6 +48,9 @@ sealed class Loader : IDisposable
     /// <summary>Returns when everything up to the sequence is in the store.</summary>
     public Task WaitAsync(ulong sequence, CancellationToken cancellation) => _progress.WaitAsync(sequence, cancellation);
 
+    /// <summary>Fails those who wait for what will not be loaded any more here.</summary>
+    public void End(SluiceException reason) => _progress.End(reason);
+
     /// <summary>Loads until cancelled. Ends otherwise only with an exception: the loader is broken then, and the server must stop.</summary>
     public async Task RunAsync(CancellationToken cancellation)
     {
@@ -164,7 +167,14 @@ sealed class Loader : IDisposable
     {
         var frame = batch.Frames[index];
         var bad = new BadRecords();
-        await FindBadAsync(batch, index, frame.FirstRow, frame.EndRow, refusal.Message, bad, cancellation);
+        if (frame.Header.SinkId == Sink.SqlSinkId)
+        {
+            for (var row = frame.FirstRow; row < frame.EndRow; row++) bad.Add(row, refusal.Message); // a statement is all or nothing
+        }
+        else
+        {
+            await FindBadAsync(batch, index, frame.FirstRow, frame.EndRow, refusal.Message, bad, cancellation);
+        }
         try
         {
             await LoadPartAsync(batch, index, index + 1, bad, cancellation);

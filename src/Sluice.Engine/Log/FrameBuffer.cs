@@ -40,7 +40,7 @@ public sealed class FrameBuffer(int capacity) : IDisposable
     /// <summary>Room for <paramref name="count"/> bytes, to be filled by the caller.</summary>
     public Span<byte> Take(int count)
     {
-        if (Length + count > _bytes.Length) Grow(Length + count);
+        if (count > _bytes.Length - Length) Grow(checked(Length + count));
         var room = _bytes.AsSpan(Length, count);
         Length += count;
         return room;

@@ -15,6 +15,12 @@ public static class RecordsFrame
     /// <summary>Longest raw text kept of a rejected record: 65,536 bytes. A longer one is kept without text.</summary>
     public const int MaxRawBytes = 65_536;
 
+    /// <summary>
+    /// Most bytes of errors kept of one request: 4,194,304. A record without a value fails in every column, so a few bytes could ask for many; the
+    /// records beyond are kept with their text and without their errors.
+    /// </summary>
+    public const int MaxErrorBytes = 4 << 20;
+
     const byte HasStates = 1;
     const byte HasTimes = 2;
 
@@ -158,10 +164,12 @@ public static class RecordsFrame
 
     static void WriteRejected(FrameBuffer frame, RecordRows rows, ReadOnlySpan<byte> body)
     {
+        var errorBytes = 0;
         foreach (var record in rows.Rejected)
         {
             frame.Int32(record.Index);
-            var errors = JsonSerializer.SerializeToUtf8Bytes(record.Errors, RecordErrorJson.Default.IReadOnlyListFieldError);
+            var errors = errorBytes < MaxErrorBytes ? JsonSerializer.SerializeToUtf8Bytes(record.Errors, RecordErrorJson.Default.IReadOnlyListFieldError) : [];
+            errorBytes += errors.Length;
             WriteSection<byte>(frame, errors);
             var raw = rows.Records[record.Index];
             WriteSection(frame, raw.Length <= MaxRawBytes ? body.Slice(raw.Start, raw.Length) : []);

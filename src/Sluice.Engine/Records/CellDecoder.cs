@@ -7,7 +7,7 @@ using Sluice.Schema;
 namespace Sluice.Records;
 
 /// <summary>
-/// Turns one JSON value into one cell of a column: the conversions of docs/types.md. Adds the cell to the column, or a
+/// Turns one JSON value into one cell of a column: the conversions of docs/errors.md. Adds the cell to the column, or a
 /// <see cref="FieldError"/> to the record. The reader stands on the value before and on its last token after.
 /// </summary>
 static class CellDecoder

@@ -77,6 +77,10 @@ public sealed class ColumnBuffer(int columnId, PhysicalKind kind, bool hasTimes,
     public static ColumnBuffer For(Column column) =>
         new(column.Id, column.Type.Physical, column.Type.IsQuantum, column.Type.VectorLength);
 
+    /// <summary>Memory that <see cref="Clear"/> keeps.</summary>
+    public long CapacityBytes => _states.Length + _bytes.Length + (sizeof(int) * ((long)_ends.Length + _memberEnds.Length))
+        + (sizeof(long) * ((long)_int64s.Length + _float64s.Length + _memberTimes.Length));
+
     /// <summary>Forgets all rows and keeps the arrays.</summary>
     public void Clear()
     {

@@ -1,3 +1,5 @@
+using System.Runtime.CompilerServices;
+
 namespace Sluice.Records;
 
 /// <summary>Where a record stands in the request body, in bytes.</summary>
@@ -10,9 +12,8 @@ public readonly record struct RawRecord(int Start, int Length);
 /// <remarks>One thread at a time.</remarks>
 public sealed class RecordRows
 {
-    // above these a buffer is given up instead of kept, so that one large request does not hold its memory for ever
-    const int KeptRows = 20_000;
-    const int KeptScratchBytes = 1 << 20;
+    // above this a buffer is given up instead of kept, so that one large request does not hold its memory for ever
+    const long KeptBytes = 4L << 20;
 
     readonly List<RawRecord> _records = [];
     readonly List<RejectedRecord> _rejected = [];
@@ -113,7 +114,7 @@ public sealed class RecordRows
     /// <summary>Makes the buffers ready for another request. False: they have grown too large to keep.</summary>
     internal bool TryReset()
     {
-        if (_records.Count > KeptRows || Scratch.Length > KeptScratchBytes) return false;
+        if (Buffers.Sum(column => column.CapacityBytes) + Scratch.Length + ((long)_records.Capacity * Unsafe.SizeOf<RawRecord>()) > KeptBytes) return false;
         foreach (var column in Columns) column.Clear();
         Array.Clear(NodeSeen);
         Array.Clear(FieldSeen);

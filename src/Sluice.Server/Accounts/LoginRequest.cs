@@ -25,6 +25,7 @@ sealed record LoginRequest(string? UserName, string? Password, string? RefreshTo
     {
         try
         {
+            WellFormedText.Check(Encoding.UTF8.GetBytes(text));
             using var json = JsonDocument.Parse(text);
             var root = json.RootElement;
             var parameters = Find(root, "AuthParameters") is { ValueKind: JsonValueKind.Object } nested ? nested : root;

@@ -30,6 +30,7 @@ sealed class JsonBody
     {
         try
         {
+            WellFormedText.Check(json.Span);
             using var document = JsonDocument.Parse(json, Strict);
             return From(document.RootElement.Clone());
         }

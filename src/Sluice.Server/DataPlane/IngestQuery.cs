@@ -59,7 +59,7 @@ readonly record struct IngestQuery(ReturnedRecords Return, BodyFormat Format, bo
         if (!request.Query.TryGetValue("timeout", out var text))
             return DefaultTimeout;
 
-        return double.TryParse(text.ToString().TrimEnd('s'), NumberStyles.AllowDecimalPoint, CultureInfo.InvariantCulture, out var seconds) && seconds <= MaxTimeout.TotalSeconds
+        return double.TryParse(text.ToString().TrimEnd('s'), NumberStyles.AllowDecimalPoint, CultureInfo.InvariantCulture, out var seconds) && seconds >= 0 && seconds <= MaxTimeout.TotalSeconds
             ? TimeSpan.FromSeconds(seconds)
             : throw new SluiceException(ErrorCode.InvalidParameter, $"The parameter timeout must be a number of seconds from 0 to {MaxTimeout.TotalSeconds}.");
     }

@@ -41,6 +41,7 @@ static class LegacyQuery
             return body;
         try
         {
+            WellFormedText.Check(Encoding.UTF8.GetBytes(body));
             using var document = JsonDocument.Parse(body);
             var root = document.RootElement;
             if (root.ValueKind != JsonValueKind.Object || !root.TryGetProperty("statement", out var statement) || statement.ValueKind != JsonValueKind.String)

@@ -46,7 +46,7 @@ sealed class QueryProof
     internal static QueryProof Of(string parseTree, IReadOnlyCollection<QueryTable> known)
     {
         // DuckDB refuses expressions deeper than 1,000; each level is at most four levels of JSON.
-        using var document = JsonDocument.Parse(parseTree, new JsonDocumentOptions { MaxDepth = 8_192 });
+        using var document = ParseTree(parseTree);
         var root = document.RootElement;
         if (root.GetProperty("error").GetBoolean())
             throw NotASelect(root);
@@ -73,6 +73,19 @@ sealed class QueryProof
         var fromEnd = columnCount - column;
         var lastStar = Array.FindLastIndex(_items, item => item.Expands);
         return fromEnd >= _items.Length - lastStar || _items[^fromEnd].IsNamed;
+    }
+
+    /// <summary>DuckDB writes an infinite constant as it prints it, which is no JSON.</summary>
+    static JsonDocument ParseTree(string parseTree)
+    {
+        try
+        {
+            return JsonDocument.Parse(parseTree, new JsonDocumentOptions { MaxDepth = 8_192 });
+        }
+        catch (JsonException e)
+        {
+            throw new QueryException("the query holds a constant that is out of range", inner: e);
+        }
     }
 
     static QueryException NotASelect(JsonElement root)

@@ -19,6 +19,8 @@ public sealed class IngestServer : IAsyncLifetime
 
     internal string DatabaseId { get; private set; } = "";
 
+    internal string DataDirectory => _data.Path;
+
     internal HttpClient Http { get; private set; } = new();
 
     public async ValueTask InitializeAsync()

@@ -4,7 +4,7 @@ using static Sluice.Tests.Records.SampleTable;
 
 namespace Sluice.Tests.Records;
 
-/// <summary>Tables of JSON -> stored cell or error code, a column kind each (docs/types.md).</summary>
+/// <summary>Tables of JSON -> stored cell or error code, a column kind each (docs/errors.md).</summary>
 public sealed class CellDecoderTests
 {
     [Theory]
