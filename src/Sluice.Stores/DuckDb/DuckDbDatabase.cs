@@ -79,6 +79,7 @@ public sealed class DuckDbDatabase
     /// <summary>
     /// Runs one bounded operation on the writing connection, on a thread of its own, after those that were asked for earlier.
     /// </summary>
+    /// <param name="operation">Run a second time, with more memory, when its share did not suffice; must leave no transaction open.</param>
     /// <param name="cancellation">Stops waiting; an operation that has begun runs to its end.</param>
     /// <exception cref="StoreException">DuckDB refused; nothing of an open transaction is left.</exception>
     internal ValueTask<T> RunAsync<T>(Func<DuckDbInstance, T> operation, CancellationToken cancellation) =>
@@ -120,7 +121,16 @@ public sealed class DuckDbDatabase
             var instance = OpenInstance();
             _lastUse = _time.GetTimestamp();
             CheckpointWhenDue(instance, _nextCheckpointBytes);
-            return operation(instance);
+            try
+            {
+                return operation(instance);
+            }
+            catch (Exception e) when (DuckDbErrors.IsOutOfMemory(e) && _memory.Share < _memory.Total)
+            {
+                // once more with the memory of all; the next operation gets its share again
+                instance.LimitMemory(_memory.Total);
+                return operation(instance);
+            }
         }
         catch (Exception e) when (DuckDbErrors.IsDuckDb(e))
         {

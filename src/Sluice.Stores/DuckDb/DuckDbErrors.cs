@@ -22,6 +22,7 @@ static class DuckDbErrors
         ("Invalid Input Error", DuckDBErrorType.InvalidInput),
         ("FATAL Error", DuckDBErrorType.Fatal),
         ("INTERNAL Error", DuckDBErrorType.Internal),
+        ("Out of Memory Error", DuckDBErrorType.OutOfMemory),
     ];
 
     /// <summary>Whether the exception comes from DuckDB, and so says something of the store and nothing of our code.</summary>
@@ -29,6 +30,9 @@ static class DuckDbErrors
 
     /// <summary>Whether DuckDB refuses everything from now on, until all connections of the instance are closed.</summary>
     public static bool IsFatal(Exception error) => TypeOf(error) is DuckDBErrorType.Fatal or DuckDBErrorType.Internal;
+
+    /// <summary>Whether the memory limit was too low.</summary>
+    public static bool IsOutOfMemory(Exception error) => IsDuckDb(error) && TypeOf(error) == DuckDBErrorType.OutOfMemory;
 
     public static StoreException Translate(Exception error) => new(!IsPermanent(TypeOf(error)), error.Message, error);
 

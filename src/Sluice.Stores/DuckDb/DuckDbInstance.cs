@@ -199,6 +199,12 @@ sealed class DuckDbInstance : IDisposable
         """
         SET checkpoint_threshold = '1TB';          -- checkpoints are ours: DuckDB's own fall into load transactions
         SET preserve_insertion_order = false;
+
+        -- A checkpoint rewrites up to this many times three row groups to drop deleted rows; each time frees 122,880 rows or more.
+        -- Replacing random rows of 10 million: 100, the default, takes 4.4 s of processor time a checkpoint, 16 takes 1.9 s and a
+        -- file a quarter larger, with 4 the file grows for ever. 24 frees more than a checkpoint's worth of the narrowest rows.
+        SET max_vacuum_tasks = 24;
+
         SET autoinstall_known_extensions = false;
         SET autoload_known_extensions = false;
         SET allow_community_extensions = false;

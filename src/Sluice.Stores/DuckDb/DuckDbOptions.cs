@@ -4,9 +4,11 @@ namespace Sluice.Stores.DuckDb;
 public sealed record DuckDbOptions
 {
     /// <summary>
-    /// Memory of all open databases together, each gets an equal share. Defaults to 536,870,912 bytes (512 MiB). DuckDB's limit is
-    /// soft: strings and lists being computed are not counted.
+    /// Memory of all open databases together, each gets an equal share, at least 64 MiB. Defaults to 536,870,912 bytes (512 MiB).
+    /// DuckDB's limit is soft: strings and lists being computed are not counted. A load that does not fit in its share is done again
+    /// with all of it.
     /// </summary>
+    // a load of 400,000 rows into a table of 3 million needs 128 MiB, and twice the time it takes with 256 MiB
     public long MemoryBytes { get; init; } = 512L * 1024 * 1024;
 
     /// <summary>Threads of one database. Defaults to the machine's processors.</summary>

@@ -15,7 +15,7 @@ namespace Sluice.Stores.DuckDb;
 sealed class DuckDbStore(DuckDbDatabase database, Guid tableId) : ITableStore
 {
     // each load leaves a row for each of its sinks
-    const int LoadsPerSum = 1_000;
+    const int LoadsPerSum = 100;
 
     // owned by the one caller of the writing members
 

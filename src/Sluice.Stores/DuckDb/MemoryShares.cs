@@ -9,6 +9,8 @@ sealed class MemoryShares(long totalBytes)
     readonly Lock _lock = new();
     readonly HashSet<DuckDbDatabase> _open = [];
 
+    public long Total => totalBytes;
+
     /// <summary>What each open database may use now; each takes it over before its next operation.</summary>
     public long Share
     {

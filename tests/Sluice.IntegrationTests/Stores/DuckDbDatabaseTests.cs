@@ -98,6 +98,24 @@ public sealed class DuckDbDatabaseTests : IAsyncLifetime
     }
 
     [Fact]
+    public async Task A_load_that_does_not_fit_in_its_share_gets_all_the_memory()
+    {
+        for (var i = 0; i < 8; i++) await _databases.OpenDatabase(Guid.NewGuid()).RunAsync(_ => 0, Cancellation);
+        var attempts = 0;
+        var length = await Database.RunAsync(
+            db =>
+            {
+                attempts++;
+                return db.Query("SELECT len(list(range)) FROM range(10000000)", row => row.GetInt64(0))[0];
+            },
+            Cancellation);
+        Assert.Equal(10_000_000, length);
+        Assert.Equal(2, attempts);
+        var limit = await Database.RunAsync(db => db.Query("SELECT current_setting('memory_limit')", row => row.GetString(0))[0], Cancellation);
+        Assert.Equal("64.0 MiB", limit);
+    }
+
+    [Fact]
     public async Task A_query_that_does_not_fit_in_memory_uses_the_temporary_directory()
     {
         await using var databases = Open(_directory.Path, new DuckDbOptions { MemoryBytes = 64 * MiB });

@@ -88,6 +88,19 @@ public sealed class DuckDbStoreTests : StoreContract
             (long)i, member is null ? new Dictionary<int, Cell> { [1] = Cell.Of((long)i) } : new() { [1] = Cell.Of((long)i), [2] = Cell.Set(member) }))];
     }
 
+    [Fact]
+    public async Task Totals_stay_right_and_small_over_many_loads()
+    {
+        var schema = Schema(KeyKind.Number, ("i", ColumnType.Int));
+        var store = await CreateAsync(schema, sequence: 1);
+        for (var i = 0; i < 250; i++) await LoadAsync(store, schema, [Row(schema, i, ("i", 1L))], sequence: 2 + (ulong)i);
+        var cancellation = TestContext.Current.CancellationToken;
+        Assert.Equal(new SinkCounts(250, 0), (await store.ReadStateAsync(cancellation))!.Counts[TestRows.Sink]);
+        var rows = await _databases.OpenDatabase(DatabaseId).RunAsync(
+            db => db.Query("SELECT count(*) FROM _sluice.sink_counts", row => row.GetInt64(0))[0], cancellation);
+        Assert.InRange(rows, 1, 100);
+    }
+
     protected override ValueTask<ITableStore> OpenAsync(Guid databaseId, Guid tableId) =>
         _databases.OpenTableAsync(databaseId, tableId, TestContext.Current.CancellationToken);
 
