@@ -31,7 +31,7 @@ public class DecodeBenchmarks
     public int Decode()
     {
         var rows = SampleBatch.Decoder.Rent();
-        BatchReader.Read(_body, BodyFormat.Records, SampleBatch.Decoder, SampleBatch.Sink.MaxRecordsPerRequest, rows);
+        BatchReader.Read(_body, BodyFormat.Records, RecordOperation.Upsert, SampleBatch.Decoder, SampleBatch.Sink.MaxRecordsPerRequest, rows);
         var accepted = rows.AcceptedCount;
         SampleBatch.Decoder.Return(rows);
         return accepted;
@@ -41,7 +41,7 @@ public class DecodeBenchmarks
     public int DecodeAndEncode()
     {
         var rows = SampleBatch.Decoder.Rent();
-        BatchReader.Read(_body, BodyFormat.Records, SampleBatch.Decoder, SampleBatch.Sink.MaxRecordsPerRequest, rows);
+        BatchReader.Read(_body, BodyFormat.Records, RecordOperation.Upsert, SampleBatch.Decoder, SampleBatch.Sink.MaxRecordsPerRequest, rows);
         using var frame = RecordsFrame.Encode(SampleBatch.Decoder, SampleBatch.Sink.Id, 0, new RecordsFrame.Meta("caller", "", default), rows, _body);
         SampleBatch.Decoder.Return(rows);
         return frame.Length;

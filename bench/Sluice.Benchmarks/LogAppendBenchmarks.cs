@@ -43,7 +43,7 @@ public class LogAppendBenchmarks
     {
         var body = SampleBatch.Body(Records);
         var rows = SampleBatch.Decoder.Rent();
-        BatchReader.Read(body, BodyFormat.Records, SampleBatch.Decoder, SampleBatch.Sink.MaxRecordsPerRequest, rows);
+        BatchReader.Read(body, BodyFormat.Records, RecordOperation.Upsert, SampleBatch.Decoder, SampleBatch.Sink.MaxRecordsPerRequest, rows);
         using (var frame = RecordsFrame.Encode(SampleBatch.Decoder, SampleBatch.Sink.Id, 0, new RecordsFrame.Meta("caller", "", default), rows, body)) _frame = frame.Span.ToArray();
 
         _directory = Directory.CreateTempSubdirectory("sluice-bench-").FullName;

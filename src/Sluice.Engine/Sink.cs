@@ -32,6 +32,7 @@ public sealed class Sink
 
     /// <summary>Decodes, validates and durably appends the records of one request.</summary>
     /// <param name="format">How the records stand in the body.</param>
+    /// <param name="operation">What the records do that name no operation.</param>
     /// <param name="body">The whole request body, UTF-8 JSON, at most <see cref="SinkDefinition.MaxRequestBytes"/> long.</param>
     /// <param name="caller">Id of the user or key, for the log.</param>
     /// <param name="cancellation">Stops waiting. Records already handed to the log may still be loaded.</param>
@@ -41,7 +42,7 @@ public sealed class Sink
     /// <see cref="ErrorCode.LogBacklog"/>, <see cref="ErrorCode.Draining"/>: nothing was appended, retry later.
     /// <see cref="ErrorCode.LogFailed"/>: the disk refused; the exception's outcome tells whether the records may be found.
     /// </exception>
-    public async ValueTask<BatchOutcome> IngestAsync(ReadOnlyMemory<byte> body, BodyFormat format, string caller, CancellationToken cancellation)
+    public async ValueTask<BatchOutcome> IngestAsync(ReadOnlyMemory<byte> body, BodyFormat format, RecordOperation operation, string caller, CancellationToken cancellation)
     {
         var receivedAt = NowMicroseconds();
         body = BatchReader.WithoutByteOrderMark(body);
@@ -50,7 +51,7 @@ public sealed class Sink
         _context.Admission.Enter();
         try
         {
-            BatchReader.Read(body.Span, format, decoder, definition.MaxRecordsPerRequest, rows);
+            BatchReader.Read(body.Span, format, operation, decoder, definition.MaxRecordsPerRequest, rows);
 
             // encoding copies the rows; also when nothing was accepted, so that every answered request is counted
             var frame = RecordsFrame.Encode(decoder, definition.Id, receivedAt, new RecordsFrame.Meta(caller, "", default), rows, body.Span);
@@ -120,7 +121,7 @@ public sealed class Sink
     {
         var (definition, decoder) = _mapping;
         var rows = decoder.Rent();
-        BatchReader.Read(values.Span, BodyFormat.Values, decoder, definition.MaxRecordsPerRequest, rows);
+        BatchReader.Read(values.Span, BodyFormat.Values, RecordOperation.Upsert, decoder, definition.MaxRecordsPerRequest, rows);
         if (rows.Rejected.Count > 0) return new BatchOutcome("", 0, rows.RecordCount, [.. rows.Rejected], []);
         _context.Admission.ThrowIfNotAdmitting(_table);
         var frame = RecordsFrame.Encode(decoder, definition.Id, NowMicroseconds(), new RecordsFrame.Meta(caller, "", default), rows, values.Span);

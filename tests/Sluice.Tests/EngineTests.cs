@@ -53,7 +53,7 @@ public sealed class EngineTests : IDisposable
     {
         await using var engine = await CreateAsync();
         byte[] body = [0xEF, 0xBB, 0xBF, .. SampleTable.Body("""{"_id":"x"}""")];
-        var outcome = await engine.FindSink(SinkDefinition.Id)!.IngestAsync(body, BodyFormat.Records, "caller", Cancellation);
+        var outcome = await engine.FindSink(SinkDefinition.Id)!.IngestAsync(body, BodyFormat.Records, RecordOperation.Upsert, "caller", Cancellation);
         Assert.Equal(1, outcome.RejectedCount);
         using var reader = engine.FindTable(Table.TableId)!.Log.OpenReader(1);
         Assert.True(reader.TryPeek(out var frame));
@@ -66,7 +66,7 @@ public sealed class EngineTests : IDisposable
     {
         await using var engine = await CreateAsync();
         var sink = engine.FindSink(SinkDefinition.Id)!;
-        await Assert.ThrowsAsync<SluiceException>(async () => await sink.IngestAsync("""{"records":[{"value":{"_id":1}},"""u8.ToArray(), BodyFormat.Records, "caller", Cancellation));
+        await Assert.ThrowsAsync<SluiceException>(async () => await sink.IngestAsync("""{"records":[{"value":{"_id":1}},"""u8.ToArray(), BodyFormat.Records, RecordOperation.Upsert, "caller", Cancellation));
         Assert.Equal(default, sink.ReadLedger());
         Assert.Equal(2UL, (await IngestAsync(engine, """{"_id":2}""")).Sequence);
     }
@@ -313,7 +313,7 @@ public sealed class EngineTests : IDisposable
     }
 
     static async Task<BatchOutcome> IngestAsync(Engine engine, params string[] values) =>
-        await engine.FindSink(SinkDefinition.Id)!.IngestAsync(SampleTable.Body(values), BodyFormat.Records, "caller", Cancellation);
+        await engine.FindSink(SinkDefinition.Id)!.IngestAsync(SampleTable.Body(values), BodyFormat.Records, RecordOperation.Upsert, "caller", Cancellation);
 
     async Task<Engine> CreateAsync()
     {

@@ -28,12 +28,14 @@ sealed class FrameBatch
 {
     readonly List<BatchedFrame> _frames = [];
     readonly Dictionary<int, ColumnBuffer> _columns = [];
+    readonly Dictionary<int, ColumnBuffer> _recordColumns;
 
     public FrameBatch(TableSchema schema)
     {
         Schema = schema;
         Rows = new RowBatch(schema.Key);
         _columns.Add(Rows.Key.ColumnId, Rows.Key);
+        _recordColumns = new() { [Operations.ColumnId] = Operations, [Versions.ColumnId] = Versions };
         foreach (var column in schema.Columns)
         {
             var buffer = ColumnBuffer.For(column);
@@ -46,6 +48,15 @@ sealed class FrameBatch
 
     public RowBatch Rows { get; }
 
+    /// <summary>What each row does, as a <see cref="RecordOperation"/>; absent is an upsert. Empty when no frame has operations.</summary>
+    public ColumnBuffer Operations { get; } = new(RecordOperations.OperationColumnId, PhysicalKind.Bool, hasTimes: false, vectorLength: 0);
+
+    /// <summary>The version of each row that has one. Empty when no frame has operations.</summary>
+    public ColumnBuffer Versions { get; } = new(RecordOperations.VersionColumnId, PhysicalKind.Int64, hasTimes: false, vectorLength: 0);
+
+    /// <summary>Whether any row is more than an upsert without version.</summary>
+    public bool HasOperations { get; private set; }
+
     public IReadOnlyList<BatchedFrame> Frames => _frames;
 
     public long FrameBytes { get; private set; }
@@ -55,8 +66,13 @@ sealed class FrameBatch
         var frame = new BatchedFrame(header, Rows.RowCount, RecordsFrame.ReadRejectedIndexes(payload, header.AcceptedCount, header.RejectedCount));
         if (header.AcceptedCount > 0)
         {
-            RecordsFrame.ReadColumns(payload, header.AcceptedCount, _columns.GetValueOrDefault);
+            HasOperations |= header.Flags.HasFlag(FrameFlags.Operations);
+            if (HasOperations)
+                foreach (var column in _recordColumns.Values) column.FillAbsent(frame.FirstRow);
+            RecordsFrame.ReadColumns(payload, header.AcceptedCount, id => _columns.GetValueOrDefault(id) ?? _recordColumns.GetValueOrDefault(id));
             foreach (var column in _columns.Values) column.FillAbsent(frame.EndRow);
+            if (HasOperations)
+                foreach (var column in _recordColumns.Values) column.FillAbsent(frame.EndRow);
             AddOrigins(frame);
         }
         _frames.Add(frame);
@@ -66,6 +82,9 @@ sealed class FrameBatch
     public void Clear()
     {
         Rows.Clear();
+        Operations.Clear();
+        Versions.Clear();
+        HasOperations = false;
         _frames.Clear();
         FrameBytes = 0;
     }

@@ -31,6 +31,9 @@ public enum FrameFlags : ushort
 
     /// <summary>The request was discarded as a whole because a record lacked a field.</summary>
     Discarded = 8,
+
+    /// <summary>Some records have an operation or a version: the payload has columns for them (<see cref="Records.RecordOperation"/>).</summary>
+    Operations = 16,
 }
 
 /// <summary>
@@ -142,7 +145,7 @@ public readonly record struct FrameHeader
     /// <exception cref="SluiceException"><see cref="ErrorCode.Corrupt"/>: unknown format version, kind or flag.</exception>
     public void ThrowIfUnsupported(byte formatVersion)
     {
-        const FrameFlags supported = FrameFlags.LastPart | FrameFlags.Discarded;
+        const FrameFlags supported = FrameFlags.LastPart | FrameFlags.Discarded | FrameFlags.Operations;
         if (formatVersion != FormatVersion || Kind is not (FrameKind.Records or FrameKind.Barrier) || (Flags & ~supported) != 0
             || Part != 0 || !Flags.HasFlag(FrameFlags.LastPart))
         {

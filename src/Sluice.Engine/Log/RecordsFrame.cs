@@ -45,7 +45,8 @@ public static class RecordsFrame
         return Close(frame, new FrameHeader
         {
             Kind = FrameKind.Records,
-            Flags = FrameFlags.LastPart | (rows.IsDiscarded ? FrameFlags.Discarded : FrameFlags.None),
+            Flags = FrameFlags.LastPart | (rows.IsDiscarded ? FrameFlags.Discarded : FrameFlags.None)
+                | (HasOperations(rows) ? FrameFlags.Operations : FrameFlags.None),
             ReceivedAtMicroseconds = receivedAtMicroseconds,
             SinkId = sinkId,
             MappingVersion = (uint)decoder.MappingVersion,
@@ -96,7 +97,12 @@ public static class RecordsFrame
             var memberEnds = kind is PhysicalKind.TextList ? reader.Section() : [];
             var memberTimes = (flags & HasTimes) != 0 ? reader.Section() : [];
             var bytes = kind is PhysicalKind.Bool or PhysicalKind.Text or PhysicalKind.TextList ? reader.Section() : [];
-            if (find(id) is not { } column) continue;
+            if (find(id) is not { } column)
+            {
+                // the table may have lost a column, and what a record does cannot be passed over
+                if (id < 0) throw new SluiceException(ErrorCode.Corrupt, $"a frame holds column {id}, which this version does not know");
+                continue;
+            }
             if (column.Kind != kind || column.VectorLength != vectorLength)
                 throw new SluiceException(ErrorCode.Corrupt, $"a frame holds column {id} as {kind}, the table as {column.Kind}");
             column.AddBlock(rowCount, states, int64s, float64s, ends, memberEnds, memberTimes, bytes);
@@ -136,24 +142,31 @@ public static class RecordsFrame
         return reader;
     }
 
+    static bool HasOperations(RecordRows rows) => rows.Operations.RowCount > 0 || rows.Versions.RowCount > 0;
+
     static void WriteColumns(FrameBuffer frame, RecordRows rows)
     {
-        frame.UInt16((ushort)rows.Columns.Count);
-        foreach (var column in rows.Columns)
-        {
-            var hasStates = column.ValueCount != column.RowCount;
-            frame.Int32(column.ColumnId);
-            frame.Byte((byte)column.Kind);
-            frame.Byte((byte)((hasStates ? HasStates : 0) | (column.HasTimes ? HasTimes : 0)));
-            frame.UInt16((ushort)column.VectorLength);
-            if (hasStates) frame.Array(column.States);
-            if (column.Kind is PhysicalKind.Int64 or PhysicalKind.Int64List) WriteSection(frame, column.Int64s);
-            if (column.Kind is PhysicalKind.Float64Vector) WriteSection(frame, column.Float64s);
-            frame.Array(column.Ends);
-            if (column.Kind is PhysicalKind.TextList) WriteSection(frame, column.MemberEnds);
-            if (column.HasTimes) WriteSection(frame, column.MemberTimes);
-            if (column.Kind is PhysicalKind.Bool or PhysicalKind.Text or PhysicalKind.TextList) WriteSection(frame, column.Bytes);
-        }
+        var (hasOperations, hasVersions) = (rows.Operations.RowCount > 0, rows.Versions.RowCount > 0);
+        frame.UInt16((ushort)(rows.Columns.Count + (hasOperations ? 1 : 0) + (hasVersions ? 1 : 0)));
+        foreach (var column in rows.Columns) WriteColumn(frame, column);
+        if (hasOperations) WriteColumn(frame, rows.Operations);
+        if (hasVersions) WriteColumn(frame, rows.Versions);
+    }
+
+    static void WriteColumn(FrameBuffer frame, ColumnBuffer column)
+    {
+        var hasStates = column.ValueCount != column.RowCount;
+        frame.Int32(column.ColumnId);
+        frame.Byte((byte)column.Kind);
+        frame.Byte((byte)((hasStates ? HasStates : 0) | (column.HasTimes ? HasTimes : 0)));
+        frame.UInt16((ushort)column.VectorLength);
+        if (hasStates) frame.Array(column.States);
+        if (column.Kind is PhysicalKind.Int64 or PhysicalKind.Int64List) WriteSection(frame, column.Int64s);
+        if (column.Kind is PhysicalKind.Float64Vector) WriteSection(frame, column.Float64s);
+        frame.Array(column.Ends);
+        if (column.Kind is PhysicalKind.TextList) WriteSection(frame, column.MemberEnds);
+        if (column.HasTimes) WriteSection(frame, column.MemberTimes);
+        if (column.Kind is PhysicalKind.Bool or PhysicalKind.Text or PhysicalKind.TextList) WriteSection(frame, column.Bytes);
     }
 
     static void WriteSection<T>(FrameBuffer frame, ReadOnlySpan<T> values) where T : unmanaged

@@ -29,7 +29,7 @@ public enum FieldErrorCode
     /// <summary>A step of the path is neither object nor array.</summary>
     PathNotAnObject,
 
-    /// <summary>The same path, or the member <c>value</c>, stands twice in the record.</summary>
+    /// <summary>The same path, or one of the members <c>value</c>, <c>op</c> and <c>version</c>, stands twice in the record.</summary>
     DuplicateField,
 
     /// <summary>A record needs an <c>_id</c>.</summary>
@@ -54,6 +54,15 @@ public enum FieldErrorCode
 
     /// <summary>Fraction digits beyond the column's scale, where the sink asks for an error.</summary>
     Truncated,
+
+    /// <summary><c>op</c> is none of the five.</summary>
+    UnknownOperation,
+
+    /// <summary><c>version</c> is not a whole number from 0 to 2^63-1.</summary>
+    NotAVersion,
+
+    /// <summary>A record with <c>op</c> <c>remove</c> gives a value for a column that is no set.</summary>
+    NotASet,
 }
 
 /// <summary>A record that was not accepted.</summary>

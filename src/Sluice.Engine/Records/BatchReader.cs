@@ -5,7 +5,7 @@ namespace Sluice.Records;
 /// <summary>How the records of a body stand in it.</summary>
 public enum BodyFormat
 {
-    /// <summary><c>{"records":[{"value":{...}}, ...]}</c>.</summary>
+    /// <summary><c>{"records":[{"value":{...}}, ...]}</c>; an element may have <c>op</c> and <c>version</c> too.</summary>
     Records,
 
     /// <summary>A JSON array of values, <c>[{...}, ...]</c>.</summary>
@@ -29,12 +29,14 @@ public static class BatchReader
     public static ReadOnlyMemory<byte> WithoutByteOrderMark(ReadOnlyMemory<byte> body) =>
         body.Span.StartsWith(ByteOrderMark) ? body[ByteOrderMark.Length..] : body;
 
+    /// <param name="operation">Of the records that name none.</param>
     /// <exception cref="SluiceException">
     /// <see cref="ErrorCode.InvalidBody"/>, <see cref="ErrorCode.MissingParameter"/>: the body is not such a text, or a value is deeper than 64 levels;
     /// <see cref="ErrorCode.TooManyRecords"/>. Nothing of the request may be kept.
     /// </exception>
-    public static void Read(ReadOnlySpan<byte> body, BodyFormat format, RecordDecoder decoder, int maxRecords, RecordRows rows)
+    public static void Read(ReadOnlySpan<byte> body, BodyFormat format, RecordOperation operation, RecordDecoder decoder, int maxRecords, RecordRows rows)
     {
+        rows.DefaultOperation = operation;
         try
         {
             switch (format)
@@ -48,7 +50,7 @@ public static class BatchReader
         {
             throw new SluiceException(ErrorCode.InvalidBody, $"The body is not valid JSON at line {e.LineNumber + 1}, byte {e.BytePositionInLine + 1}: {Reason(e)}", e);
         }
-        if (rows.IsDiscarded) rows.Discard();
+        rows.Complete();
     }
 
     static void ReadValues(ReadOnlySpan<byte> body, RecordDecoder decoder, int maxRecords, RecordRows rows)
@@ -61,6 +63,7 @@ public static class BatchReader
             var start = (int)reader.TokenStartIndex;
             rows.Begin();
             ReadValue(ref reader, decoder, rows);
+            decoder.FinishRecord(rows);
             rows.End(new RawRecord(start, (int)reader.BytesConsumed - start));
         }
         reader.Read(); // throws when anything follows
@@ -86,6 +89,7 @@ public static class BatchReader
         {
             reader.Read();
             ReadValue(ref reader, decoder, rows);
+            decoder.FinishRecord(rows);
             reader.Read(); // throws when anything follows
         }
         catch (JsonException e)
@@ -137,18 +141,28 @@ public static class BatchReader
             Fail(ref reader, rows, FieldErrorCode.NotARecord, "an object with a member \"value\"");
             return;
         }
-        var hasValue = false;
+        var seen = RecordMember.None;
         while (reader.Read() && reader.TokenType == JsonTokenType.PropertyName)
         {
-            var isValue = JsonText.NameIs(ref reader, "value"u8, rows);
+            var member = MemberOf(ref reader, rows);
             reader.Read();
-            if (!isValue) reader.Skip();
-            else if (hasValue) Fail(ref reader, rows, FieldErrorCode.DuplicateField, "one member \"value\"");
-            else ReadValue(ref reader, decoder, rows);
-            hasValue |= isValue;
+            if (member == RecordMember.None) reader.Skip();
+            else if ((seen & member) != 0) Fail(ref reader, rows, FieldErrorCode.DuplicateField, $"one member \"{member.ToString().ToLowerInvariant()}\"");
+            else if (member == RecordMember.Value) ReadValue(ref reader, decoder, rows);
+            else if (member == RecordMember.Op) RecordOperations.ReadOperation(ref reader, rows);
+            else RecordOperations.ReadVersion(ref reader, rows);
+            seen |= member;
         }
-        if (!hasValue) rows.Fail(new FieldError("", "", FieldErrorCode.MissingValue, "a member \"value\"", "none"));
+        // only now is the operation known: it may stand behind the value
+        if ((seen & RecordMember.Value) != 0) decoder.FinishRecord(rows);
+        else rows.Fail(new FieldError("", "", FieldErrorCode.MissingValue, "a member \"value\"", "none"));
     }
+
+    static RecordMember MemberOf(ref Utf8JsonReader reader, RecordRows rows) =>
+        JsonText.NameIs(ref reader, "value"u8, rows) ? RecordMember.Value
+        : JsonText.NameIs(ref reader, "op"u8, rows) ? RecordMember.Op
+        : JsonText.NameIs(ref reader, "version"u8, rows) ? RecordMember.Version
+        : RecordMember.None;
 
     static void ReadValue(ref Utf8JsonReader reader, RecordDecoder decoder, RecordRows rows)
     {
@@ -174,5 +188,15 @@ public static class BatchReader
     {
         var end = e.Message.IndexOf(" LineNumber:", StringComparison.Ordinal);
         return end < 0 ? e.Message : e.Message[..end];
+    }
+
+    /// <summary>The members of an element of <c>records</c>; all others are passed over.</summary>
+    [Flags]
+    enum RecordMember
+    {
+        None = 0,
+        Value = 1,
+        Op = 2,
+        Version = 4,
     }
 }

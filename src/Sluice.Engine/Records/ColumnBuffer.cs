@@ -22,7 +22,7 @@ public enum CellState : byte
 /// Which arrays are used depends on <see cref="Kind"/>:
 /// <list type="bullet">
 /// <item>Int64: <see cref="Int64s"/>.</item>
-/// <item>Bool: <see cref="Bytes"/>, one byte a row.</item>
+/// <item>Bool, and the operations of records: <see cref="Bytes"/>, one byte a row.</item>
 /// <item>Text: <see cref="Ends"/> (end of each row in <see cref="Bytes"/>).</item>
 /// <item>Int64List: <see cref="Ends"/> (end of each row in <see cref="Int64s"/>).</item>
 /// <item>TextList: <see cref="Ends"/> (end of each row in <see cref="MemberEnds"/>), <see cref="MemberEnds"/> (end of each member in <see cref="Bytes"/>).</item>
@@ -113,10 +113,13 @@ public sealed class ColumnBuffer(int columnId, PhysicalKind kind, bool hasTimes,
         Room(ref _int64s, _int64Count)[_int64Count++] = value;
     }
 
-    public void AddBool(bool value)
+    public void AddBool(bool value) => AddByte(value ? (byte)1 : (byte)0);
+
+    /// <summary>Adds a row to a buffer of one byte a row.</summary>
+    public void AddByte(byte value)
     {
         AddState(CellState.Value);
-        Room(ref _bytes, _byteCount)[_byteCount++] = value ? (byte)1 : (byte)0;
+        Room(ref _bytes, _byteCount)[_byteCount++] = value;
     }
 
     public void AddText(ReadOnlySpan<byte> utf8)
@@ -290,7 +293,7 @@ public sealed class ColumnBuffer(int columnId, PhysicalKind kind, bool hasTimes,
         switch (Kind)
         {
             case PhysicalKind.Int64: AddInt64(source._int64s[row]); break;
-            case PhysicalKind.Bool: AddBool(source._bytes[row] != 0); break;
+            case PhysicalKind.Bool: AddByte(source._bytes[row]); break;
             case PhysicalKind.Text: AddText(source.Text(row)); break;
             case PhysicalKind.Float64Vector: source._float64s.AsSpan(row * VectorLength, VectorLength).CopyTo(AddVector()); break;
             default: AddMembersFrom(source, row); EndList(); break;

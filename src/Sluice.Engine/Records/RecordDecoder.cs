@@ -78,7 +78,20 @@ public sealed class RecordDecoder
     internal void DecodeValue(ref Utf8JsonReader reader, RecordRows rows)
     {
         DecodeObject(ref reader, _root, rows);
-        FinishCells(rows);
+        rows.HasValue = true;
+    }
+
+    /// <summary>Completes the cells of a record whose operation is known now; does nothing when its value was no object.</summary>
+    internal void FinishRecord(RecordRows rows)
+    {
+        if (!rows.HasValue) return;
+        if (rows.FieldSeen[0] != rows.Stamp) rows.Fail(new FieldError(_fields[0].Column, _keyPointer!, FieldErrorCode.MissingKey, _fields[0].Expected, "nothing"));
+        switch (rows.Operation)
+        {
+            case RecordOperation.Delete: FinishDelete(rows); break;
+            case RecordOperation.Remove: FinishRemove(rows); break;
+            default: FinishCells(rows); break;
+        }
     }
 
     void DecodeObject(ref Utf8JsonReader reader, MappingNode node, RecordRows rows)
@@ -157,14 +170,45 @@ public sealed class RecordDecoder
         CellDecoder.Decode(ref reader, field, rows);
     }
 
+    /// <summary>Only the key counts: whatever else the value holds, right or wrong, is dropped.</summary>
+    void FinishDelete(RecordRows rows)
+    {
+        rows.ForgetErrors(error => error.Column.Length > 0 && error.Column != _fields[0].Column);
+        rows.ForgetWarnings();
+        for (var i = 1; i < _fields.Length; i++) rows.ReplaceByAbsent(i);
+    }
+
+    /// <summary>Only sets can lose members; a member loses all its times, so that none is kept of what the record says.</summary>
+    void FinishRemove(RecordRows rows)
+    {
+        for (var i = 1; i < _fields.Length; i++)
+        {
+            var (field, column) = (_fields[i], rows.Buffers[i]);
+            if (rows.FieldSeen[i] != rows.Stamp)
+            {
+                column.AddAbsent();
+            }
+            else if (field.Type.IsSet)
+            {
+                if (column.HasTimes && column.RowCount > rows.NextRow) column.SetTimes(rows.NextRow, ColumnBuffer.NoTime);
+            }
+            else if (column.RowCount == rows.NextRow || column.States[rows.NextRow] != CellState.Absent)
+            {
+                rows.ForgetErrors(error => error.Column == field.Column);
+                rows.Fail(new FieldError(field.Column, field.Pointer, FieldErrorCode.NotASet, "nothing: only members of sets can be removed", field.Expected));
+            }
+        }
+        rows.ForgetWarnings();
+    }
+
     /// <summary>Columns the record says nothing of, and the record's time.</summary>
     void FinishCells(RecordRows rows)
     {
-        for (var i = 0; i < _fields.Length; i++)
+        var allowMissing = _allowMissing || rows.Operation == RecordOperation.Patch;
+        for (var i = 1; i < _fields.Length; i++)
         {
             if (rows.FieldSeen[i] == rows.Stamp) continue;
-            if (i == 0) rows.Fail(new FieldError(_fields[0].Column, _keyPointer!, FieldErrorCode.MissingKey, _fields[0].Expected, "nothing"));
-            else if (_allowMissing) rows.Buffers[i].AddAbsent();
+            if (allowMissing) rows.Buffers[i].AddAbsent();
             else rows.FailRequest(new FieldError(_fields[i].Column, _fields[i].Pointer, FieldErrorCode.MissingField, _fields[i].Expected, "nothing"));
         }
         if (rows.RecordTime != ColumnBuffer.NoTime && !rows.HasFailed) ApplyRecordTime(rows);

@@ -1,4 +1,5 @@
 using System.Runtime.CompilerServices;
+using Sluice.Schema;
 
 namespace Sluice.Records;
 
@@ -59,6 +60,29 @@ public sealed class RecordRows
     /// <inheritdoc cref="NodeSeen"/>
     internal int[] FieldSeen { get; }
 
+    /// <summary>
+    /// What each row does, one byte a row; <see cref="CellState.Absent"/> is an upsert. Without rows: all are upserts. As many rows as accepted records else.
+    /// </summary>
+    internal ColumnBuffer Operations { get; } = new(RecordOperations.OperationColumnId, PhysicalKind.Bool, hasTimes: false, vectorLength: 0);
+
+    /// <summary>The version of each row that has one. Without rows: none has one. As many rows as accepted records else.</summary>
+    internal ColumnBuffer Versions { get; } = new(RecordOperations.VersionColumnId, PhysicalKind.Int64, hasTimes: false, vectorLength: 0);
+
+    /// <summary>The operation of records that name none.</summary>
+    internal RecordOperation DefaultOperation { get; set; }
+
+    /// <summary>The operation of the present record.</summary>
+    internal RecordOperation Operation { get; set; }
+
+    /// <summary>The version of the present record, or <see cref="RecordOperations.NoVersion"/>.</summary>
+    internal long Version { get; set; }
+
+    /// <summary>Whether the present record has a value that was decoded.</summary>
+    internal bool HasValue { get; set; }
+
+    /// <summary>The row that the present record makes if nothing is wrong with it.</summary>
+    internal int NextRow => _records.Count - _rejected.Count;
+
     /// <summary>Number of the present record, from 1.</summary>
     internal int Stamp { get; private set; }
 
@@ -70,6 +94,9 @@ public sealed class RecordRows
         Stamp = _records.Count + 1;
         _warningsBefore = _warnings.Count;
         RecordTime = ColumnBuffer.NoTime;
+        Operation = DefaultOperation;
+        Version = RecordOperations.NoVersion;
+        HasValue = false;
     }
 
     /// <summary>Something is wrong with the present record: its cells are incomplete and will be dropped.</summary>
@@ -84,6 +111,24 @@ public sealed class RecordRows
         Fail(error);
     }
 
+    /// <summary>Takes errors back that the operation of the present record passes over.</summary>
+    internal void ForgetErrors(Predicate<FieldError> isPassedOver)
+    {
+        if (_errors is null) return;
+        _errors.RemoveAll(isPassedOver);
+        if (_errors.Count == 0) _errors = null;
+    }
+
+    /// <summary>Takes the warnings of the present record back.</summary>
+    internal void ForgetWarnings() => _warnings.RemoveRange(_warningsBefore, _warnings.Count - _warningsBefore);
+
+    /// <summary>Makes the present record say nothing of a column, whatever was decoded for it.</summary>
+    internal void ReplaceByAbsent(int column)
+    {
+        Buffers[column].TruncateTo(NextRow);
+        Buffers[column].AddAbsent();
+    }
+
     internal void Warn(string column) => _warnings.Add(new TruncationWarning(_records.Count, column));
 
     /// <summary>Ends a record: it is a row, or, when anything failed, none of its cells stay.</summary>
@@ -91,17 +136,42 @@ public sealed class RecordRows
     {
         if (_errors is not null)
         {
-            var rows = _records.Count - _rejected.Count;
-            foreach (var column in Columns) column.TruncateTo(rows);
-            _warnings.RemoveRange(_warningsBefore, _warnings.Count - _warningsBefore);
+            foreach (var column in Columns) column.TruncateTo(NextRow);
+            ForgetWarnings();
             _rejected.Add(new RejectedRecord(_records.Count, IsDiscarded: false, _errors));
             _errors = null;
+        }
+        else if (Operation != RecordOperation.Upsert || Version != RecordOperations.NoVersion)
+        {
+            NoteOperation();
         }
         _records.Add(record);
     }
 
+    /// <summary>Ends the request: no record follows.</summary>
+    internal void Complete()
+    {
+        if (IsDiscarded) Discard();
+        if (Operations.RowCount > 0) Operations.FillAbsent(AcceptedCount);
+        if (Versions.RowCount > 0) Versions.FillAbsent(AcceptedCount);
+    }
+
+    void NoteOperation()
+    {
+        if (Operation != RecordOperation.Upsert)
+        {
+            Operations.FillAbsent(NextRow);
+            Operations.AddByte((byte)Operation);
+        }
+        if (Version != RecordOperations.NoVersion)
+        {
+            Versions.FillAbsent(NextRow);
+            Versions.AddInt64(Version);
+        }
+    }
+
     /// <summary>Makes a request in which a record lacks a field one in which every record is rejected.</summary>
-    internal void Discard()
+    void Discard()
     {
         var wrong = _rejected.ToDictionary(record => record.Index);
         _rejected.Clear();
@@ -109,13 +179,17 @@ public sealed class RecordRows
         for (var i = 0; i < _records.Count; i++)
             _rejected.Add(wrong.TryGetValue(i, out var record) ? record : new RejectedRecord(i, IsDiscarded: true, []));
         foreach (var column in Columns) column.TruncateTo(0);
+        Operations.Clear();
+        Versions.Clear();
     }
 
     /// <summary>Makes the buffers ready for another request. False: they have grown too large to keep.</summary>
     internal bool TryReset()
     {
-        if (Buffers.Sum(column => column.CapacityBytes) + Scratch.Length + ((long)_records.Capacity * Unsafe.SizeOf<RawRecord>()) > KeptBytes) return false;
+        if (Buffers.Sum(column => column.CapacityBytes) + Operations.CapacityBytes + Versions.CapacityBytes + Scratch.Length + ((long)_records.Capacity * Unsafe.SizeOf<RawRecord>()) > KeptBytes) return false;
         foreach (var column in Columns) column.Clear();
+        Operations.Clear();
+        Versions.Clear();
         Array.Clear(NodeSeen);
         Array.Clear(FieldSeen);
         _records.Clear();

@@ -23,7 +23,7 @@ static class IngestEndpoint
         .Produces<OutcomeShape>()
         .WithTags("Records")
         .WithSummary("Sends records; every record of a 200 with status success is durable.")
-        .WithDescription("Body: {\"records\":[{\"value\":{...}}]}, any content type; Content-Encoding gzip, br or zstd. Query: return=all|errors|summary, wait=durable|loaded, timeout=SECONDS, format=json|ndjson|array.");
+        .WithDescription("Body: {\"records\":[{\"value\":{...}}]}, any content type; Content-Encoding gzip, br or zstd. Query: return=all|errors|summary, wait=durable|loaded, timeout=SECONDS, format=json|ndjson|array, op=upsert|insert|patch|delete|remove.");
 
     static async Task HandleAsync(string id, HttpContext context, EngineSlot slot, SinkGate gate, BodyBudget budget, TimeProvider time)
     {
@@ -33,7 +33,7 @@ static class IngestEndpoint
         sink.ThrowIfNotAdmitting();
 
         using var body = await RequestBody.ReadAsync(context, sink.Definition.MaxRequestBytes, budget, cancellation);
-        var outcome = await sink.IngestAsync(body.Memory, query.Format, Caller.Of(context).Id, cancellation);
+        var outcome = await sink.IngestAsync(body.Memory, query.Format, query.Operation, Caller.Of(context).Id, cancellation);
         var loaded = query.WaitsUntilLoaded ? await sink.WaitLoadedAsync(outcome, query.Timeout, cancellation) : outcome;
 
         await OutcomeWriter.WriteAsync(context.Response, loaded ?? outcome, isPending: loaded is null, query.Return, cancellation);

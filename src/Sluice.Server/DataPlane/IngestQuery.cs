@@ -17,8 +17,9 @@ enum ReturnedRecords
 }
 
 /// <summary>What a request with records asks for beside storing them.</summary>
+/// <param name="Operation">What the records do that name no <c>op</c>.</param>
 /// <param name="WaitsUntilLoaded">Answer only when the records are visible to queries, or <paramref name="Timeout"/> has passed.</param>
-readonly record struct IngestQuery(ReturnedRecords Return, BodyFormat Format, bool WaitsUntilLoaded, TimeSpan Timeout)
+readonly record struct IngestQuery(ReturnedRecords Return, BodyFormat Format, RecordOperation Operation, bool WaitsUntilLoaded, TimeSpan Timeout)
 {
     static readonly TimeSpan DefaultTimeout = TimeSpan.FromSeconds(10);
     static readonly TimeSpan MaxTimeout = TimeSpan.FromMinutes(5);
@@ -32,7 +33,7 @@ readonly record struct IngestQuery(ReturnedRecords Return, BodyFormat Format, bo
 
         // nearly no request has a query
         if (!request.QueryString.HasValue)
-            return new(ReturnedRecords.All, format, WaitsUntilLoaded: false, DefaultTimeout);
+            return new(ReturnedRecords.All, format, RecordOperation.Upsert, WaitsUntilLoaded: false, DefaultTimeout);
 
         ThrowIfAsked(Choose(request, "dry_run", "false", "true") == "true", "dry_run");
         var returned = Choose(request, "return", "all", "errors", "summary") switch
@@ -50,7 +51,8 @@ readonly record struct IngestQuery(ReturnedRecords Return, BodyFormat Format, bo
                 _ => BodyFormat.Records,
             };
         }
-        return new(returned, format, Choose(request, "wait", "durable", "loaded") == "loaded", TimeoutOf(request));
+        var operation = Enum.Parse<RecordOperation>(Choose(request, "op", "upsert", "insert", "patch", "delete", "remove"), ignoreCase: true);
+        return new(returned, format, operation, Choose(request, "wait", "durable", "loaded") == "loaded", TimeoutOf(request));
     }
 
     /// <summary>Seconds, with or without an <c>s</c>: <c>timeout=2.5</c>, <c>timeout=30s</c>.</summary>

@@ -68,7 +68,7 @@ sealed class LoadFixture : IDisposable
         var decoder = RecordDecoder.Compile(sink, schema);
         var rows = decoder.Rent();
         var body = SampleTable.Body(values);
-        BatchReader.Read(body, BodyFormat.Records, decoder, sink.MaxRecordsPerRequest, rows);
+        BatchReader.Read(body, BodyFormat.Records, RecordOperation.Upsert, decoder, sink.MaxRecordsPerRequest, rows);
         return RecordsFrame.Encode(decoder, sink.Id, receivedAtMicroseconds: 60_000_000, new RecordsFrame.Meta("caller", "", default), rows, body);
     }
 

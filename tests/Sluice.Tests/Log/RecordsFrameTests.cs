@@ -122,6 +122,16 @@ public sealed class RecordsFrameTests
     }
 
     [Fact]
+    public void A_column_of_the_records_that_is_not_known_is_refused()
+    {
+        var schema = TableOf(KeyKind.Number);
+        var sink = SinkOf(schema);
+        var (header, payload) = Encode(schema, sink, Decode(sink, schema, """{"records":[{"op":"delete","value":{"_id":1}}]}"""u8), default, "");
+        var key = ColumnBuffer.ForKey(KeyKind.Number);
+        Assert.Equal(ErrorCode.Corrupt, Assert.Throws<SluiceException>(() => RecordsFrame.ReadColumns(payload, header.AcceptedCount, id => id == 0 ? key : null)).Code);
+    }
+
+    [Fact]
     public void A_barrier_is_read_back()
     {
         var schema = TableOf(
@@ -164,6 +174,31 @@ public sealed class RecordsFrameTests
         Assert.Equal(Convert.ToHexString([.. headerBytes, .. Crc(headerBytes), .. payloadBytes]), Convert.ToHexString(frame.Span[..(FrameHeader.Size + payloadBytes.Length)]));
         Assert.True(frame.Span[(FrameHeader.Size + payloadBytes.Length)..].IndexOfAnyExcept((byte)0) < 0);
         Assert.Equal(0, frame.Length % 8);
+    }
+
+    [Fact]
+    public void The_bytes_of_operations_and_versions_are_those_of_the_specification()
+    {
+        var schema = TableOf(KeyKind.Number);
+        var sink = SinkOf(schema);
+        var key = "00000000 01 00 0000 20000000 0100000000000000 0200000000000000 0300000000000000 0400000000000000";
+        Assert.Equal(
+            Payload("0300", key, "FFFFFFFF 02 01 0000 00020202 04000000 00030401", "FEFFFFFF 01 01 0000 00000200 20000000 0000000000000000 0000000000000000 0900000000000000 0000000000000000"),
+            Read("""{"value":{"_id":1}}""", """{"value":{"_id":2},"op":"delete"}""", """{"value":{"_id":3},"op":"remove","version":9}""", """{"value":{"_id":4},"op":"insert"}"""));
+        Assert.Equal(
+            Payload("0200", key, "FFFFFFFF 02 00 0000 04000000 02020202"),
+            Read("""{"value":{"_id":1},"op":"patch"}""", """{"value":{"_id":2},"op":"patch"}""", """{"value":{"_id":3},"op":"patch"}""", """{"value":{"_id":4},"op":"patch"}"""));
+        foreach (var operation in Enum.GetValues<RecordOperation>()) Assert.Contains($"{(byte)operation} {operation.ToString().ToLowerInvariant()}", Document(), StringComparison.Ordinal);
+
+        string Read(params string[] elements)
+        {
+            var body = $$"""{"records":[{{string.Join(',', elements)}}]}""";
+            var (header, payload) = Encode(schema, sink, Decode(sink, schema, Encoding.UTF8.GetBytes(body)), default, "");
+            Assert.Equal(FrameFlags.LastPart | FrameFlags.Operations, header.Flags);
+            return Convert.ToHexString(payload);
+        }
+
+        static string Payload(params string[] columns) => Convert.ToHexString(Bytes(["00000000 00000000 00000000", .. columns]));
     }
 
     [Fact]

@@ -33,7 +33,7 @@ public sealed class AllocationTests
         void Ingest()
         {
             var rows = decoder.Rent();
-            BatchReader.Read(body, BodyFormat.Records, decoder, sink.MaxRecordsPerRequest, rows);
+            BatchReader.Read(body, BodyFormat.Records, RecordOperation.Upsert, decoder, sink.MaxRecordsPerRequest, rows);
             Assert.Equal(records, rows.AcceptedCount);
             RecordsFrame.Encode(decoder, sink.Id, 0, new RecordsFrame.Meta("caller", "", default), rows, body).Dispose();
             decoder.Return(rows);

@@ -116,7 +116,7 @@ public sealed class BatchReaderTests
     {
         var decoder = RecordDecoder.Compile(SinkOf(Table), Table);
         var rows = decoder.Rent();
-        BatchReader.Read(Encoding.UTF8.GetBytes(body), BodyFormat.Values, decoder, 10, rows);
+        BatchReader.Read(Encoding.UTF8.GetBytes(body), BodyFormat.Values, RecordOperation.Upsert, decoder, 10, rows);
         Assert.Equal(expected, string.Join(';', Rows(rows)));
     }
 
@@ -129,7 +129,7 @@ public sealed class BatchReaderTests
     public void Values_that_are_no_array_are_refused(string body)
     {
         var decoder = RecordDecoder.Compile(SinkOf(Table), Table);
-        Assert.Throws<SluiceException>(() => BatchReader.Read(Encoding.UTF8.GetBytes(body), BodyFormat.Values, decoder, 10, decoder.Rent()));
+        Assert.Throws<SluiceException>(() => BatchReader.Read(Encoding.UTF8.GetBytes(body), BodyFormat.Values, RecordOperation.Upsert, decoder, 10, decoder.Rent()));
     }
 
     [Theory]

@@ -240,16 +240,16 @@ public sealed class RecordDecoderTests
     {
         var decoder = RecordDecoder.Compile(SinkOf(Wide, allowMissing: false), Wide);
         var rows = decoder.Rent();
-        BatchReader.Read(Body("""{"_id":1,"ss":["left"],"s":"left"}"""), BodyFormat.Records, decoder, 10, rows);
+        BatchReader.Read(Body("""{"_id":1,"ss":["left"],"s":"left"}"""), BodyFormat.Records, RecordOperation.Upsert, decoder, 10, rows);
         Assert.True(rows.IsDiscarded);
         decoder.Return(rows);
         rows = decoder.Rent();
-        Assert.Throws<SluiceException>(() => BatchReader.Read("""{"records":[{"value":{"_id":1,"ss":["left","""u8, BodyFormat.Records, decoder, 10, rows));
+        Assert.Throws<SluiceException>(() => BatchReader.Read("""{"records":[{"value":{"_id":1,"ss":["left","""u8, BodyFormat.Records, RecordOperation.Upsert, decoder, 10, rows));
         decoder.Return(rows);
 
         var again = decoder.Rent();
         Assert.Same(rows, again);
-        BatchReader.Read(Body("""{"_id":1,"i":1,"d":2.5,"b":true,"s":"text","ss":["a"],"is":[1],"v":[1,2],"t":3}"""), BodyFormat.Records, decoder, 10, again);
+        BatchReader.Read(Body("""{"_id":1,"i":1,"d":2.5,"b":true,"s":"text","ss":["a"],"is":[1],"v":[1,2],"t":3}"""), BodyFormat.Records, RecordOperation.Upsert, decoder, 10, again);
         Assert.Equal(["1 | 1 | 250 | true | 'text' | ['a'] | [1] | <1,2> | 3"], Rows(again));
         Assert.Empty(again.Rejected);
         Assert.False(again.IsDiscarded);
@@ -307,7 +307,7 @@ public sealed class RecordDecoderTests
                 var rows = decoder.Rent();
                 try
                 {
-                    BatchReader.Read(damaged, BodyFormat.Records, decoder, 10, rows);
+                    BatchReader.Read(damaged, BodyFormat.Records, RecordOperation.Upsert, decoder, 10, rows);
                     Assert.Equal(rows.RecordCount, rows.AcceptedCount + rows.Rejected.Count);
                 }
                 catch (SluiceException e)

@@ -61,7 +61,7 @@ static class SampleTable
     {
         var decoder = RecordDecoder.Compile(sink, schema);
         var rows = decoder.Rent();
-        BatchReader.Read(body, BodyFormat.Records, decoder, sink.MaxRecordsPerRequest, rows);
+        BatchReader.Read(body, BodyFormat.Records, RecordOperation.Upsert, decoder, sink.MaxRecordsPerRequest, rows);
         return rows;
     }
 
