@@ -51,8 +51,8 @@ public sealed class Table : IAsyncDisposable
     /// <summary>Faulted when the loader ended for a reason that is not the store's: the server must stop.</summary>
     internal Task Running => _running;
 
-    /// <summary>Bytes of the log that are not loaded yet, an upper bound.</summary>
-    internal long BacklogBytes => Log.BytesAfter(_loader.Loaded);
+    /// <summary>Bytes of the log that are not loaded yet, an upper bound; without the parts of requests that are still being received.</summary>
+    internal long BacklogBytes => Log.BacklogBytes(_loader.Loaded);
 
     /// <summary>The position everything up to which is in the store.</summary>
     public ulong LoadedSequence => _loader.Loaded;
@@ -259,6 +259,8 @@ public sealed class Table : IAsyncDisposable
             throw new SluiceException(ErrorCode.Corrupt, $"table {name} is loaded up to sequence {stored.Position.Sequence}, but its log ends at {log.DurablePosition.Sequence}: acknowledged frames are missing");
         if (stored.Position.Sequence < summary.Sequence)
             throw new SluiceException(ErrorCode.Corrupt, $"table {name} is loaded up to sequence {stored.Position.Sequence}, but its log is trimmed up to {summary.Sequence}: restore a newer backup of the database");
+        if (log.OldestWaiting(stored.Position.Sequence) <= summary.Sequence)
+            throw new SluiceException(ErrorCode.Corrupt, $"table {name} is loaded up to sequence {stored.Position.Sequence}, but parts of a later request are trimmed: restore a newer backup of the database");
         return stored;
     }
 

@@ -5,15 +5,21 @@ using Sluice.Schema;
 namespace Sluice.Load;
 
 /// <summary>Where the rows of one frame lie in a <see cref="FrameBatch"/>.</summary>
+/// <param name="Header">Of the frame itself; the request may have others.</param>
+/// <param name="Request">Position of the request's last part, which names the request.</param>
+/// <param name="UpTo">Where the table is when the frame is loaded and everything before it.</param>
+/// <param name="RowCount">The accepted records of the frame; 0 when its request was discarded.</param>
 /// <param name="RejectedIndexes">Indexes of the records that made no row, ascending.</param>
-readonly record struct BatchedFrame(FrameHeader Header, int FirstRow, int[] RejectedIndexes)
+readonly record struct BatchedFrame(FrameHeader Header, LogPosition Request, LogPosition UpTo, int FirstRow, int RowCount, int[] RejectedIndexes)
 {
-    public int EndRow => FirstRow + Header.AcceptedCount;
+    public int EndRow => FirstRow + RowCount;
+
+    public string RequestId => FrameHeader.FormatRequestId(Request);
 
     /// <summary>The place in its request of the record that made a row.</summary>
     public int RecordIndexOf(int row)
     {
-        var index = row - FirstRow;
+        var index = Header.FirstRecordIndex + row - FirstRow;
         foreach (var rejected in RejectedIndexes)
         {
             if (rejected > index) break;
@@ -61,15 +67,19 @@ sealed class FrameBatch
 
     public long FrameBytes { get; private set; }
 
-    public void Add(in FrameHeader header, ReadOnlySpan<byte> payload)
+    public void Add(in LoadableFrame loadable)
     {
-        var frame = new BatchedFrame(header, Rows.RowCount, RecordsFrame.ReadRejectedIndexes(payload, header.AcceptedCount, header.RejectedCount));
-        if (header.AcceptedCount > 0)
+        var header = loadable.Header;
+        var payload = loadable.Payload.Span;
+        var frame = new BatchedFrame(
+            header, loadable.Request, loadable.UpTo, Rows.RowCount, loadable.IsDiscarded ? 0 : header.AcceptedCount,
+            RecordsFrame.ReadRejectedIndexes(payload, header.AcceptedCount, header.RejectedCount));
+        if (frame.RowCount > 0)
         {
             HasOperations |= header.Flags.HasFlag(FrameFlags.Operations);
             if (HasOperations)
                 foreach (var column in _recordColumns.Values) column.FillAbsent(frame.FirstRow);
-            RecordsFrame.ReadColumns(payload, header.AcceptedCount, id => _columns.GetValueOrDefault(id) ?? _recordColumns.GetValueOrDefault(id));
+            RecordsFrame.ReadColumns(payload, frame.RowCount, id => _columns.GetValueOrDefault(id) ?? _recordColumns.GetValueOrDefault(id));
             foreach (var column in _columns.Values) column.FillAbsent(frame.EndRow);
             if (HasOperations)
                 foreach (var column in _recordColumns.Values) column.FillAbsent(frame.EndRow);
@@ -94,11 +104,11 @@ sealed class FrameBatch
         var origin = Rows.Origins.Count;
         Rows.Origins.Add(new RowOrigin(frame.Header.SinkId, frame.Header.ReceivedAtMicroseconds));
         var rejected = frame.RejectedIndexes.AsSpan();
-        var index = 0;
+        var index = frame.Header.FirstRecordIndex;
         for (var row = frame.FirstRow; row < frame.EndRow; row++, index++)
         {
             for (; !rejected.IsEmpty && rejected[0] == index; rejected = rejected[1..]) index++;
-            Rows.AddRowOrigin(LogPosition.OfRecord(frame.Header.Position.Sequence, index), origin);
+            Rows.AddRowOrigin(LogPosition.OfRecord(frame.Header.Position.Sequence, index - frame.Header.FirstRecordIndex), origin);
         }
     }
 }

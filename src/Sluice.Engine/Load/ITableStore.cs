@@ -11,7 +11,7 @@ public readonly record struct SinkCounts(long Loaded, long Failed);
 
 /// <summary>A record that was accepted and could not be loaded, or a request that was discarded as a whole.</summary>
 /// <param name="SinkId">The sink that took the record.</param>
-/// <param name="Position">Where the record stands in the log: sequence x 2^17 + index. Unique, so writing the error again is harmless.</param>
+/// <param name="Position">Where the record stands in the log: sequence of its frame x 2^17 + index in that. Unique, so writing the error again is harmless.</param>
 /// <param name="RequestId">The request that brought the record.</param>
 /// <param name="RecordIndex">Its place in the request; -1 when the error is about the whole request.</param>
 /// <param name="Key">The record's <c>_id</c> as text; empty when unknown.</param>
@@ -22,7 +22,7 @@ public sealed record LateError(
     Guid SinkId, ulong Position, string RequestId, int RecordIndex, string Key, string Message, string? Value, long TimeMicroseconds);
 
 /// <summary>What a store knows of one table.</summary>
-/// <param name="Position">Everything up to and including this position is in the table.</param>
+/// <param name="Position">Everything up to and including this position is in the table, and <see cref="LogPosition.RecordsAhead"/> records of the next request.</param>
 /// <param name="Schema">The schema the table has at that position.</param>
 /// <param name="Counts">Totals per sink since the table was created.</param>
 public sealed record StoredTable(LogPosition Position, TableSchema Schema, IReadOnlyDictionary<Guid, SinkCounts> Counts);
@@ -33,7 +33,7 @@ public sealed record StoredTable(LogPosition Position, TableSchema Schema, IRead
 /// At most one row per key. A cell that is absent keeps the stored value; null clears a single value and leaves a set as it is; a value
 /// replaces a single value and is united with a stored set. May have no rows.
 /// </param>
-/// <param name="UpTo">The table's position after the load; its sequence is above the stored one.</param>
+/// <param name="UpTo">The table's position after the load; it is after the stored one.</param>
 /// <param name="Counts">To be added to the totals per sink.</param>
 /// <param name="Errors">To be kept for <see cref="ITableStore.ReadErrorsAsync"/>.</param>
 public sealed record LoadBatch(

@@ -20,19 +20,21 @@ sealed class Loader : IDisposable
     readonly LoadOptions _options;
     readonly TimeProvider _time;
     readonly ILogger _logger;
-    readonly LogReader _reader;
+    readonly RequestReader _reader;
     readonly RowFolder _folder = new();
     readonly LoadProgress _progress;
 
     FrameBatch? _batch;
+    LogPosition _position; // of the table
     long _lastLoad;
 
     public Loader(
         Guid tableId, TableLog log, ITableStore store, StoredTable? stored, TableLedger ledger, IngestMeters meters, LoadOptions options, TimeProvider time, ILogger logger)
     {
         (_tableId, _log, _store, _ledger, _meters, _options, _time, _logger) = (tableId, log, store, ledger, meters, options, time, logger);
-        _progress = new LoadProgress(stored?.Position.Sequence ?? 0);
-        _reader = log.OpenReader(after: _progress.Sequence);
+        _position = stored?.Position ?? log.DurablePosition with { Sequence = 0 };
+        _progress = new LoadProgress(_position.Sequence);
+        _reader = new RequestReader(log, after: _position);
         if (stored is not null) _batch = new FrameBatch(stored.Schema);
     }
 
@@ -57,9 +59,9 @@ sealed class Loader : IDisposable
         var failures = 0;
         while (!cancellation.IsCancellationRequested)
         {
-            await _log.WaitForMoreAsync(_progress.Sequence, cancellation);
+            if (!HasFrames) await _log.WaitForMoreAsync(_reader.Sequence, cancellation);
             if (failures == 0) await GatherAsync(cancellation);
-            if (_log.DurablePosition.Sequence <= _progress.Sequence) return; // the log is closed and all of it is loaded
+            if (!HasFrames && _log.DurablePosition.Sequence <= _reader.Sequence) return; // the log is closed and all of it is loaded
             try
             {
                 await LoadNextAsync(cancellation);
@@ -77,6 +79,9 @@ sealed class Loader : IDisposable
 
     public void Dispose() => _reader.Dispose();
 
+    /// <summary>Frames were taken from the log and are not loaded yet.</summary>
+    bool HasFrames => _batch is { Frames.Count: > 0 };
+
     /// <summary>Lets small requests gather, unless somebody waits for them.</summary>
     async Task GatherAsync(CancellationToken cancellation)
     {
@@ -87,18 +92,39 @@ sealed class Loader : IDisposable
     async Task LoadNextAsync(CancellationToken cancellation)
     {
         _lastLoad = _time.GetTimestamp();
-        if (_batch is null || _batch.Frames.Count == 0)
+        if (!HasFrames)
         {
             if (await TryApplyBarrierAsync(cancellation)) return;
             Gather();
         }
-        var batch = _batch!;
-        if (batch.Frames.Count == 0) return;
+        if (HasFrames) await LoadBatchAsync(_batch!, cancellation);
+        else if (_reader.PassedBytes >= _options.MaxBytes) await PassPartsAsync(cancellation);
+        else return;
+        OnLoaded?.Invoke(Loaded);
+    }
+
+    async Task LoadBatchAsync(FrameBatch batch, CancellationToken cancellation)
+    {
         await LoadFramesAsync(batch, 0, batch.Frames.Count, cancellation);
-        var isIdle = batch.Frames[^1].Header.Position.Sequence == _log.DurablePosition.Sequence;
+        var isIdle = !_reader.TryPeek(out _);
         if (isIdle && batch.FrameBytes > _options.MaxBytes / 4) _batch = new FrameBatch(batch.Schema); // gives the memory of a burst back
         else batch.Clear();
-        OnLoaded?.Invoke(Loaded);
+    }
+
+    /// <summary>
+    /// Moves the position past parts that wait for their last one, or will never get it: otherwise the log could not be trimmed while nothing else comes.
+    /// </summary>
+    async Task PassPartsAsync(CancellationToken cancellation)
+    {
+        await _store.LoadAsync(new LoadBatch(_batch!.Schema, _batch.Rows, _reader.Passed, NoCounts, []), cancellation);
+        MoveTo(_reader.Passed);
+        _reader.TakePassed();
+    }
+
+    void MoveTo(LogPosition position)
+    {
+        _position = position;
+        _progress.MoveTo(position.Sequence);
     }
 
     /// <summary>True: the next frame was a barrier; its schema is applied together with its position.</summary>
@@ -113,17 +139,17 @@ sealed class Loader : IDisposable
         var schema = BarrierFrame.Decode(frame.Payload.Span);
         if (_batch is null || schema.Version > _batch.Schema.Version)
         {
-            await _store.ApplySchemaAsync(schema, frame.Header.Position, cancellation);
+            await _store.ApplySchemaAsync(schema, frame.UpTo, cancellation);
             _batch = new FrameBatch(schema);
             _logger.SchemaApplied(_tableId, schema.Version);
         }
         else
         {
             // a barrier that was appended again after a crash
-            await _store.LoadAsync(new LoadBatch(_batch.Schema, _batch.Rows, frame.Header.Position, NoCounts, []), cancellation);
+            await _store.LoadAsync(new LoadBatch(_batch.Schema, _batch.Rows, frame.UpTo, NoCounts, []), cancellation);
         }
+        MoveTo(frame.UpTo);
         _reader.Take();
-        _progress.MoveTo(frame.Header.Position.Sequence);
         return true;
     }
 
@@ -136,7 +162,7 @@ sealed class Loader : IDisposable
         while (batch.Rows.RowCount < _options.MaxRecords && batch.FrameBytes < _options.MaxBytes
             && _reader.TryPeek(out var frame) && frame.Header.Kind == FrameKind.Records)
         {
-            batch.Add(frame.Header, frame.Payload.Span);
+            batch.Add(frame);
             _reader.Take();
         }
     }
@@ -144,7 +170,7 @@ sealed class Loader : IDisposable
     /// <summary>Loads the frames, in halves if the store refuses them together; each part moves the position with it.</summary>
     async Task LoadFramesAsync(FrameBatch batch, int start, int end, CancellationToken cancellation)
     {
-        while (start < end && batch.Frames[start].Header.Position.Sequence <= Loaded) start++; // loaded before a later part failed
+        while (start < end && !batch.Frames[start].UpTo.IsAfter(_position)) start++; // loaded before a later part failed
         if (start == end) return;
         try
         {
@@ -156,7 +182,7 @@ sealed class Loader : IDisposable
             await LoadFramesAsync(batch, start, middle, cancellation);
             await LoadFramesAsync(batch, middle, end, cancellation);
         }
-        catch (StoreException e) when (!e.IsTransient && batch.Frames[start].Header.AcceptedCount > 0)
+        catch (StoreException e) when (!e.IsTransient && batch.Frames[start].RowCount > 0)
         {
             await LoadWithoutBadAsync(batch, start, e, cancellation);
         }
@@ -179,13 +205,13 @@ sealed class Loader : IDisposable
         {
             await LoadPartAsync(batch, index, index + 1, bad, cancellation);
         }
-        catch (StoreException e) when (!e.IsTransient && bad.Rows.Count < frame.Header.AcceptedCount)
+        catch (StoreException e) when (!e.IsTransient && bad.Rows.Count < frame.RowCount)
         {
             // good one by one and not together: nothing of the frame can be loaded, and every record says so
             for (var row = frame.FirstRow; row < frame.EndRow; row++) bad.Add(row, e.Message);
             await LoadPartAsync(batch, index, index + 1, bad, cancellation);
         }
-        _logger.RecordsRefused(_tableId, bad.Rows.Count, frame.Header.RequestId);
+        _logger.RecordsRefused(_tableId, bad.Rows.Count, frame.RequestId);
     }
 
     /// <summary>Tries parts of a frame, undoing each, until every refused record is known.</summary>
@@ -202,7 +228,7 @@ sealed class Loader : IDisposable
             try
             {
                 var rows = _folder.Fold(batch, from, to, BadRecords.None.Rows);
-                await _store.CheckAsync(new LoadBatch(batch.Schema, rows, batch.Frames[index].Header.Position, NoCounts, []), cancellation);
+                await _store.CheckAsync(new LoadBatch(batch.Schema, rows, batch.Frames[index].UpTo, NoCounts, []), cancellation);
             }
             catch (StoreException e) when (!e.IsTransient)
             {
@@ -222,15 +248,15 @@ sealed class Loader : IDisposable
         {
             var failed = bad.Rows.Count(row => row >= frame.FirstRow && row < frame.EndRow);
             var count = counts.GetValueOrDefault(frame.Header.SinkId);
-            counts[frame.Header.SinkId] = new SinkCounts(count.Loaded + frame.Header.AcceptedCount - failed, count.Failed + failed);
-            if (frame.Header.Flags.HasFlag(FrameFlags.Discarded)) errors.Add(LateErrors.Discarded(frame.Header, now));
+            counts[frame.Header.SinkId] = new SinkCounts(count.Loaded + frame.RowCount - failed, count.Failed + failed);
+            if (frame.Header.IsLastPart && frame.Header.Flags.HasFlag(FrameFlags.Discarded)) errors.Add(LateErrors.Discarded(frame.Header, now));
         }
         errors.AddRange(bad.Rows.Order().Select(row => LateErrors.Refused(batch, frames[0], row, bad.ReasonOf(row), now)));
 
         var started = _time.GetTimestamp();
-        await _store.LoadAsync(new LoadBatch(batch.Schema, rows, frames[^1].Header.Position, counts, errors), cancellation);
+        await _store.LoadAsync(new LoadBatch(batch.Schema, rows, frames[^1].UpTo, counts, errors), cancellation);
         _ledger.CountLoaded(counts);
-        _progress.MoveTo(frames[^1].Header.Position.Sequence);
+        MoveTo(frames[^1].UpTo);
         _meters.BatchLoaded(counts.Values.Sum(count => count.Loaded), counts.Values.Sum(count => count.Failed), _time.GetElapsedTime(started));
     }
 

@@ -5,7 +5,7 @@ namespace Sluice.Log;
 /// <summary>What a frame holds. The numbers are on disk; an unknown one refuses to be read.</summary>
 public enum FrameKind : byte
 {
-    /// <summary>The records of one request.</summary>
+    /// <summary>The records of one request, or of a part of it.</summary>
     Records = 1,
 
     /// <summary>A point in the log at which the table itself changes.</summary>
@@ -20,7 +20,7 @@ public enum FrameFlags : ushort
 {
     None = 0,
 
-    /// <summary>The last (or only) part of its request.</summary>
+    /// <summary>The last (or only) part of its request: with it the request is durable, without it none of its parts counts.</summary>
     LastPart = 1,
 
     /// <summary>The payload is compressed. Reserved.</summary>
@@ -67,19 +67,37 @@ public readonly record struct FrameHeader
     public required uint MappingVersion { get; init; }
     public required uint SchemaVersion { get; init; }
 
-    /// <summary>Elements of <c>records</c>: accepted and rejected.</summary>
+    /// <summary>Records in this frame: accepted and rejected.</summary>
     public required int RecordCount { get; init; }
 
+    /// <summary>Rows in this frame.</summary>
     public required int AcceptedCount { get; init; }
 
-    /// <summary>Place of the frame among the parts of its request, from 0.</summary>
-    public int Part { get; init; }
+    /// <summary>Index in its request of the frame's first record: how many the parts before hold.</summary>
+    public int FirstRecordIndex { get; init; }
 
     public uint EncryptionKeyId { get; init; }
 
+    /// <summary>Sequence of the first part of the request, which names it until it is complete; 0 in that part itself and in a request of one frame.</summary>
+    public ulong FirstPart { get; init; }
+
+    /// <summary>Rows in the parts before; 0 too when the request was discarded.</summary>
+    public int AcceptedBefore { get; init; }
+
     public int RejectedCount => RecordCount - AcceptedCount;
 
-    /// <summary>Names the request: identity of the log and sequence, so that no index is needed to find it again.</summary>
+    public bool IsLastPart => Flags.HasFlag(FrameFlags.LastPart);
+
+    /// <summary>The first of several parts.</summary>
+    public bool IsFirstPart => FirstPart == 0 && !IsLastPart;
+
+    /// <summary>Of a last part: the records of the whole request.</summary>
+    public int RequestRecordCount => FirstRecordIndex + RecordCount;
+
+    /// <inheritdoc cref="RequestRecordCount"/>
+    public int RequestAcceptedCount => AcceptedBefore + AcceptedCount;
+
+    /// <summary>Of a last part, names the request: identity of the log and sequence, so that no index is needed to find it again.</summary>
     public string RequestId => FormatRequestId(Position);
 
     public static string FormatRequestId(LogPosition position) => $"{position.LogId:N}-{position.Sequence:x}";
@@ -100,9 +118,11 @@ public readonly record struct FrameHeader
         BinaryPrimitives.WriteUInt32LittleEndian(at[76..], SchemaVersion);
         BinaryPrimitives.WriteInt32LittleEndian(at[80..], RecordCount);
         BinaryPrimitives.WriteInt32LittleEndian(at[84..], AcceptedCount);
-        BinaryPrimitives.WriteInt32LittleEndian(at[88..], Part);
+        BinaryPrimitives.WriteInt32LittleEndian(at[88..], FirstRecordIndex);
         BinaryPrimitives.WriteUInt32LittleEndian(at[92..], EncryptionKeyId);
-        at[96..Size].Clear();
+        BinaryPrimitives.WriteUInt64LittleEndian(at[96..], FirstPart);
+        BinaryPrimitives.WriteInt32LittleEndian(at[104..], AcceptedBefore);
+        at[108..Size].Clear();
     }
 
     /// <summary>Writes the position into an encoded header and closes it with its checksum.</summary>
@@ -135,24 +155,25 @@ public readonly record struct FrameHeader
             SchemaVersion = BinaryPrimitives.ReadUInt32LittleEndian(at[76..]),
             RecordCount = BinaryPrimitives.ReadInt32LittleEndian(at[80..]),
             AcceptedCount = BinaryPrimitives.ReadInt32LittleEndian(at[84..]),
-            Part = BinaryPrimitives.ReadInt32LittleEndian(at[88..]),
+            FirstRecordIndex = BinaryPrimitives.ReadInt32LittleEndian(at[88..]),
             EncryptionKeyId = BinaryPrimitives.ReadUInt32LittleEndian(at[92..]),
+            FirstPart = BinaryPrimitives.ReadUInt64LittleEndian(at[96..]),
+            AcceptedBefore = BinaryPrimitives.ReadInt32LittleEndian(at[104..]),
         };
         return header.PayloadBytes >= 0 && header.FrameBytes == PaddedSize(header.PayloadBytes);
     }
 
     /// <summary>Refuses an intact frame that this version cannot honour, so that a downgrade never misreads it.</summary>
-    /// <exception cref="SluiceException"><see cref="ErrorCode.Corrupt"/>: unknown format version, kind or flag.</exception>
+    /// <exception cref="SluiceException"><see cref="ErrorCode.Corrupt"/>: unknown format version, kind or flag, or a part of nothing.</exception>
     public void ThrowIfUnsupported(byte formatVersion)
     {
         const FrameFlags supported = FrameFlags.LastPart | FrameFlags.Discarded | FrameFlags.Operations;
-        if (formatVersion != FormatVersion || Kind is not (FrameKind.Records or FrameKind.Barrier) || (Flags & ~supported) != 0
-            || Part != 0 || !Flags.HasFlag(FrameFlags.LastPart))
-        {
-            throw new SluiceException(
-                ErrorCode.Corrupt,
-                $"frame {Position.Sequence} was written by a newer version (format {formatVersion}, kind {(byte)Kind}, flags {(ushort)Flags:x}, part {Part}); this version reads format {FormatVersion}");
-        }
+        var isKnown = Kind is FrameKind.Records || (Kind is FrameKind.Barrier && IsLastPart && FirstPart == 0);
+        var isPlaced = FirstPart < Position.Sequence && (FirstPart != 0 || (FirstRecordIndex == 0 && AcceptedBefore == 0));
+        if (formatVersion == FormatVersion && isKnown && isPlaced && (Flags & ~supported) == 0) return;
+        throw new SluiceException(
+            ErrorCode.Corrupt,
+            $"frame {Position.Sequence} was written by a newer version (format {formatVersion}, kind {(byte)Kind}, flags {(ushort)Flags:x}, first part {FirstPart}, first record {FirstRecordIndex}); this version reads format {FormatVersion}");
     }
 
     public static int PaddedSize(int payloadBytes) => Size + ((payloadBytes + 7) & ~7);

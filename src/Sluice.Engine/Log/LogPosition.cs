@@ -6,9 +6,19 @@ namespace Sluice.Log;
 /// <param name="Sequence">Number of a frame, from 1, never reused. 0: before the first frame.</param>
 public readonly record struct LogPosition(Guid LogId, uint Incarnation, ulong Sequence)
 {
-    /// <summary>Bits of a record position that hold the record's index in its request: up to 131,072 records.</summary>
+    /// <summary>Bits of a record position that hold the record's index in its frame: up to 131,072 records a frame.</summary>
     public const int RecordIndexBits = 17;
 
+    /// <summary>
+    /// Of the request that ends with the next frame that ends one, so many records are loaded too: a request in parts may be larger than one load. Only
+    /// the position of a table has it; 0 everywhere else.
+    /// </summary>
+    public int RecordsAhead { get; init; }
+
+    /// <summary>Both are of one log.</summary>
+    public bool IsAfter(LogPosition other) => Sequence > other.Sequence || (Sequence == other.Sequence && RecordsAhead > other.RecordsAhead);
+
     /// <summary>The position of one record: total order over all records of the log, and the seed of server-made ids.</summary>
-    public static ulong OfRecord(ulong sequence, int recordIndex) => (sequence << RecordIndexBits) + (uint)recordIndex;
+    /// <param name="indexInFrame">Of a request in parts, the index in the part.</param>
+    public static ulong OfRecord(ulong sequence, int indexInFrame) => (sequence << RecordIndexBits) + (uint)indexInFrame;
 }

@@ -16,7 +16,7 @@ public static class RecordsFrame
     public const int MaxRawBytes = 65_536;
 
     /// <summary>
-    /// Most bytes of errors kept of one request: 4,194,304. A record without a value fails in every column, so a few bytes could ask for many; the
+    /// Most bytes of errors kept in one frame: 4,194,304. A record without a value fails in every column, so a few bytes could ask for many; the
     /// records beyond are kept with their text and without their errors.
     /// </summary>
     public const int MaxErrorBytes = 4 << 20;
@@ -30,9 +30,16 @@ public static class RecordsFrame
     /// <param name="BodyHash">SHA-256 of the decompressed body when there is an idempotency key; else empty.</param>
     public readonly record struct Meta(string Caller, string IdempotencyKey, ReadOnlyMemory<byte> BodyHash);
 
-    /// <summary>Encodes the rows of one request; position and checksum are added by the log.</summary>
-    /// <param name="body">The request body, for the text of rejected records.</param>
-    public static FrameBuffer Encode(RecordDecoder decoder, Guid sinkId, long receivedAtMicroseconds, in Meta meta, RecordRows rows, ReadOnlySpan<byte> body)
+    /// <summary>Which part of its request a frame is; the default is the only one.</summary>
+    /// <param name="First">Sequence of the first part; 0 in that one.</param>
+    /// <param name="AcceptedBefore">Rows in the parts before.</param>
+    /// <param name="HasMore">Another part follows.</param>
+    public readonly record struct Part(ulong First, int AcceptedBefore, bool HasMore);
+
+    /// <summary>Encodes the rows of one request, or of a part of one; position and checksum are added by the log.</summary>
+    /// <param name="body">What the places of <paramref name="rows"/> count in, for the text of rejected records.</param>
+    public static FrameBuffer Encode(
+        RecordDecoder decoder, Guid sinkId, long receivedAtMicroseconds, in Meta meta, RecordRows rows, ReadOnlySpan<byte> body, Part part = default)
     {
         var frame = new FrameBuffer(Estimate(rows));
         frame.Take(FrameHeader.Size);
@@ -45,7 +52,7 @@ public static class RecordsFrame
         return Close(frame, new FrameHeader
         {
             Kind = FrameKind.Records,
-            Flags = FrameFlags.LastPart | (rows.IsDiscarded ? FrameFlags.Discarded : FrameFlags.None)
+            Flags = (part.HasMore ? FrameFlags.None : FrameFlags.LastPart) | (rows.IsDiscarded ? FrameFlags.Discarded : FrameFlags.None)
                 | (HasOperations(rows) ? FrameFlags.Operations : FrameFlags.None),
             ReceivedAtMicroseconds = receivedAtMicroseconds,
             SinkId = sinkId,
@@ -53,6 +60,9 @@ public static class RecordsFrame
             SchemaVersion = (uint)decoder.Schema.Version,
             RecordCount = rows.RecordCount,
             AcceptedCount = rows.AcceptedCount,
+            FirstRecordIndex = rows.FirstRecordIndex,
+            FirstPart = part.First,
+            AcceptedBefore = rows.IsDiscarded ? 0 : part.AcceptedBefore,
         });
     }
 
@@ -184,7 +194,7 @@ public static class RecordsFrame
             var errors = errorBytes < MaxErrorBytes ? JsonSerializer.SerializeToUtf8Bytes(record.Errors, RecordErrorJson.Default.IReadOnlyListFieldError) : [];
             errorBytes += errors.Length;
             WriteSection<byte>(frame, errors);
-            var raw = rows.Records[record.Index];
+            var raw = rows.Records[record.Index - rows.FirstRecordIndex];
             WriteSection(frame, raw.Length <= MaxRawBytes ? body.Slice(raw.Start, raw.Length) : []);
         }
     }

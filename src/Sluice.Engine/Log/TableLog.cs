@@ -25,6 +25,7 @@ public sealed class TableLog : IDisposable
     readonly LogOptions _options;
     readonly FrameVisitor _onDurable;
     readonly Watermark _watermark;
+    readonly PartPins _pins;
     readonly uint _incarnation;
     readonly Lock _lock = new();
     readonly TaskCompletionSource<SluiceException> _failed = new(TaskCreationOptions.RunContinuationsAsynchronously);
@@ -47,9 +48,9 @@ public sealed class TableLog : IDisposable
     long _waitingBytes;
     long _durableSequence;
 
-    TableLog(LogFiles files, string directory, LogOptions options, FrameVisitor onDurable, Watermark watermark, RecoveredLog recovered)
+    TableLog(LogFiles files, string directory, LogOptions options, FrameVisitor onDurable, Watermark watermark, PartPins pins, RecoveredLog recovered)
     {
-        (_files, _directory, _options, _onDurable, _watermark) = (files, directory, options, onDurable, watermark);
+        (_files, _directory, _options, _onDurable, _watermark, _pins) = (files, directory, options, onDurable, watermark, pins);
         _incarnation = watermark.Position.Incarnation;
         _segments = recovered.Segments;
         _nextSequence = recovered.NextSequence;
@@ -96,8 +97,15 @@ public sealed class TableLog : IDisposable
         var watermark = Watermark.Open(files, directory);
         try
         {
-            var recovered = LogRecovery.Run(files, directory, watermark.Position, summarised, onDurable);
-            return new TableLog(files, directory, options, onDurable, watermark, recovered);
+            var pins = new PartPins();
+            FrameVisitor visit = (in FrameHeader header, ReadOnlySpan<byte> payload) =>
+            {
+                pins.Note(header);
+                onDurable(header, payload);
+            };
+            var recovered = LogRecovery.Run(files, directory, watermark.Position, summarised, visit);
+            pins.AbandonIncomplete();
+            return new TableLog(files, directory, options, visit, watermark, pins, recovered);
         }
         catch
         {
@@ -142,6 +150,12 @@ public sealed class TableLog : IDisposable
         }
     }
 
+    /// <summary>The request that begins with this part will get no last part: its parts need not be kept.</summary>
+    internal void Abandon(ulong firstPart) => _pins.Abandon(firstPart);
+
+    /// <summary>The lowest sequence that the loader will read when everything up to <paramref name="loaded"/> is in the store: parts of later requests may lie below it.</summary>
+    internal ulong OldestWaiting(ulong loaded) => _pins.OldestWaiting(loaded);
+
     /// <summary>A reader that begins with the first frame after the sequence.</summary>
     /// <exception cref="SluiceException"><see cref="ErrorCode.Corrupt"/>: frames after the sequence have been trimmed.</exception>
     internal LogReader OpenReader(ulong after) => new(this, after);
@@ -157,7 +171,10 @@ public sealed class TableLog : IDisposable
         }
     }
 
-    /// <summary>Bytes of the segments that hold frames after the sequence: an upper bound of what is not loaded.</summary>
+    /// <summary>An upper bound of what is not loaded when everything up to the sequence is: bytes of the segments that loading still reads.</summary>
+    public long BacklogBytes(ulong loaded) => BytesAfter(_pins.OldestWaiting(loaded) - 1);
+
+    /// <summary>Bytes of the segments that hold frames after the sequence.</summary>
     public long BytesAfter(ulong sequence)
     {
         lock (_lock)
@@ -170,16 +187,18 @@ public sealed class TableLog : IDisposable
     }
 
     /// <summary>
-    /// The oldest complete segments that may be deleted: all frames at or below <paramref name="loaded"/>, and too old or the log too large.
+    /// The oldest complete segments that may be deleted: all frames at or below <paramref name="loaded"/> and no parts of later requests, and too old or the
+    /// log too large.
     /// </summary>
     internal List<LogSegment> FindTrimmable(ulong loaded, long nowMicroseconds)
     {
+        var unneeded = _pins.OldestNeeded(loaded) - 1;
         lock (_lock)
         {
             var trimmable = new List<LogSegment>();
             var retainedBytes = _segments.Sum(segment => segment.DurableBytes);
             var oldest = nowMicroseconds - (long)_options.RetainedAge.TotalMicroseconds;
-            for (var i = 0; i < _segments.Count - 1 && _segments[i].LastSequence <= loaded; i++)
+            for (var i = 0; i < _segments.Count - 1 && _segments[i].LastSequence <= unneeded; i++)
             {
                 if (retainedBytes <= _options.RetainedBytes && _segments[i].LastReceivedAtMicroseconds > oldest) break;
                 retainedBytes -= _segments[i].DurableBytes;

@@ -14,14 +14,14 @@ sealed class TableLedger
 
     public void CountFrame(in FrameHeader header)
     {
-        if (header.Kind != FrameKind.Records) return;
+        if (header.Kind != FrameKind.Records || !header.IsLastPart) return; // a request counts when it is complete
         lock (_lock)
         {
             var totals = TotalsOf(header.SinkId);
             totals.Requests++;
-            totals.Received += header.RecordCount;
-            totals.Accepted += header.AcceptedCount;
-            totals.Minutes.Add(header.ReceivedAtMicroseconds / 60_000_000, header.AcceptedCount, header.RejectedCount);
+            totals.Received += header.RequestRecordCount;
+            totals.Accepted += header.RequestAcceptedCount;
+            totals.Minutes.Add(header.ReceivedAtMicroseconds / 60_000_000, header.RequestAcceptedCount, header.RequestRecordCount - header.RequestAcceptedCount);
         }
     }
 

@@ -7,7 +7,7 @@ namespace Sluice.Records;
 public readonly record struct RawRecord(int Start, int Length);
 
 /// <summary>
-/// The rows of one request while it is decoded: a column buffer a mapped column, and what is wrong with the records that make no row.
+/// The rows of one request, or of one part of it, while it is decoded: a column buffer a mapped column, and what is wrong with the records that make no row.
 /// Kept by <see cref="RecordDecoder"/> and used again, so that a request allocates nothing for records that are right.
 /// </summary>
 /// <remarks>One thread at a time.</remarks>
@@ -21,6 +21,7 @@ public sealed class RecordRows
     readonly List<TruncationWarning> _warnings = [];
     List<FieldError>? _errors;
     int _warningsBefore;
+    bool _wasDiscarded;
 
     internal RecordRows(ColumnBuffer[] columns, int nodeCount)
     {
@@ -32,15 +33,18 @@ public sealed class RecordRows
     /// <summary>One a mapped column, the key first; as many rows each as records were accepted.</summary>
     public IReadOnlyList<ColumnBuffer> Columns => Buffers;
 
-    /// <summary>Elements of <c>records</c> read so far.</summary>
+    /// <summary>Index in the request of the first record here: how many were in the parts before.</summary>
+    public int FirstRecordIndex { get; private set; }
+
+    /// <summary>Records read so far.</summary>
     public int RecordCount => _records.Count;
 
     public int AcceptedCount => Columns[0].RowCount;
 
-    /// <summary>Every record's place in the body, rejected or not.</summary>
+    /// <summary>Every record's place in the bytes it was decoded from, rejected or not.</summary>
     public IReadOnlyList<RawRecord> Records => _records;
 
-    /// <summary>The records that made no row, by index.</summary>
+    /// <summary>The records that made no row, by their index in the request.</summary>
     public IReadOnlyList<RejectedRecord> Rejected => _rejected;
 
     public IReadOnlyList<TruncationWarning> Warnings => _warnings;
@@ -83,7 +87,7 @@ public sealed class RecordRows
     /// <summary>The row that the present record makes if nothing is wrong with it.</summary>
     internal int NextRow => _records.Count - _rejected.Count;
 
-    /// <summary>Number of the present record, from 1.</summary>
+    /// <summary>Number of the present try to decode a record, from 1.</summary>
     internal int Stamp { get; private set; }
 
     /// <summary>Time of the present record for quantum sets, seconds since 1970-01-01.</summary>
@@ -91,8 +95,9 @@ public sealed class RecordRows
 
     internal void Begin()
     {
-        Stamp = _records.Count + 1;
+        Stamp++;
         _warningsBefore = _warnings.Count;
+        _wasDiscarded = IsDiscarded;
         RecordTime = ColumnBuffer.NoTime;
         Operation = DefaultOperation;
         Version = RecordOperations.NoVersion;
@@ -129,17 +134,16 @@ public sealed class RecordRows
         Buffers[column].AddAbsent();
     }
 
-    internal void Warn(string column) => _warnings.Add(new TruncationWarning(_records.Count, column));
+    internal void Warn(string column) => _warnings.Add(new TruncationWarning(FirstRecordIndex + _records.Count, column));
 
     /// <summary>Ends a record: it is a row, or, when anything failed, none of its cells stay.</summary>
     internal void End(RawRecord record)
     {
         if (_errors is not null)
         {
-            foreach (var column in Columns) column.TruncateTo(NextRow);
-            ForgetWarnings();
-            _rejected.Add(new RejectedRecord(_records.Count, IsDiscarded: false, _errors));
-            _errors = null;
+            var errors = _errors;
+            DropPresent();
+            _rejected.Add(new RejectedRecord(FirstRecordIndex + _records.Count, IsDiscarded: false, errors));
         }
         else if (Operation != RecordOperation.Upsert || Version != RecordOperations.NoVersion)
         {
@@ -148,7 +152,7 @@ public sealed class RecordRows
         _records.Add(record);
     }
 
-    /// <summary>Ends the request: no record follows.</summary>
+    /// <summary>Ends the request, or its part: no record follows.</summary>
     internal void Complete()
     {
         if (IsDiscarded) Discard();
@@ -170,31 +174,53 @@ public sealed class RecordRows
         }
     }
 
+    /// <summary>Forgets the present record, whose text goes on beyond the bytes at hand: it will be begun again.</summary>
+    internal void Cancel()
+    {
+        DropPresent();
+        IsDiscarded = _wasDiscarded;
+    }
+
+    void DropPresent()
+    {
+        foreach (var column in Columns) column.TruncateTo(NextRow);
+        ForgetWarnings();
+        _errors = null;
+    }
+
     /// <summary>Makes a request in which a record lacks a field one in which every record is rejected.</summary>
     void Discard()
     {
         var wrong = _rejected.ToDictionary(record => record.Index);
         _rejected.Clear();
         _warnings.Clear();
-        for (var i = 0; i < _records.Count; i++)
+        for (var i = FirstRecordIndex; i < FirstRecordIndex + _records.Count; i++)
             _rejected.Add(wrong.TryGetValue(i, out var record) ? record : new RejectedRecord(i, IsDiscarded: true, []));
         foreach (var column in Columns) column.TruncateTo(0);
         Operations.Clear();
         Versions.Clear();
     }
 
+    /// <summary>Goes on to the next part of the same request.</summary>
+    internal void BeginPart()
+    {
+        FirstRecordIndex += _records.Count;
+        foreach (var column in Columns) column.Clear();
+        Operations.Clear();
+        Versions.Clear();
+        _records.Clear();
+        _rejected.Clear();
+        _warnings.Clear();
+    }
+
     /// <summary>Makes the buffers ready for another request. False: they have grown too large to keep.</summary>
     internal bool TryReset()
     {
         if (Buffers.Sum(column => column.CapacityBytes) + Operations.CapacityBytes + Versions.CapacityBytes + Scratch.Length + ((long)_records.Capacity * Unsafe.SizeOf<RawRecord>()) > KeptBytes) return false;
-        foreach (var column in Columns) column.Clear();
-        Operations.Clear();
-        Versions.Clear();
+        BeginPart();
         Array.Clear(NodeSeen);
         Array.Clear(FieldSeen);
-        _records.Clear();
-        _rejected.Clear();
-        _warnings.Clear();
+        FirstRecordIndex = Stamp = 0;
         _errors = null;
         IsDiscarded = false;
         return true;

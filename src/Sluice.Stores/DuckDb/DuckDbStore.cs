@@ -156,7 +156,7 @@ sealed class DuckDbStore(DuckDbDatabase database, Guid tableId) : ITableStore
     {
         var from = KnownPosition(db);
         if (from == to) return false;
-        if (to.LogId != from.LogId || to.Sequence < from.Sequence)
+        if (to.LogId != from.LogId || !to.IsAfter(from))
             throw new ArgumentException($"position {to} does not follow {from} of table {tableId}");
 
         var hasMoved = InTransaction(db, () =>

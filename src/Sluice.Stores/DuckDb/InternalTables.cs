@@ -28,6 +28,7 @@ static class InternalTables
         CREATE TABLE IF NOT EXISTS _sluice.format (version UINTEGER NOT NULL);
         CREATE TABLE IF NOT EXISTS _sluice.positions (
             table_id UUID NOT NULL, log_id UUID NOT NULL, incarnation UINTEGER NOT NULL, sequence UBIGINT NOT NULL);
+        ALTER TABLE _sluice.positions ADD COLUMN IF NOT EXISTS records_ahead INTEGER DEFAULT 0;
         CREATE TABLE IF NOT EXISTS _sluice.schemas (table_id UUID NOT NULL, schema VARCHAR NOT NULL);
         CREATE TABLE IF NOT EXISTS _sluice.sink_counts ( -- a row for each load and sink; their sums are the totals
             table_id UUID NOT NULL, sink_id UUID NOT NULL, loaded BIGINT NOT NULL, failed BIGINT NOT NULL);
@@ -71,8 +72,8 @@ static class InternalTables
     public static LogPosition? ReadPosition(DuckDbInstance db, Guid tableId)
     {
         var positions = db.Query(
-            $"SELECT log_id, incarnation, sequence FROM _sluice.positions WHERE table_id = '{tableId}'",
-            row => new LogPosition(row.GetGuid(0), row.GetFieldValue<uint>(1), row.GetFieldValue<ulong>(2)));
+            $"SELECT log_id, incarnation, sequence, records_ahead FROM _sluice.positions WHERE table_id = '{tableId}'",
+            row => new LogPosition(row.GetGuid(0), row.GetFieldValue<uint>(1), row.GetFieldValue<ulong>(2)) { RecordsAhead = row.GetInt32(3) });
         return positions.Count == 0 ? null : positions.Single();
     }
 
@@ -83,7 +84,7 @@ static class InternalTables
         var deleted = db.Execute(Invariant(
             $"""
              DELETE FROM _sluice.positions
-             WHERE table_id = '{tableId}' AND log_id = '{from.LogId}' AND incarnation = {from.Incarnation} AND sequence = {from.Sequence}
+             WHERE table_id = '{tableId}' AND log_id = '{from.LogId}' AND incarnation = {from.Incarnation} AND sequence = {from.Sequence} AND records_ahead = {from.RecordsAhead}
              """));
         if (deleted == 0) return false;
         InsertPosition(db, tableId, to);
@@ -91,7 +92,7 @@ static class InternalTables
     }
 
     public static void InsertPosition(DuckDbInstance db, Guid tableId, LogPosition position) => db.Execute(Invariant(
-        $"INSERT INTO _sluice.positions VALUES ('{tableId}', '{position.LogId}', {position.Incarnation}, {position.Sequence})"));
+        $"INSERT INTO _sluice.positions VALUES ('{tableId}', '{position.LogId}', {position.Incarnation}, {position.Sequence}, {position.RecordsAhead})"));
 
     public static void WriteSchema(DuckDbInstance db, Guid tableId, TableSchema schema) => db.Execute(
         $"""

@@ -342,6 +342,29 @@ public abstract class StoreContract : IAsyncLifetime
     }
 
     [Fact]
+    public async Task A_request_that_is_loaded_in_several_moves_the_position_by_records()
+    {
+        var schema = Schema(KeyKind.Number, ("i", ColumnType.Int));
+        var store = await CreateAsync(schema, sequence: 1);
+        var first = Batch(schema, [Row(schema, 1, ("i", 1L))], sequence: 1) with { UpTo = At(1) with { RecordsAhead = 1 } };
+        var second = Batch(schema, [Row(schema, 2, ("i", 2L))], sequence: 1) with { UpTo = At(1) with { RecordsAhead = 5 } };
+        await store.LoadAsync(first, Cancellation);
+        await store.CheckAsync(second, Cancellation);
+        await store.LoadAsync(second, Cancellation);
+        await store.LoadAsync(second, Cancellation);
+        await ReopenAsync();
+        store = await OpenAsync(_databaseId, _tableId);
+        Assert.Equal(second.UpTo, (await store.ReadStateAsync(Cancellation))!.Position);
+        await store.LoadAsync(second, Cancellation);
+        await LoadAsync(store, schema, [Row(schema, 3, ("i", 3L))], sequence: 4);
+
+        var state = (await store.ReadStateAsync(Cancellation))!;
+        Assert.Equal(At(4), state.Position);
+        Assert.Equal(new SinkCounts(3, 0), state.Counts[TestRows.Sink]);
+        Assert.Equal(["1", "2", "3"], (await ReadRowsAsync(schema)).Keys.Order(StringComparer.Ordinal));
+    }
+
+    [Fact]
     public async Task Tables_of_one_database_do_not_meet()
     {
         var schema = Schema(KeyKind.Number, ("i", ColumnType.Int));

@@ -72,6 +72,17 @@ sealed class LoadFixture : IDisposable
         return RecordsFrame.Encode(decoder, sink.Id, receivedAtMicroseconds: 60_000_000, new RecordsFrame.Meta("caller", "", default), rows, body);
     }
 
+    /// <summary>Begins a request in parts.</summary>
+    public TestUpload Upload(TableSchema schema, SinkDefinition? sink = null) => new(Log, sink ?? SampleTable.SinkOf(schema), schema);
+
+    /// <summary>Sends one request in parts, one after the other.</summary>
+    public async Task<LogPosition> SendPartsAsync(TableSchema schema, params string[][] parts)
+    {
+        await using var upload = Upload(schema);
+        foreach (var part in parts[..^1]) await upload.AppendAsync(part);
+        return await upload.CompleteAsync(parts[^1]);
+    }
+
     /// <summary>Loads all that is in the log and stops; the clock runs as fast as anybody waits for it.</summary>
     public async Task LoadAllAsync()
     {

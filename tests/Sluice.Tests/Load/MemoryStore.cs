@@ -81,7 +81,7 @@ sealed class MemoryDatabase
 
     public void Load(LoadBatch batch)
     {
-        Write($"load {batch.Rows.RowCount} rows @{batch.UpTo.Sequence}", () =>
+        Write($"load {batch.Rows.RowCount} rows @{batch.UpTo.Sequence}{(batch.UpTo.RecordsAhead > 0 ? $"+{batch.UpTo.RecordsAhead}" : "")}", () =>
         {
             ThrowIfRefused(batch);
             MoveTo(batch.UpTo);
@@ -128,7 +128,7 @@ sealed class MemoryDatabase
 
     void MoveTo(LogPosition position)
     {
-        Assert.True(position.Sequence > _position.Sequence, $"position {position.Sequence} is not above {_position.Sequence}");
+        Assert.True(position.IsAfter(_position), $"position {position} is not after {_position}");
         if (_schema is not null) Assert.Equal(_position.LogId, position.LogId);
         _position = position;
     }

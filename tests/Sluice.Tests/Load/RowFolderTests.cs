@@ -102,7 +102,7 @@ public sealed class RowFolderTests
     {
         FrameHeader.Seal(frame.Span[..FrameHeader.Size], new LogPosition(Guid.Empty, 1, sequence));
         Assert.True(FrameHeader.TryRead(frame.Span, out var header));
-        batch.Add(header, frame.Span.Slice(FrameHeader.Size, header.PayloadBytes));
+        batch.Add(new LoadableFrame(header, frame.Memory.Slice(FrameHeader.Size, header.PayloadBytes), header.Position, header.Position, IsDiscarded: false));
         frame.Dispose();
     }
 

@@ -36,6 +36,9 @@ public sealed class LogModelTests
     {
         Append,
         AppendTogether,
+        AppendPart,
+        Complete,
+        GiveUp,
         Reopen,
         Kill,
         PowerCut,
@@ -62,6 +65,15 @@ public sealed class LogModelTests
                     break;
                 case Act.AppendTogether:
                     await model.AppendAsync(log, random, random.Next(2, 8));
+                    break;
+                case Act.AppendPart:
+                    await model.AppendPartAsync(log, random);
+                    break;
+                case Act.Complete:
+                    await model.CompleteAsync(random);
+                    break;
+                case Act.GiveUp:
+                    await model.GiveUpAsync();
                     break;
                 case Act.FailWrite:
                     log.Files.FailNthWrite(random.Next(1, 5));
@@ -101,6 +113,10 @@ public sealed class LogModelTests
         readonly HashSet<long> _unknown = []; // may be found, once
         readonly HashSet<ulong> _sequences = [];
         readonly List<(ulong Sequence, long Number)> _seen = []; // what was last read back: it stays
+        readonly List<(PartWriter Parts, List<long> Numbers)> _open = [];
+        readonly Dictionary<ulong, List<long>> _requests = []; // complete requests in parts, by their position
+        readonly List<List<long>> _unknownRequests = []; // may be found, as a whole
+        ulong _loaded; // what a store would say
         long _next = 1;
 
         public async Task AppendAsync(TestLog log, Random random, int count)
@@ -128,8 +144,58 @@ public sealed class LogModelTests
             }
         }
 
+        public async Task AppendPartAsync(TestLog log, Random random)
+        {
+            if (_open.Count == 0 || random.Next(3) == 0) _open.Add((new PartWriter(log.Log), []));
+            var (parts, numbers) = _open[random.Next(_open.Count)];
+            try
+            {
+                var part = await parts.NextAsync(hasMore: true);
+                parts.Append(TestLog.Frame(_next, random.Next(8, 200), 0, part, numbers.Count), 1);
+                numbers.Add(_next);
+                _unknown.Add(_next++);
+            }
+            catch (SluiceException e)
+            {
+                Assert.Equal((ErrorCode.LogFailed, RefusalOutcome.NotStored), (e.Code, e.Outcome));
+            }
+        }
+
+        public async Task CompleteAsync(Random random)
+        {
+            if (_open.Count == 0) return;
+            var (parts, numbers) = _open[random.Next(_open.Count)];
+            _open.Remove((parts, numbers));
+            await using var _ = parts;
+            numbers.Add(_next);
+            _unknown.Add(_next);
+            try
+            {
+                var part = await parts.NextAsync(hasMore: false);
+                var position = await parts.CompleteAsync(TestLog.Frame(_next, random.Next(8, 200), 0, part, numbers.Count - 1));
+                _requests.Add(position.Sequence, numbers);
+            }
+            catch (SluiceException e)
+            {
+                Assert.Equal(ErrorCode.LogFailed, e.Code);
+                if (e.Outcome == RefusalOutcome.Unknown) _unknownRequests.Add(numbers);
+            }
+            finally
+            {
+                _next++;
+            }
+        }
+
+        public async Task GiveUpAsync()
+        {
+            if (_open.Count == 0) return;
+            await _open[0].Parts.DisposeAsync();
+            _open.RemoveAt(0);
+        }
+
         public TestLog Reopen(TestLog log, MemoryFiles survivor)
         {
+            _open.Clear();
             log.Dispose();
             var reopened = log.On(survivor);
             reopened.Open(LogSummary.Read(survivor, log.Directory).Sequence);
@@ -139,8 +205,8 @@ public sealed class LogModelTests
 
         public void Trim(TestLog log, Random random)
         {
-            var loaded = (ulong)random.NextInt64((long)log.Log.DurablePosition.Sequence + 1);
-            var segments = log.Log.FindTrimmable(loaded, 0);
+            _loaded = Math.Max(_loaded, (ulong)random.NextInt64((long)log.Log.DurablePosition.Sequence + 1));
+            var segments = log.Log.FindTrimmable(_loaded, 0);
             if (segments.Count == 0) return;
             try
             {
@@ -169,12 +235,27 @@ public sealed class LogModelTests
             }
             Assert.All(found.Keys, number => Assert.True(_acknowledged.ContainsKey(number) || _unknown.Contains(number), $"frame {number} was refused as not stored"));
 
+            CheckRequests(log);
+
             // what was read once may have been loaded: it never goes away, nor does its number come again
             var present = frames.Select(frame => (frame.Sequence, frame.Number)).ToList();
             foreach (var seen in _seen.Where(seen => seen.Sequence > summarised)) Assert.Contains(seen, present);
             _seen.Clear();
             _seen.AddRange(present);
             _sequences.UnionWith(found.Values);
+        }
+
+        /// <summary>Behind what is loaded, requests in parts take effect as wholes: the complete ones, and perhaps unknown ones.</summary>
+        void CheckRequests(TestLog log)
+        {
+            var found = log.ReadRequests(_loaded);
+            foreach (var (sequence, numbers) in _requests.Where(request => request.Key > _loaded))
+                Assert.True(found.TryGetValue(sequence, out var read) && read.SequenceEqual(numbers), $"request {sequence} is not whole");
+            foreach (var (sequence, numbers) in found.Where(request => !_requests.ContainsKey(request.Key)))
+            {
+                var isWhole = numbers.Count == 1 && (_acknowledged.ContainsKey(numbers[0]) || _unknown.Contains(numbers[0]));
+                Assert.True(isWhole || _unknownRequests.Exists(unknown => unknown.SequenceEqual(numbers)), $"request {sequence} was never complete");
+            }
         }
     }
 }

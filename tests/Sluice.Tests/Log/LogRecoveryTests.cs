@@ -328,9 +328,11 @@ public sealed class LogRecoveryTests
     [InlineData(5, 9)] // a kind that does not exist yet
     [InlineData(6, 1 | 2)] // compressed
     [InlineData(6, 1 | 4)] // encrypted
-    [InlineData(6, 0)] // a part that is not the last
     [InlineData(7, 128)] // a flag that does not exist yet
-    [InlineData(88, 1)] // a second part
+    [InlineData(88, 1)] // a second part of nothing
+    [InlineData(96, 1)] // a part whose first part is itself
+    [InlineData(96, 2)] // a part whose first part comes later
+    [InlineData(104, 1)] // rows before the first part
     public async Task A_frame_of_a_newer_version_is_refused(int at, byte value)
     {
         using var log = TestLog.Create(FileSystem.Memory);

@@ -94,6 +94,20 @@ sealed class TestLog : IDisposable
         return frames;
     }
 
+    /// <summary>The numbers of the frames of each request that takes effect after a sequence, by the sequence of its last part.</summary>
+    public Dictionary<ulong, List<long>> ReadRequests(ulong after = 0)
+    {
+        using var reader = new RequestReader(Log, Log.DurablePosition with { Sequence = after });
+        var requests = new Dictionary<ulong, List<long>>();
+        while (reader.TryPeek(out var frame))
+        {
+            if (!requests.TryGetValue(frame.Request.Sequence, out var numbers)) requests.Add(frame.Request.Sequence, numbers = []);
+            numbers.Add(BinaryPrimitives.ReadInt64LittleEndian(frame.Payload.Span));
+            reader.Take();
+        }
+        return requests;
+    }
+
     public byte[] ReadFile(string path)
     {
         using var file = Real.Open(path, writable: false);
@@ -118,7 +132,10 @@ sealed class TestLog : IDisposable
         if (_temporary is not null) System.IO.Directory.Delete(_temporary, recursive: true);
     }
 
-    public static FrameBuffer Frame(long number, int size, long receivedAt = 0)
+    public static FrameBuffer Frame(long number, int size, long receivedAt = 0) => Frame(number, size, receivedAt, default, 0);
+
+    /// <summary>A part of a request whose every frame holds one record.</summary>
+    public static FrameBuffer Frame(long number, int size, long receivedAt, RecordsFrame.Part part, int index)
     {
         var frame = new FrameBuffer(FrameHeader.PaddedSize(size));
         frame.Take(FrameHeader.Size);
@@ -126,13 +143,16 @@ sealed class TestLog : IDisposable
         return RecordsFrame.Close(frame, new FrameHeader
         {
             Kind = FrameKind.Records,
-            Flags = FrameFlags.LastPart,
+            Flags = part.HasMore ? FrameFlags.None : FrameFlags.LastPart,
             ReceivedAtMicroseconds = receivedAt,
             SinkId = Guid.Empty,
             MappingVersion = 1,
             SchemaVersion = 1,
             RecordCount = 1,
             AcceptedCount = 1,
+            FirstRecordIndex = index,
+            FirstPart = part.First,
+            AcceptedBefore = part.AcceptedBefore,
         });
     }
 
