@@ -144,7 +144,7 @@ static class CellDecoder
         if (!TryReadInstant(ref reader, field, rows, out var instant, out var isCut)) return;
         if (instant is null)
         {
-            column.AddAbsent();
+            Fail(ref reader, field, rows, FieldErrorCode.NotATimestamp); // as the original: "" is no time, unlike "" for a number
         }
         else if (!TimestampText.TryToUnit(instant.Value, field.Type.Unit, out var value, out var isTruncated))
         {
@@ -181,18 +181,23 @@ static class CellDecoder
             instant = parsed;
             return true;
         }
-        switch (DecimalText.TryScale(text, 0, allowExponent: reader.TokenType == JsonTokenType.Number, out var number, out isTruncated))
-        {
-            case NumberResult.NotANumber:
-                Fail(ref reader, field, rows, FieldErrorCode.NotATimestamp);
-                return false;
-            case NumberResult.Ok when TimestampText.TryFromNumber(number, field.Unit ?? TimestampText.GuessUnit(number), field.EpochSeconds, out parsed):
-                instant = parsed;
-                return true;
-            default:
-                Fail(ref reader, field, rows, FieldErrorCode.OutOfRange);
-                return false;
-        }
+        var result = TryReadTime(text, reader.TokenType, field, out parsed, out isTruncated);
+        if (result == NumberResult.Ok) instant = parsed;
+        else Fail(ref reader, field, rows, result == NumberResult.NotANumber ? FieldErrorCode.NotATimestamp : FieldErrorCode.OutOfRange);
+        return result == NumberResult.Ok;
+    }
+
+    /// <summary>A number as a time. Its fraction counts, to the nanosecond, within the 292 years around the epoch that 64 bits of nanoseconds hold.</summary>
+    static NumberResult TryReadTime(ReadOnlySpan<byte> text, JsonTokenType token, MappedField field, out Instant instant, out bool isTruncated)
+    {
+        var allowExponent = token == JsonTokenType.Number;
+        instant = default;
+        var result = DecimalText.TryScale(text, 0, allowExponent, out var number, out isTruncated);
+        if (result != NumberResult.Ok) return result;
+        var unit = field.Unit ?? TimestampText.GuessUnit(number);
+        if (isTruncated && DecimalText.TryScale(text, TimestampText.NanosecondDigits(unit), allowExponent, out var nanoseconds, out var isCut) == NumberResult.Ok)
+            (number, unit, isTruncated) = (nanoseconds, TimeUnit.Nanosecond, isCut);
+        return TimestampText.TryFromNumber(number, unit, field.EpochSeconds, out instant) ? NumberResult.Ok : NumberResult.OutOfRange;
     }
 
     static void DecodeBool(ref Utf8JsonReader reader, MappedField field, ColumnBuffer column, RecordRows rows)

@@ -56,15 +56,19 @@ static class SetDecoder
     static void DecodeTimedSet(ref Utf8JsonReader reader, MappedField field, ColumnBuffer column, RecordRows rows)
     {
         Instant? time = null;
+        var (hasTime, hasMembers) = (false, false);
         while (reader.Read() && reader.TokenType == JsonTokenType.PropertyName)
         {
             var isTime = JsonText.NameIs(ref reader, "time"u8, rows);
             var isMembers = JsonText.NameIs(ref reader, "members"u8, rows);
             reader.Read();
-            if (isMembers && reader.TokenType == JsonTokenType.StartArray) AddMembers(ref reader, field, column, rows);
+            if ((isTime && hasTime) || (isMembers && hasMembers)) CellDecoder.Fail(ref reader, field, rows, FieldErrorCode.DuplicateField);
+            else if (isMembers && reader.TokenType == JsonTokenType.StartArray) AddMembers(ref reader, field, column, rows);
             else if (!isTime) CellDecoder.Fail(ref reader, field, rows, FieldErrorCode.WrongType);
             else if (reader.TokenType != JsonTokenType.Null) CellDecoder.TryReadInstant(ref reader, field, rows, out time, out _);
+            (hasTime, hasMembers) = (hasTime || isTime, hasMembers || isMembers);
         }
+        if (!hasMembers) rows.Fail(new FieldError(field.Column, field.Pointer, FieldErrorCode.WrongType, field.Expected, "object without members"));
         EndSet(column);
         if (time is not { } instant) return;
         if (TimestampText.TryToUnit(instant, TimeUnit.Second, out var seconds, out _)) column.SetTimes(column.RowCount - 1, TimeQuantum.Truncate(seconds, field.Type.TimeQuantum));

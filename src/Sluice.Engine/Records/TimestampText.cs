@@ -100,6 +100,15 @@ static class TimestampText
         return true;
     }
 
+    /// <summary>How many digits behind the point of a number in the unit are nanoseconds.</summary>
+    public static int NanosecondDigits(TimeUnit unit) => unit switch
+    {
+        TimeUnit.Second => 9,
+        TimeUnit.Millisecond => 6,
+        TimeUnit.Microsecond => 3,
+        _ => 0,
+    };
+
     public static long PerSecond(TimeUnit unit) => unit switch
     {
         TimeUnit.Second => 1,

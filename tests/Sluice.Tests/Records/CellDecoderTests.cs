@@ -289,7 +289,7 @@ public sealed class CellDecoderTests
     [InlineData("1659981468260", "1659981468 truncated")]
     [InlineData("1659981468000000", "1659981468")]
     [InlineData("1659981468000000000", "1659981468")]
-    [InlineData("\"\"", "absent")]
+    [InlineData("\"\"", "NotATimestamp")]
     [InlineData("null", "null")]
     [InlineData("\"0001-01-01T00:00:00Z\"", "OutOfRange")]
     [InlineData("\"9999-12-31T23:59:59-01:00\"", "OutOfRange")]
@@ -329,6 +329,11 @@ public sealed class CellDecoderTests
     [InlineData("timestamp(ns)", "\"2106-02-07T06:28:16Z\"", "4294967296000000000")]
     [InlineData("timestamp(ns)", "\"2106-02-07T06:28:17Z\"", "OutOfRange")]
     [InlineData("timestamp(ms)", "\"9999-12-31T23:59:59.999Z\"", "253402300799999")]
+    [InlineData("timestamp(ms)", "1659981468.2609", "1659981468260 truncated")]
+    [InlineData("timestamp(us)", "1659981468.260123", "1659981468260123")]
+    [InlineData("timestamp(us)", "\"1659981468260.123\"", "1659981468260123")]
+    [InlineData("timestamp(ns)", "-0.25", "-250000000")]
+    [InlineData("timestamp(ns)", "1659981468260123.4567", "1659981468260123456 truncated")]
     public void Timestamp_is_kept_in_the_unit_of_its_column(string type, string json, string expected) => Assert.Equal(expected, DecodeOne(type, json));
 
     [Theory]
@@ -423,6 +428,10 @@ public sealed class CellDecoderTests
     [InlineData("""{"_id":1,"c":{"time":"0001-01-01T00:00:00Z","members":["a"]}}""", "OutOfRange")]
     [InlineData("""{"_id":1,"c":{"time":"2022-08-08","members":"a"}}""", "WrongType")]
     [InlineData("""{"_id":1,"c":{"time":"2022-08-08","members":[{}],"x":1}}""", "WrongType WrongType")]
+    [InlineData("""{"_id":1,"c":{"time":"2022-08-08"}}""", "WrongType")]
+    [InlineData("""{"_id":1,"c":{}}""", "WrongType")]
+    [InlineData("""{"_id":1,"c":{"time":"2022-08-08","time":"2030-01-01","members":["a"]}}""", "DuplicateField")]
+    [InlineData("""{"_id":1,"c":{"members":["a"],"members":["b"]}}""", "DuplicateField")]
     public void Members_of_quantum_sets_may_come_with_a_time_of_their_own(string value, string expected) =>
         Assert.Equal(expected, DecodeQuantum("stringsetq(YMD)", value));
 
