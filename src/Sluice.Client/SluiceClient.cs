@@ -1,3 +1,4 @@
+using System.Net;
 using System.Net.Http.Headers;
 using System.Net.Http.Json;
 using System.Text;
@@ -8,35 +9,58 @@ namespace Sluice.Client;
 
 /// <summary>
 /// The REST API as typed calls. Every call throws <see cref="SluiceApiException"/> when the server refuses it and
-/// <see cref="HttpRequestException"/> when it cannot be reached. Any thread; nothing is retried here.
+/// <see cref="HttpRequestException"/> when it cannot be reached. Any thread; nothing is retried here, but that an expired id token is renewed
+/// once with the refresh token, when there is one. <see cref="SluiceBatcher"/> sends streams of records, and retries.
 /// </summary>
 /// <param name="http">Has the server's origin as its base address, as in <c>https://localhost:7443/</c>. The caller disposes it.</param>
 public sealed class SluiceClient(HttpClient http)
 {
+    readonly Lock _lock = new();
+    Task _renewal = Task.CompletedTask; // under _lock
+    string? _idToken;
+    string? _refreshToken;
+
+    /// <summary>Called with the new tokens after each login and renewal, so that they can be kept.</summary>
+    public Func<AuthenticationResult, Task>? OnTokens { get; init; }
+
     /// <summary>Logs in and sends the id token with every later call.</summary>
     public async Task<LoginAnswer> LoginAsync(string username, string password, CancellationToken cancellation)
     {
-        var answer = await SendAsync(
-            HttpMethod.Post, "v2/login", JsonBody(new LoginRequest(username, password), WireJson.Default.LoginRequest), WireJson.Default.LoginAnswer, cancellation);
-        UseToken(answer.AuthenticationResult.IdToken);
+        var answer = await SendOnceAsync(
+            HttpMethod.Post, "v2/login", Json(new LoginRequest(username, password), WireJson.Default.LoginRequest), WireJson.Default.LoginAnswer, cancellation);
+        await TakeAsync(answer.AuthenticationResult);
         return answer;
     }
 
-    public void UseToken(string idToken) => http.DefaultRequestHeaders.Authorization = new AuthenticationHeaderValue("Bearer", idToken);
+    /// <param name="refreshToken">Renews the id token when it has expired; <c>null</c>: nothing does.</param>
+    public void UseToken(string idToken, string? refreshToken = null) => (_idToken, _refreshToken) = (idToken, refreshToken);
 
     /// <summary>Sends the key with every later call, instead of a token.</summary>
     public void UseApiKey(string secret)
     {
-        http.DefaultRequestHeaders.Authorization = null;
+        (_idToken, _refreshToken) = (null, null);
         http.DefaultRequestHeaders.Remove("X-API-Key");
         http.DefaultRequestHeaders.Add("X-API-Key", secret);
     }
+
+    public Task<UserResource> GetCurrentUserAsync(CancellationToken cancellation) => GetAsync("v2/users/current", WireJson.Default.UserResource, cancellation);
+
+    /// <param name="user">Id of a user, or <c>current</c>.</param>
+    public async Task<IReadOnlyList<KeyResource>> ListKeysAsync(string user, CancellationToken cancellation) =>
+        (await GetAsync($"v2/users/{user}/keys", WireJson.Default.ResourceListKeyResource, cancellation)).Resources;
+
+    /// <summary>Makes a key; its secret is in this answer and nowhere else.</summary>
+    public Task<KeyResource> CreateKeyAsync(string user, KeyRequest key, CancellationToken cancellation) =>
+        SendAsync(HttpMethod.Post, $"v2/users/{user}/keys", Json(key, WireJson.Default.KeyRequest), WireJson.Default.KeyResource, cancellation);
+
+    public Task<KeyResource> RevokeKeyAsync(string user, Guid key, CancellationToken cancellation) =>
+        SendAsync(HttpMethod.Delete, $"v2/users/{user}/keys/{key}", null, WireJson.Default.KeyResource, cancellation);
 
     public async Task<IReadOnlyList<DatabaseResource>> ListDatabasesAsync(CancellationToken cancellation) =>
         (await GetAsync("v2/databases", WireJson.Default.ResourceListDatabaseResource, cancellation)).Resources;
 
     public Task<DatabaseResource> CreateDatabaseAsync(DatabaseRequest database, CancellationToken cancellation) =>
-        SendAsync(HttpMethod.Post, "v2/databases", JsonBody(database, WireJson.Default.DatabaseRequest), WireJson.Default.DatabaseResource, cancellation);
+        SendAsync(HttpMethod.Post, "v2/databases", Json(database, WireJson.Default.DatabaseRequest), WireJson.Default.DatabaseResource, cancellation);
 
     public Task<DatabaseResource> GetDatabaseAsync(Guid id, CancellationToken cancellation) =>
         GetAsync($"v2/databases/{id}", WireJson.Default.DatabaseResource, cancellation);
@@ -49,7 +73,7 @@ public sealed class SluiceClient(HttpClient http)
         (await GetAsync($"v2/tables/{databaseId}", WireJson.Default.ResourceListTableResource, cancellation)).Resources;
 
     public Task<TableResource> CreateTableAsync(Guid databaseId, TableRequest table, CancellationToken cancellation) =>
-        SendAsync(HttpMethod.Post, $"v2/tables/{databaseId}", JsonBody(table, WireJson.Default.TableRequest), WireJson.Default.TableResource, cancellation);
+        SendAsync(HttpMethod.Post, $"v2/tables/{databaseId}", Json(table, WireJson.Default.TableRequest), WireJson.Default.TableResource, cancellation);
 
     public Task<TableResource> GetTableAsync(Guid databaseId, string table, CancellationToken cancellation) =>
         GetAsync(TablePath(databaseId, table), WireJson.Default.TableResource, cancellation);
@@ -61,7 +85,7 @@ public sealed class SluiceClient(HttpClient http)
         SendAsync(
             HttpMethod.Post,
             ColumnPath(databaseId, table, column),
-            JsonBody(new ColumnRequest(null, options), WireJson.Default.ColumnRequest),
+            Json(new ColumnRequest(null, options), WireJson.Default.ColumnRequest),
             WireJson.Default.ColumnResource,
             cancellation);
 
@@ -72,26 +96,22 @@ public sealed class SluiceClient(HttpClient http)
         (await GetAsync("v2/sinks", WireJson.Default.ResourceListSinkResource, cancellation)).Resources;
 
     public Task<SinkResource> CreateSinkAsync(SinkRequest sink, CancellationToken cancellation) =>
-        SendAsync(HttpMethod.Post, "v2/sinks", JsonBody(sink, WireJson.Default.SinkRequest), WireJson.Default.SinkResource, cancellation);
+        SendAsync(HttpMethod.Post, "v2/sinks", Json(sink, WireJson.Default.SinkRequest), WireJson.Default.SinkResource, cancellation);
 
     public Task<SinkResource> GetSinkAsync(Guid id, CancellationToken cancellation) =>
         GetAsync($"v2/sinks/{id}", WireJson.Default.SinkResource, cancellation);
 
     /// <summary>Replaces the mapping and the limits; name, database and table cannot change.</summary>
     public Task<SinkResource> UpdateSinkAsync(Guid id, SinkRequest sink, CancellationToken cancellation) =>
-        SendAsync(HttpMethod.Put, $"v2/sinks/{id}", JsonBody(sink, WireJson.Default.SinkRequest), WireJson.Default.SinkResource, cancellation);
+        SendAsync(HttpMethod.Put, $"v2/sinks/{id}", Json(sink, WireJson.Default.SinkRequest), WireJson.Default.SinkResource, cancellation);
 
     public Task<SinkResource> DeleteSinkAsync(Guid id, CancellationToken cancellation) =>
         SendAsync(HttpMethod.Delete, $"v2/sinks/{id}", null, WireJson.Default.SinkResource, cancellation);
 
     /// <summary>Sends the body of one request as it is. When this returns, every record with status <c>success</c> is durable.</summary>
-    /// <param name="body"><c>{"records":[{"value":{...}}, ...]}</c>, UTF-8.</param>
-    /// <param name="idempotencyKey"><c>null</c>: none. With a key, the same body sent again gets the same answer and is not loaded twice.</param>
-    public Task<IngestAnswer> SendRecordsAsync(Guid sinkId, ReadOnlyMemory<byte> body, string? idempotencyKey, CancellationToken cancellation)
-    {
-        var content = new ReadOnlyMemoryContent(body) { Headers = { ContentType = new MediaTypeHeaderValue("application/json") } };
-        return SendAsync(HttpMethod.Post, $"v2/sinks/{sinkId}", content, WireJson.Default.IngestAnswer, cancellation, idempotencyKey);
-    }
+    /// <param name="body">Records as <see cref="SendOptions.ContentType"/> says.</param>
+    public Task<IngestAnswer> SendAsync(Guid sinkId, ReadOnlyMemory<byte> body, SendOptions options, CancellationToken cancellation) =>
+        SendAsync(HttpMethod.Post, $"v2/sinks/{sinkId}{options.Query()}", () => RecordsContent(body, options), WireJson.Default.IngestAnswer, cancellation, options.IdempotencyKey);
 
     /// <summary>Newest first.</summary>
     public async Task<IReadOnlyList<SinkErrorResource>> ListErrorsAsync(Guid sinkId, CancellationToken cancellation) =>
@@ -100,35 +120,88 @@ public sealed class SluiceClient(HttpClient http)
     public async Task<IReadOnlyList<SinkMetricResource>> ListMetricsAsync(Guid sinkId, CancellationToken cancellation) =>
         (await GetAsync($"v2/sinks/{sinkId}/metrics", WireJson.Default.ResourceListSinkMetricResource, cancellation)).Resources;
 
+    /// <summary>The sink's counters since it was made.</summary>
+    public Task<LedgerResource> GetLedgerAsync(Guid sinkId, CancellationToken cancellation) =>
+        GetAsync($"v2/sinks/{sinkId}/ledger", WireJson.Default.LedgerResource, cancellation);
+
     /// <summary>Runs one SQL statement. An error in the SQL does not throw: it is in <see cref="SqlAnswer.Error"/>.</summary>
     public Task<SqlAnswer> QueryAsync(Guid databaseId, string sql, CancellationToken cancellation) =>
         SendAsync(
-            HttpMethod.Post,
-            $"v2/databases/{databaseId}/query/sql",
-            new StringContent(sql, Encoding.UTF8, "text/plain"),
-            WireJson.Default.SqlAnswer,
-            cancellation);
+            HttpMethod.Post, $"v2/databases/{databaseId}/query/sql", () => new StringContent(sql, Encoding.UTF8, "text/plain"), WireJson.Default.SqlAnswer, cancellation);
+
+    /// <summary>Whether the server takes records.</summary>
+    public async Task<bool> IsReadyAsync(CancellationToken cancellation)
+    {
+        using var response = await http.GetAsync(new Uri("health/ready", UriKind.Relative), cancellation);
+        return response.IsSuccessStatusCode;
+    }
 
     static string TablePath(Guid databaseId, string table) => $"v2/tables/{databaseId}/{Uri.EscapeDataString(table)}";
 
     static string ColumnPath(Guid databaseId, string table, string column) =>
         $"{TablePath(databaseId, table)}/fields/{Uri.EscapeDataString(column)}";
 
-    static JsonContent JsonBody<T>(T value, JsonTypeInfo<T> type) => JsonContent.Create(value, type);
+    static Func<HttpContent> Json<T>(T value, JsonTypeInfo<T> type) => () => JsonContent.Create(value, type);
+
+    static ReadOnlyMemoryContent RecordsContent(ReadOnlyMemory<byte> body, SendOptions options)
+    {
+        var content = new ReadOnlyMemoryContent(body) { Headers = { ContentType = new MediaTypeHeaderValue(options.ContentType) } };
+        if (options.ContentEncoding is { } encoding) content.Headers.ContentEncoding.Add(encoding);
+        return content;
+    }
 
     Task<T> GetAsync<T>(string path, JsonTypeInfo<T> type, CancellationToken cancellation) => SendAsync(HttpMethod.Get, path, null, type, cancellation);
 
     async Task<T> SendAsync<T>(
-        HttpMethod method, string path, HttpContent? content, JsonTypeInfo<T> type, CancellationToken cancellation, string? idempotencyKey = null)
+        HttpMethod method, string path, Func<HttpContent>? content, JsonTypeInfo<T> type, CancellationToken cancellation, string? idempotencyKey = null)
     {
-        using var request = new HttpRequestMessage(method, path) { Content = content };
-        if (idempotencyKey is not null)
-            request.Headers.Add("Idempotency-Key", idempotencyKey);
+        var token = _idToken;
+        try
+        {
+            return await SendOnceAsync(method, path, content, type, cancellation, idempotencyKey);
+        }
+        catch (SluiceApiException e) when (e.Status == HttpStatusCode.Unauthorized && _refreshToken is not null)
+        {
+            await RenewAsync(token, cancellation);
+            return await SendOnceAsync(method, path, content, type, cancellation, idempotencyKey);
+        }
+    }
+
+    async Task<T> SendOnceAsync<T>(
+        HttpMethod method, string path, Func<HttpContent>? content, JsonTypeInfo<T> type, CancellationToken cancellation, string? idempotencyKey = null)
+    {
+        using var request = new HttpRequestMessage(method, path) { Content = content?.Invoke() };
+        if (idempotencyKey is not null) request.Headers.Add("Idempotency-Key", idempotencyKey);
+        if (_idToken is { } token) request.Headers.Authorization = new AuthenticationHeaderValue("Bearer", token);
         using var response = await http.SendAsync(request, cancellation);
-        if (!response.IsSuccessStatusCode)
-            throw await RefusalAsync(response, cancellation);
+        if (!response.IsSuccessStatusCode) throw await RefusalAsync(response, cancellation);
         return await response.Content.ReadFromJsonAsync(type, cancellation)
             ?? throw new JsonException($"the answer to {method} {path} is JSON null");
+    }
+
+    /// <summary>Gets a new id token, unless another call has done so, or is doing so, since <paramref name="expired"/> was sent.</summary>
+    Task RenewAsync(string? expired, CancellationToken cancellation)
+    {
+        lock (_lock)
+        {
+            if (_renewal.IsCompleted && _idToken != expired) return Task.CompletedTask;
+            if (_renewal.IsCompleted) _renewal = RenewOnceAsync();
+            return _renewal.WaitAsync(cancellation);
+        }
+    }
+
+    async Task RenewOnceAsync()
+    {
+        var refresh = new LoginRequest(RefreshToken: _refreshToken);
+        _idToken = null; // the call that renews goes without
+        await TakeAsync((await SendOnceAsync(
+            HttpMethod.Post, "v2/login", Json(refresh, WireJson.Default.LoginRequest), WireJson.Default.LoginAnswer, CancellationToken.None)).AuthenticationResult);
+    }
+
+    async Task TakeAsync(AuthenticationResult tokens)
+    {
+        UseToken(tokens.IdToken, tokens.RefreshToken ?? _refreshToken);
+        if (OnTokens is { } onTokens) await onTokens(tokens);
     }
 
     static async Task<SluiceApiException> RefusalAsync(HttpResponseMessage response, CancellationToken cancellation)

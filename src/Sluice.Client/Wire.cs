@@ -181,6 +181,30 @@ public sealed record SinkErrorResource(Guid SinkId, string ErrorType, string Err
 /// <param name="ErrorRate">Records that failed validation in that minute.</param>
 public sealed record SinkMetricResource(DateTime Timestamp, long IngestRate, long RequestRate, long ErrorRate);
 
+/// <summary>Counters of a sink. Always: received = accepted + rejected, accepted = loaded + failed + pending.</summary>
+public sealed record LedgerResource(long Requests, long Received, long Accepted, long Rejected, long Loaded, long Failed, long Pending);
+
+// ---- users and keys ----
+
+public sealed record UserResource(Guid Id, string Email, string FullName, string Role, string Status);
+
+/// <param name="Role"><c>null</c>: the user's own.</param>
+/// <param name="Sinks">The sinks that an <c>IngestKey</c> may send to; <c>null</c>: all.</param>
+/// <param name="ExpiresAt"><c>null</c>: never.</param>
+public sealed record KeyRequest(string Description, string? Role = null, IReadOnlyList<Guid>? Sinks = null, DateTime? ExpiresAt = null);
+
+public sealed record KeyResource(Guid Id, Guid UserId, string Description, string Role, DateTime CreatedAt)
+{
+    /// <summary>Present only in the answer that makes the key.</summary>
+    public string? Secret { get; init; }
+
+    public IReadOnlyList<Guid>? Sinks { get; init; }
+
+    public DateTime? ExpiresAt { get; init; }
+
+    public DateTime? LastUsedAt { get; init; }
+}
+
 // ---- records ----
 
 /// <summary>What became of the records of one request. <see cref="Records"/> has one entry a record, in order, unless fewer were asked for.</summary>
@@ -257,6 +281,11 @@ public sealed record SqlField(
 [JsonSerializable(typeof(ResourceList<SinkResource>))]
 [JsonSerializable(typeof(ResourceList<SinkErrorResource>))]
 [JsonSerializable(typeof(ResourceList<SinkMetricResource>))]
+[JsonSerializable(typeof(LedgerResource))]
+[JsonSerializable(typeof(UserResource))]
+[JsonSerializable(typeof(KeyRequest))]
+[JsonSerializable(typeof(KeyResource))]
+[JsonSerializable(typeof(ResourceList<KeyResource>))]
 [JsonSerializable(typeof(IngestAnswer))]
 [JsonSerializable(typeof(SqlAnswer))]
 public sealed partial class WireJson : JsonSerializerContext;

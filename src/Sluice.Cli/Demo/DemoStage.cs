@@ -100,7 +100,7 @@ sealed class DemoStage
     async Task SendAsync(Guid sink, JsonArray records, CancellationToken cancellation)
     {
         var body = JsonSerializer.SerializeToUtf8Bytes(new JsonObject { ["records"] = records });
-        var answer = await Client.SendRecordsAsync(sink, body, idempotencyKey: null, cancellation);
+        var answer = await Client.SendAsync(sink, body, SendOptions.Default, cancellation);
         Interlocked.Add(ref _accepted, answer.SuccessCount);
         Interlocked.Add(ref _rejected, answer.ErrorCount);
         if (answer.Records?.FirstOrDefault(record => record.Status == "error") is { } wrong) LastError = wrong.ErrorMessage ?? "";

@@ -1,0 +1,39 @@
+using System.CommandLine;
+using Sluice.Client;
+using Spectre.Console;
+
+namespace Sluice.Cli.Commands;
+
+/// <summary><c>sluice login</c>: keeps a login for the commands that follow.</summary>
+static class LoginCommand
+{
+    public static Command Create()
+    {
+        var email = new Argument<string?>("email") { Description = "Asked for when left out.", Arity = ArgumentArity.ZeroOrOne };
+        var passwordStdin = new Option<bool>("--password-stdin") { Description = "Read the password from standard input." };
+        var forget = new Option<bool>("--forget") { Description = "Forget the kept login." };
+        return new ServerCommand("login", "Log in and keep the login. The password is asked for, read from standard input, or taken from SLUICE_PASSWORD.", email, passwordStdin, forget)
+            .DoesUnauthenticated(async (parse, http, ca, cancellation) =>
+            {
+                if (parse.GetValue(forget))
+                {
+                    SavedLogin.Delete();
+                    return ExitCode.Done;
+                }
+                var user = parse.GetValue(email) ?? Ask("E-mail: ", isSecret: false);
+                var password = parse.GetValue(passwordStdin) ? Console.In.ReadLine() ?? ""
+                    : Environment.GetEnvironmentVariable("SLUICE_PASSWORD") ?? Ask("Password: ", isSecret: true);
+                var answer = await new SluiceClient(http).LoginAsync(user, password, cancellation);
+                new SavedLogin(http.BaseAddress!, ca is null ? null : Path.GetFullPath(ca), answer.AuthenticationResult.IdToken, answer.AuthenticationResult.RefreshToken, null).Write();
+                Console.WriteLine($"Logged in to {http.BaseAddress} as {user}.");
+                return ExitCode.Done;
+            });
+    }
+
+    static string Ask(string question, bool isSecret)
+    {
+        if (Console.IsInputRedirected) throw new CommandException("There is no terminal to ask at; give the e-mail as an argument and the password with --password-stdin.");
+        var prompt = new TextPrompt<string>(question);
+        return AnsiConsole.Prompt(isSecret ? prompt.Secret() : prompt);
+    }
+}

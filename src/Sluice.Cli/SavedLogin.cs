@@ -1,0 +1,44 @@
+using System.Text.Json;
+using System.Text.Json.Serialization;
+
+namespace Sluice.Cli;
+
+/// <summary>Where the server is and who we are, as <c>sluice login</c> keeps it: <c>~/.config/sluice/login.json</c>, readable by its owner only.</summary>
+sealed record SavedLogin(Uri Url, string? CaFile, string? IdToken, string? RefreshToken, string? ApiKey)
+{
+    static string FilePath => Environment.GetEnvironmentVariable("SLUICE_LOGIN_FILE") is { Length: > 0 } path
+        ? path
+        : Path.Combine(Environment.GetFolderPath(Environment.SpecialFolder.ApplicationData, Environment.SpecialFolderOption.DoNotVerify), "sluice", "login.json");
+
+    /// <summary><c>null</c>: there is none.</summary>
+    /// <exception cref="CommandException">The file is not one of ours.</exception>
+    public static SavedLogin? Read()
+    {
+        if (!File.Exists(FilePath)) return null;
+        try
+        {
+            return JsonSerializer.Deserialize(File.ReadAllBytes(FilePath), SavedLoginJson.Default.SavedLogin);
+        }
+        catch (JsonException e)
+        {
+            throw new CommandException($"{FilePath} is not readable ({e.Message}); log in again.");
+        }
+    }
+
+    public void Write()
+    {
+        Directory.CreateDirectory(Path.GetDirectoryName(Path.GetFullPath(FilePath))!);
+        var options = new FileStreamOptions { Mode = FileMode.Create, Access = FileAccess.Write };
+        if (!OperatingSystem.IsWindows()) options.UnixCreateMode = UnixFileMode.UserRead | UnixFileMode.UserWrite;
+        var partial = FilePath + ".new";
+        File.Delete(partial); // its mode is set when it is made
+        using (var file = new FileStream(partial, options)) JsonSerializer.Serialize(file, this, SavedLoginJson.Default.SavedLogin);
+        File.Move(partial, FilePath, overwrite: true);
+    }
+
+    public static void Delete() => File.Delete(FilePath);
+}
+
+[JsonSourceGenerationOptions(PropertyNamingPolicy = JsonKnownNamingPolicy.SnakeCaseLower, WriteIndented = true)]
+[JsonSerializable(typeof(SavedLogin))]
+sealed partial class SavedLoginJson : JsonSerializerContext;

@@ -1,0 +1,122 @@
+using System.Buffers;
+using System.Text;
+using System.Text.Json;
+using Sluice.Client;
+
+namespace Sluice.Cli.Sending;
+
+/// <summary>
+/// Takes the answers of requests in any order, and in their order counts them, writes rejected records with their reasons to a file, and keeps
+/// how far the run is.
+/// </summary>
+/// <param name="begin">Where an earlier run stopped, or a new one begins.</param>
+/// <param name="progressPath"><c>null</c>: not kept (standard input).</param>
+sealed class SendTally(SendProgress begin, string? progressPath, string rejectedPath) : IDisposable
+{
+    static readonly TimeSpan KeepInterval = TimeSpan.FromSeconds(1);
+
+    readonly Lock _lock = new();
+    readonly SortedDictionary<long, Answered> _answered = []; // under _lock
+    FileStream? _rejectedFile; // under _lock
+    long _lastKept = TimeProvider.System.GetTimestamp();
+
+    public SendProgress Progress { get; private set; } = begin;
+
+    /// <summary>An answered request: its counts, and the lines that tell of its rejected records.</summary>
+    readonly record struct Answered(int Records, int Total, int Accepted, int Rejected, byte[] Lines);
+
+    public ValueTask AddAsync(SentBatch batch)
+    {
+        var answered = new Answered(batch.RecordCount, batch.TotalCount, batch.Answer.SuccessCount, batch.Answer.ErrorCount, Describe(batch));
+        lock (_lock)
+        {
+            // a request that was too large comes in parts under one number
+            if (_answered.TryGetValue(batch.Request, out var other))
+            {
+                answered = answered with
+                {
+                    Records = other.Records + answered.Records,
+                    Accepted = other.Accepted + answered.Accepted,
+                    Rejected = other.Rejected + answered.Rejected,
+                    Lines = [.. other.Lines, .. answered.Lines],
+                };
+            }
+            _answered[batch.Request] = answered;
+        }
+        return ValueTask.CompletedTask;
+    }
+
+    /// <summary>Moves on over requests that are answered.</summary>
+    public void Settle()
+    {
+        lock (_lock)
+        {
+            while (_answered.TryGetValue(Progress.Requests, out var next) && next.Records == next.Total)
+            {
+                _answered.Remove(Progress.Requests);
+                if (next.Lines.Length > 0) WriteRejected(next.Lines);
+                Progress = Progress with
+                {
+                    Requests = Progress.Requests + 1,
+                    Records = Progress.Records + next.Records,
+                    Accepted = Progress.Accepted + next.Accepted,
+                    Rejected = Progress.Rejected + next.Rejected,
+                    RejectedBytes = _rejectedFile?.Length ?? Progress.RejectedBytes,
+                };
+            }
+            if (progressPath is null || TimeProvider.System.GetElapsedTime(_lastKept) < KeepInterval) return;
+            Keep();
+        }
+    }
+
+    /// <summary>Keeps how far the run is, at its end when it was cut short.</summary>
+    public void Keep()
+    {
+        if (progressPath is null) return;
+        _rejectedFile?.Flush();
+        Progress.Write(progressPath);
+        _lastKept = TimeProvider.System.GetTimestamp();
+    }
+
+    public void Dispose() => _rejectedFile?.Dispose();
+
+    void WriteRejected(ReadOnlySpan<byte> lines)
+    {
+        if (_rejectedFile is null)
+        {
+            _rejectedFile = new FileStream(rejectedPath, FileMode.OpenOrCreate, FileAccess.Write, FileShare.Read);
+            _rejectedFile.SetLength(Progress.RejectedBytes); // what a run wrote beyond its last kept point is written again
+            _rejectedFile.Position = Progress.RejectedBytes;
+        }
+        _rejectedFile.Write(lines);
+    }
+
+    static byte[] Describe(SentBatch batch)
+    {
+        var lines = new ArrayBufferWriter<byte>();
+        foreach (var record in batch.Rejected)
+        {
+            var index = record.Index ?? throw new JsonException("the server's answer does not name the rejected record");
+            var sent = batch.Record(index);
+            var isJson = TryParse(sent, out var element);
+            var line = new RejectedLine(batch.FirstRecord + index, record.ErrorCode, record.ErrorMessage, record.Errors, element, isJson ? null : Encoding.UTF8.GetString(sent.Span));
+            lines.Write(JsonSerializer.SerializeToUtf8Bytes(line, SendJson.Default.RejectedLine));
+            lines.Write("\n"u8);
+        }
+        return lines.WrittenSpan.ToArray();
+    }
+
+    static bool TryParse(ReadOnlyMemory<byte> text, out JsonElement? element)
+    {
+        try
+        {
+            element = JsonElement.Parse(text.Span, new JsonDocumentOptions { MaxDepth = 128 });
+            return true;
+        }
+        catch (JsonException)
+        {
+            element = null;
+            return false;
+        }
+    }
+}

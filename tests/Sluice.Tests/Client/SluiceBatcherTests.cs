@@ -1,0 +1,206 @@
+using System.Net;
+using System.Text;
+using System.Text.Json;
+using Microsoft.Extensions.Time.Testing;
+using Sluice.Client;
+
+namespace Sluice.Tests.Client;
+
+public sealed class SluiceBatcherTests : IDisposable
+{
+    static readonly Guid Sink = new("0f0f0f0f-0000-4000-8000-000000000001");
+
+    readonly ScriptedServer _server = new();
+    readonly FakeTimeProvider _time = new();
+    readonly HttpClient _http;
+    readonly SluiceClient _client;
+
+    public SluiceBatcherTests()
+    {
+        _http = new HttpClient(_server) { BaseAddress = new Uri("http://sluice.test/") };
+        _client = new SluiceClient(_http);
+    }
+
+    static CancellationToken Cancellation => TestContext.Current.CancellationToken;
+
+    public void Dispose() => _http.Dispose();
+
+    [Fact]
+    public async Task Records_are_cut_into_full_requests_and_the_rest_goes_at_the_end()
+    {
+        await using (var batcher = Open(new BatcherOptions { MaxRecords = 3 }))
+            for (var i = 0; i < 7; i++) await batcher.AddAsync(Value(i), Cancellation);
+
+        Assert.Equal([3, 3, 1], _server.Requests.Select(request => request.Records.Count));
+        Assert.Equal(Enumerable.Range(0, 7).Select(i => $$"""{"id":{{i}}}"""), _server.Requests.SelectMany(request => request.Records));
+    }
+
+    [Fact]
+    public async Task A_request_is_sent_before_it_would_grow_too_large()
+    {
+        await using (var batcher = Open(new BatcherOptions { MaxBytes = 24 }))
+            for (var i = 0; i < 5; i++) await batcher.AddAsync(Value(i), Cancellation);
+
+        Assert.Equal([2, 2, 1], _server.Requests.Select(request => request.Records.Count));
+    }
+
+    [Fact]
+    public async Task A_record_waits_for_others_no_longer_than_asked()
+    {
+        await using var batcher = Open(new BatcherOptions { MaxDelay = TimeSpan.FromSeconds(1) });
+        await batcher.AddAsync(Value(1), Cancellation);
+        _time.Advance(TimeSpan.FromMilliseconds(900));
+        Assert.Empty(_server.Requests);
+        _time.Advance(TimeSpan.FromMilliseconds(200));
+        await UntilAsync(() => _server.Requests.Count == 1);
+    }
+
+    [Fact]
+    public async Task A_lost_answer_is_asked_for_again_under_the_same_key()
+    {
+        _server.Answer = (request, number) => number < 2 ? throw new HttpRequestException("connection reset") : Task.FromResult(ScriptedServer.Success(request));
+        var sent = new List<SentBatch>();
+        await using (var batcher = Open(new BatcherOptions { OnSent = batch => { sent.Add(batch); return ValueTask.CompletedTask; } }, new InstantTime()))
+            await batcher.AddAsync(Value(1), Cancellation);
+
+        Assert.Equal(3, _server.Requests.Count);
+        Assert.NotNull(_server.Requests[0].Key);
+        Assert.Single(_server.Requests.Select(request => request.Key).Distinct());
+        Assert.Equal(3, Assert.Single(sent).Tries);
+    }
+
+    [Fact]
+    public async Task Different_requests_have_different_keys()
+    {
+        await using (var batcher = Open(new BatcherOptions { MaxRecords = 1, KeyPrefix = "run", FirstRequest = 7 }))
+            for (var i = 0; i < 3; i++) await batcher.AddAsync(Value(i), Cancellation);
+
+        Assert.Equal(["run-7", "run-8", "run-9"], _server.Requests.Select(request => request.Key));
+    }
+
+    [Fact]
+    public async Task What_the_server_asks_to_wait_is_waited()
+    {
+        _server.Answer = (request, number) =>
+        {
+            if (number > 0) return Task.FromResult(ScriptedServer.Success(request));
+            var busy = ScriptedServer.Refuse(HttpStatusCode.ServiceUnavailable, "ServiceUnavailable");
+            busy.Headers.RetryAfter = new System.Net.Http.Headers.RetryConditionHeaderValue(TimeSpan.FromSeconds(10));
+            return Task.FromResult(busy);
+        };
+        var time = new InstantTime();
+        await using (var batcher = Open(new BatcherOptions(), time))
+            await batcher.AddAsync(Value(1), Cancellation);
+
+        Assert.Equal(2, _server.Requests.Count);
+        Assert.InRange(Assert.Single(time.Waits), TimeSpan.FromSeconds(7.5), TimeSpan.FromSeconds(12.5)); // spread by a quarter
+    }
+
+    [Fact]
+    public async Task A_refusal_that_will_stand_is_not_repeated_and_ends_the_batcher()
+    {
+        _server.Answer = (_, _) => Task.FromResult(ScriptedServer.Refuse(HttpStatusCode.NotFound, "ResourceNotFound"));
+        var batcher = Open(new BatcherOptions());
+        await batcher.AddAsync(Value(1), Cancellation);
+        var thrown = await Assert.ThrowsAsync<SluiceApiException>(() => batcher.FlushAsync(Cancellation));
+        Assert.Equal("ResourceNotFound", thrown.Body.Code);
+        await Assert.ThrowsAsync<SluiceApiException>(() => batcher.AddAsync(Value(2), Cancellation).AsTask());
+        await Assert.ThrowsAsync<SluiceApiException>(() => batcher.DisposeAsync().AsTask());
+        Assert.Single(_server.Requests);
+    }
+
+    [Fact]
+    public async Task Repeating_ends_when_its_time_is_over()
+    {
+        _server.Answer = (_, _) => throw new HttpRequestException("unreachable");
+        var time = new InstantTime();
+        var batcher = Open(new BatcherOptions { MaxRetryTime = TimeSpan.FromMinutes(1) }, time);
+        await batcher.AddAsync(Value(1), Cancellation);
+        await Assert.ThrowsAsync<HttpRequestException>(() => batcher.DisposeAsync().AsTask());
+        Assert.InRange(time.Waits.Sum(wait => wait.TotalSeconds), 60, 60 + (15 * 1.25)); // the last wait began before the end
+        Assert.Equal(time.Waits.Count + 1, _server.Requests.Count);
+    }
+
+    [Fact]
+    public async Task A_request_that_is_too_large_is_halved_until_it_fits()
+    {
+        _server.Answer = (request, _) => Task.FromResult(
+            request.Records.Count > 2 ? ScriptedServer.Refuse(HttpStatusCode.RequestEntityTooLarge, "PayloadTooLarge") : ScriptedServer.Success(request));
+        var sent = new List<SentBatch>();
+        await using (var batcher = Open(new BatcherOptions { KeyPrefix = "k", OnSent = batch => { sent.Add(batch); return ValueTask.CompletedTask; } }))
+            for (var i = 0; i < 6; i++) await batcher.AddRecordAsync(Encoding.UTF8.GetBytes($$$"""{"op":"patch","value":{"id":{{{i}}}}}"""), Cancellation);
+
+        var answered = _server.Requests.Where(request => request.Records.Count <= 2).ToList();
+        Assert.Equal(Enumerable.Range(0, 6).Select(i => $$$"""{"op":"patch","value":{"id":{{{i}}}}}"""), answered.SelectMany(request => request.Records));
+        Assert.Equal(answered.Count, answered.Select(request => request.Key).Distinct().Count());
+        Assert.All(sent, batch => Assert.Equal((0, 6), (batch.Request, batch.TotalCount)));
+        Assert.Equal(6, sent.Sum(batch => batch.RecordCount));
+        Assert.Equal([0, 1, 3, 4], sent.Select(batch => batch.FirstRecord));
+    }
+
+    [Theory]
+    [InlineData(1)]
+    [InlineData(3)]
+    public async Task No_more_requests_are_under_way_than_allowed(int allowed)
+    {
+        var open = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
+        _server.Answer = async (request, _) =>
+        {
+            await open.Task;
+            return ScriptedServer.Success(request);
+        };
+        var batcher = Open(new BatcherOptions { MaxRecords = 1, MaxRequests = allowed });
+        for (var i = 0; i < allowed; i++) await batcher.AddAsync(Value(i), Cancellation);
+        var next = batcher.AddAsync(Value(allowed), Cancellation).AsTask();
+        await UntilAsync(() => _server.Requests.Count == allowed);
+        Assert.False(next.IsCompleted);
+        open.SetResult();
+        await next;
+        await batcher.DisposeAsync();
+        Assert.Equal(allowed, _server.MostUnderWay);
+    }
+
+    [Fact]
+    public async Task Values_on_several_lines_and_typed_values_arrive_as_they_are()
+    {
+        await using (var batcher = Open(new BatcherOptions()))
+        {
+            await batcher.AddAsync("{\n\"id\": 1}"u8.ToArray(), Cancellation);
+            await batcher.AddAsync(JsonElement.Parse("""{"id":2}"""), ElementJson.Default.JsonElement, Cancellation);
+            await Assert.ThrowsAnyAsync<JsonException>(() => batcher.AddAsync("{\n\"id\": 1"u8.ToArray(), Cancellation).AsTask());
+        }
+
+        Assert.Equal(["application/json", "application/x-ndjson"], _server.Requests.Select(request => request.ContentType));
+        Assert.Equal(["{\"value\":{\n\"id\": 1}}", """{"id":2}"""], _server.Requests.SelectMany(request => request.Records));
+    }
+
+    [Fact]
+    public async Task The_rejected_records_of_an_answer_are_told_with_what_was_sent()
+    {
+        _server.Answer = (_, _) => Task.FromResult(ScriptedServer.Json(
+            HttpStatusCode.OK, """{"success_count":1,"error_count":1,"request_id":"r","records":[{"index":1,"status":"error","error_code":"InvalidBody"}]}"""));
+        var told = new List<string>();
+        await using (var batcher = Open(new BatcherOptions { OnSent = batch => { told.AddRange(batch.Rejected.Select(record => Encoding.UTF8.GetString(batch.Record(record.Index!.Value).Span))); return ValueTask.CompletedTask; } }))
+            for (var i = 0; i < 2; i++) await batcher.AddAsync(Value(i), Cancellation);
+
+        Assert.Equal(["""{"id":1}"""], told);
+    }
+
+    SluiceBatcher Open(BatcherOptions options) => new(_client, Sink, options with { Time = _time });
+
+    SluiceBatcher Open(BatcherOptions options, InstantTime time) => new(_client, Sink, options with { Time = time, MaxDelay = Timeout.InfiniteTimeSpan });
+
+    static byte[] Value(int id) => Encoding.UTF8.GetBytes($$"""{"id":{{id}}}""");
+
+    static async Task UntilAsync(Func<bool> condition)
+    {
+        while (!condition())
+        {
+            Cancellation.ThrowIfCancellationRequested();
+            await Task.Yield();
+        }
+    }
+}
+
+[System.Text.Json.Serialization.JsonSerializable(typeof(JsonElement))]
+sealed partial class ElementJson : System.Text.Json.Serialization.JsonSerializerContext;
