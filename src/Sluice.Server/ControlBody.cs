@@ -1,5 +1,3 @@
-using System.Text.Json;
-
 namespace Sluice.Server;
 
 /// <summary>
@@ -32,21 +30,5 @@ static class ControlBody
     {
         if (request.ContentType?.StartsWith("multipart/", StringComparison.OrdinalIgnoreCase) == true)
             throw new RefusedException(Refusals.MultipartBody, "A multipart body is not taken here; send the JSON as the body.");
-    }
-
-    /// <summary>Reads a JSON object.</summary>
-    /// <exception cref="SluiceException"><see cref="ErrorCode.InvalidBody"/>: not JSON of this shape. <see cref="ErrorCode.RequestTooLarge"/>.</exception>
-    public static async ValueTask<T> ReadJsonAsync<T>(HttpRequest request, int maxBytes, JsonSerializerOptions json, CancellationToken cancellation)
-    {
-        var body = await ReadAsync(request, maxBytes, cancellation);
-        try
-        {
-            WellFormedText.Check(body);
-            return JsonSerializer.Deserialize<T>(body, json) ?? throw new SluiceException(ErrorCode.InvalidBody, "The body is JSON null.");
-        }
-        catch (JsonException e)
-        {
-            throw new SluiceException(ErrorCode.InvalidBody, $"The body is not the JSON that is asked for: {e.Message}", e);
-        }
     }
 }

@@ -23,6 +23,8 @@ sealed class DataDirectory : IDisposable
 
     public string TlsDirectory => System.IO.Path.Combine(Path, "tls");
 
+    public string AuditDirectory => System.IO.Path.Combine(Path, "audit");
+
     public string KeysDirectory => System.IO.Path.Combine(Path, "keys");
 
     /// <summary>True: the directory held something else before, so its mode was left as it is. Everything in it that is ours is closed anyway.</summary>

@@ -31,6 +31,7 @@ static class Refusals
     public static Refusal TooBusy { get; } = new(StatusCodes.Status503ServiceUnavailable, Unavailable, 1, "memory");
 
     public static Refusal LoginFailed { get; } = new(StatusCodes.Status400BadRequest, "Unauthorized", Type: "NotAuthorizedException");
+    public static Refusal WrongPassword { get; } = new(StatusCodes.Status400BadRequest, "InvalidParameter");
     public static Refusal LoginMalformed { get; } = new(StatusCodes.Status400BadRequest, "InvalidBody", Type: "InvalidParameterException");
 
     /// <summary>A fault of ours. The records of the request may have been stored.</summary>

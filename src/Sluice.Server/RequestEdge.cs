@@ -1,19 +1,25 @@
-using Sluice.Load;
+using System.Net;
 using System.Net.WebSockets;
+using Microsoft.AspNetCore.Authentication;
 using Microsoft.AspNetCore.Connections;
 using Microsoft.AspNetCore.Http.Features;
+using Microsoft.Data.Sqlite;
+using Microsoft.EntityFrameworkCore;
+using Sluice.Load;
+using Sluice.Server.Accounts;
+using Sluice.Server.Audit;
 
 namespace Sluice.Server;
 
 /// <summary>
-/// The outermost step of every request: refuses while the server drains, sets the headers every answer has, and turns every
-/// exception into an answer. The only place in the request path that catches <see cref="Exception"/>.
+/// The outermost step of every request: refuses while the server drains, sets the headers every answer has, turns every exception
+/// into an answer, and writes down who was denied. The only place in the request path that catches <see cref="Exception"/>.
 /// </summary>
-sealed class RequestEdge(RequestDelegate next, Drain drain, ILogger<RequestEdge> logger)
+sealed class RequestEdge(RequestDelegate next, Drain drain, AuditLog audit, ILogger<RequestEdge> logger)
 {
     public async Task InvokeAsync(HttpContext context)
     {
-        SetSecurityHeaders(context.Response.Headers);
+        SetSecurityHeaders(context);
 
         if (IsUncounted(context))
         {
@@ -54,6 +60,9 @@ sealed class RequestEdge(RequestDelegate next, Drain drain, ILogger<RequestEdge>
         {
             await RefuseAsync(context, e);
         }
+
+        if (context.Response.StatusCode is StatusCodes.Status401Unauthorized or StatusCodes.Status403Forbidden)
+            NoteDenied(context);
     }
 
     async Task RefuseAsync(HttpContext context, Exception e)
@@ -62,12 +71,14 @@ sealed class RequestEdge(RequestDelegate next, Drain drain, ILogger<RequestEdge>
         {
             SluiceException fault => (Refusals.For(fault.Code), fault.Message, fault.Outcome),
             RefusedException fault => (fault.Refusal, fault.Message, RefusalOutcome.NotStored),
+            // nothing is allowed that cannot be looked up: without the catalogue nobody is known
+            SqliteException or DbUpdateException => (Refusals.For(ErrorCode.Unavailable), "The catalogue cannot be read or written at this moment.", RefusalOutcome.Unknown),
             StoreException { IsTransient: true } => (Refusals.For(ErrorCode.Unavailable), "The database cannot be used at this moment.", RefusalOutcome.Unknown),
             BadHttpRequestException fault => Known(Refusals.For(fault)),
             _ => (Refusals.Internal, "The server failed; its log has more under this request id.", RefusalOutcome.Unknown),
         };
 
-        if (refusal.Status == StatusCodes.Status500InternalServerError)
+        if (refusal.Status == StatusCodes.Status500InternalServerError || e is SqliteException or DbUpdateException)
             logger.RequestFailed(e, context.TraceIdentifier);
 
         if (context.Response.HasStarted)
@@ -97,10 +108,36 @@ sealed class RequestEdge(RequestDelegate next, Drain drain, ILogger<RequestEdge>
 
     static bool IsAbort(Exception e) => e is OperationCanceledException or IOException or ConnectionAbortedException or WebSocketException;
 
-    static void SetSecurityHeaders(IHeaderDictionary headers)
+    /// <summary>The query is left out: it may hold anything.</summary>
+    void NoteDenied(HttpContext context)
     {
+        var caller = Caller.Of(context.User);
+        audit.Write(new AuditEvent(AuditAction.Denied, AuditResult.Denied)
+        {
+            UserId = caller?.UserId,
+            Email = caller?.Email,
+            KeyId = caller?.KeyId,
+            Target = $"{context.Request.Method} {context.Request.Path.Value}",
+            Detail = context.Features.Get<IAuthenticateResultFeature>()?.AuthenticateResult?.Failure?.Message,
+            Origin = RequestOrigin.Of(context),
+        });
+    }
+
+    /// <summary>An answer of the API is never a page; the console's pages set a policy of their own.</summary>
+    static void SetSecurityHeaders(HttpContext context)
+    {
+        var headers = context.Response.Headers;
         headers.XContentTypeOptions = "nosniff";
         headers.XFrameOptions = "DENY";
         headers["Referrer-Policy"] = "no-referrer";
+        headers.ContentSecurityPolicy = "default-src 'none'; frame-ancestors 'none'";
+        if (context.Request.IsHttps && !IsLoopback(context.Request.Host.Host))
+            headers.StrictTransportSecurity = "max-age=31536000";
     }
+
+    /// <summary>A browser that was told to use HTTPS for localhost would do so for everything else that runs there.</summary>
+    static bool IsLoopback(string host) =>
+        host.Equals("localhost", StringComparison.OrdinalIgnoreCase)
+        || host.EndsWith(".localhost", StringComparison.OrdinalIgnoreCase)
+        || (IPAddress.TryParse(host.Trim('[', ']'), out var address) && IPAddress.IsLoopback(address));
 }

@@ -17,7 +17,7 @@ public delegate OpenTableStore WrapTableStore(OpenTableStore open, string dataDi
 public sealed partial class ServerApp
 {
     /// <summary>Opens the engine in recovery order: definitions, logs and stores, then what a crash interrupted.</summary>
-    static async Task<Engine?> OpenEngineAsync(IServiceProvider services, WrapTableStore wrapStore, CancellationToken cancellation)
+    internal static async Task<Engine?> OpenEngineAsync(IServiceProvider services, WrapTableStore wrapStore, CancellationToken cancellation)
     {
         var plane = services.GetRequiredService<ControlPlane>();
         var data = services.GetRequiredService<DataDirectory>();

@@ -7,6 +7,7 @@ using Microsoft.AspNetCore.Server.Kestrel.Https;
 using Microsoft.Extensions.DependencyInjection.Extensions;
 using Microsoft.Extensions.Logging.Console;
 using Sluice.Server.Accounts;
+using Sluice.Server.Audit;
 using Sluice.Server.Catalog;
 using Sluice.Server.DataPlane;
 using Sluice.Server.Sql;
@@ -121,6 +122,12 @@ public sealed partial class ServerApp
         services.AddSingleton<LoginThrottle>();
         services.AddSingleton<RefreshTokens>();
         services.AddSingleton<Sessions>();
+        services.AddSingleton<Users>();
+        services.AddSingleton<Invites>();
+        services.AddSingleton<ApiKeys>();
+        services.AddSingleton<OrganizationRecord>();
+        services.AddSingleton(provider => AuditLog.Open(
+            provider.GetRequiredService<DataDirectory>().AuditDirectory, options.Audit, time, provider.GetRequiredService<ILogger<AuditLog>>()));
         services.AddSingleton<Callers>();
         services.AddSingleton<Tokens>();
         services.AddSingleton(provider => TokenKey.Open(provider.GetRequiredService<DataDirectory>().KeysDirectory));
@@ -171,6 +178,10 @@ public sealed partial class ServerApp
         host.MapOpenApi("/openapi/{documentName}.json").AllowAnonymous();
         LoginEndpoint.Map(host);
         UserEndpoints.Map(host);
+        KeyEndpoints.Map(host);
+        InviteEndpoints.Map(host);
+        OrganizationEndpoints.Map(host);
+        AuditEndpoint.Map(host);
         DatabaseEndpoints.Map(host);
         TableEndpoints.Map(host);
         SinkEndpoints.Map(host);

@@ -4,6 +4,7 @@ using Microsoft.AspNetCore.Hosting.Server.Features;
 using Microsoft.EntityFrameworkCore;
 using Sluice.Load;
 using Sluice.Server.Accounts;
+using Sluice.Server.Audit;
 using Sluice.Server.Catalog;
 using Sluice.Server.Tls;
 
@@ -82,6 +83,7 @@ public sealed partial class ServerApp : IAsyncDisposable
         if (data.IsOpenToOthers)
             _logger.DataDirectoryOpenToOthers(data.Path);
 
+        _ = Services.GetRequiredService<AuditLog>();
         await CatalogFile.OpenAsync(catalog, data, cancellation);
         await FirstAdministrator.EnsureAsync(
             catalog, options.Administrator, Services.GetRequiredService<Passwords>(), _console, Services.GetRequiredService<TimeProvider>(), _logger, cancellation);

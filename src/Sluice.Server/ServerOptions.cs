@@ -1,3 +1,4 @@
+using Sluice.Server.Audit;
 using Sluice.Stores.DuckDb;
 
 namespace Sluice.Server;
@@ -20,6 +21,7 @@ public sealed record ServerOptions
     public AdministratorOptions Administrator { get; init; } = new();
     public TlsOptions Tls { get; init; } = new();
     public LimitOptions Limits { get; init; } = new();
+    public AuditOptions Audit { get; init; } = new();
     public LogOutputOptions Log { get; init; } = new();
     public ControlPlaneOptions ControlPlane { get; init; } = new();
     public DuckDbOptions Store { get; init; } = new();

@@ -38,6 +38,9 @@ static class ServerOptionsFaults
         if (options.Administrator.Password is { Length: 0 })
             yield return "Sluice:Administrator:Password is empty: leave it out to have one generated";
 
+        if (options.Audit.MaxFiles < 1 || options.Audit.MaxFileBytes < 1)
+            yield return "Sluice:Audit:MaxFiles and Sluice:Audit:MaxFileBytes must be above 0";
+
         foreach (var fault in CheckTls(options.Tls).Concat(CheckLimits(options.Limits)))
             yield return fault;
     }

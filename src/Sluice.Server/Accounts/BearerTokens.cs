@@ -6,7 +6,7 @@ namespace Sluice.Server.Accounts;
 
 /// <summary>
 /// Authenticates by <c>Authorization: Bearer TOKEN</c>, by the bare token in that header (clients of the first API do that), or by
-/// <c>X-API-Key: SECRET</c>. Tokens are never taken from addresses or bodies.
+/// <c>X-API-Key: SECRET</c>; a key's secret may stand in the place of the token. Neither is ever taken from addresses or bodies.
 /// </summary>
 sealed class BearerTokens(Callers callers, IOptionsMonitor<AuthenticationSchemeOptions> options, ILoggerFactory loggers, UrlEncoder encoder)
     : AuthenticationHandler<AuthenticationSchemeOptions>(options, loggers, encoder)
@@ -22,7 +22,7 @@ sealed class BearerTokens(Callers callers, IOptionsMonitor<AuthenticationSchemeO
         if (Request.Headers["X-API-Key"] is [{ Length: > 0 } key])
             found = await callers.ByKeyAsync(key, Context.RequestAborted);
         else if (Request.Headers.Authorization is [{ Length: > 0 } authorization])
-            found = await callers.ByTokenAsync(Strip(authorization), Context.RequestAborted);
+            found = await callers.ByCredentialAsync(Strip(authorization), Context.RequestAborted);
         else
             return AuthenticateResult.NoResult();
 

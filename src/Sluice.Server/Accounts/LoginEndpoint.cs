@@ -1,4 +1,5 @@
 using System.Text.Json;
+using Microsoft.AspNetCore.Http.HttpResults;
 
 namespace Sluice.Server.Accounts;
 
@@ -14,6 +15,9 @@ static class LoginEndpoint
         Configure(routes.MapPost("/", HandleAsync).WithOrder(-1)).WithName("loginAtRoot");
         Configure(routes.MapPost("/v2/login", HandleAsync)).WithName("login");
         Configure(routes.MapPost("/v1/login", HandleAsync)).ExcludeFromDescription();
+
+        routes.MapPost("/v2/logout", LogOutAsync).RequireAuthorization(Policies.Read).DisableAntiforgery()
+            .WithName("logout").WithTags("Login").WithSummary("Ends this login: its tokens and refresh tokens are refused from the next request on.");
     }
 
     static RouteHandlerBuilder Configure(RouteHandlerBuilder route) => route
@@ -30,14 +34,23 @@ static class LoginEndpoint
         var cancellation = context.RequestAborted;
         var login = LoginRequest.Parse(await ControlBody.ReadAsync(context.Request, MaxBodyBytes, cancellation));
 
+        var origin = RequestOrigin.Of(context);
         var session = login.RefreshToken is { } token
-            ? await sessions.RefreshAsync(token, cancellation)
-            : await sessions.LogInAsync(login.UserName!, login.Password!, context.Connection.RemoteIpAddress, cancellation);
+            ? await sessions.RefreshAsync(token, origin, cancellation)
+            : await sessions.LogInAsync(login.UserName!, login.Password!, context.Connection.RemoteIpAddress, origin, cancellation);
 
         context.Response.ContentType = "application/json";
         context.Response.Headers.CacheControl = "no-store";
         Write(context.Response, session);
         await context.Response.BodyWriter.FlushAsync(cancellation);
+    }
+
+    static async Task<Accepted> LogOutAsync(HttpContext context, Sessions sessions, CancellationToken cancellation)
+    {
+        var caller = Caller.Of(context);
+        caller.RequireLogin();
+        await sessions.EndAsync(caller, cancellation);
+        return TypedResults.Accepted((string?)null);
     }
 
     /// <summary>

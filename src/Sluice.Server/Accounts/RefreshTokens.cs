@@ -17,21 +17,36 @@ sealed class RefreshTokens(IDbContextFactory<CatalogContext> catalog, TimeProvid
 
     public static TimeSpan GraceAfterUse { get; } = TimeSpan.FromSeconds(30);
 
-    /// <summary>Begins a family.</summary>
-    public async Task<string> IssueAsync(Guid userId, CancellationToken cancellation)
+    /// <summary>Begins a family, which is a login: what it makes counts until the family is revoked.</summary>
+    public async Task<(Guid FamilyId, string Secret)> IssueAsync(Guid userId, CancellationToken cancellation)
     {
         await using var context = await catalog.CreateDbContextAsync(cancellation);
         var now = time.GetUtcNow();
         await context.RefreshTokens.Where(token => token.ExpiresAt < now).ExecuteDeleteAsync(cancellation);
 
-        var secret = Add(context, userId, Guid.NewGuid(), now);
+        var family = Guid.NewGuid();
+        var secret = Add(context, userId, family, now);
         await context.SaveChangesAsync(cancellation);
-        return secret;
+        return (family, secret);
     }
+
+    /// <summary>Whether the login still counts.</summary>
+    public static Task<bool> IsAliveAsync(CatalogContext context, Guid familyId, DateTimeOffset now, CancellationToken cancellation) =>
+        context.RefreshTokens.AnyAsync(token => token.FamilyId == familyId && token.RevokedAt == null && token.ExpiresAt > now, cancellation);
+
+    /// <summary>Ends the logins of a user, in the transaction of the context.</summary>
+    /// <param name="except">The login that goes on; <c>null</c>: none.</param>
+    public static Task<int> RevokeAllAsync(CatalogContext context, Guid userId, Guid? except, DateTimeOffset now, CancellationToken cancellation) =>
+        context.RefreshTokens.Where(token => token.UserId == userId && token.FamilyId != except && token.RevokedAt == null)
+            .ExecuteUpdateAsync(set => set.SetProperty(token => token.RevokedAt, now), cancellation);
+
+    public static Task<int> RevokeFamilyAsync(CatalogContext context, Guid familyId, DateTimeOffset now, CancellationToken cancellation) =>
+        context.RefreshTokens.Where(token => token.FamilyId == familyId && token.RevokedAt == null)
+            .ExecuteUpdateAsync(set => set.SetProperty(token => token.RevokedAt, now), cancellation);
 
     /// <summary>Trades a token for the next of its family.</summary>
     /// <returns><c>null</c>: unknown, expired, revoked or reused too late.</returns>
-    public async Task<(Guid UserId, string Next)?> UseAsync(string secret, CancellationToken cancellation)
+    public async Task<(Guid UserId, Guid FamilyId, string Next)?> UseAsync(string secret, CancellationToken cancellation)
     {
         await using var context = await catalog.CreateDbContextAsync(cancellation);
         await using var transaction = await context.Database.BeginTransactionAsync(cancellation);
@@ -56,12 +71,8 @@ sealed class RefreshTokens(IDbContextFactory<CatalogContext> catalog, TimeProvid
         var next = Add(context, token.UserId, token.FamilyId, now);
         await context.SaveChangesAsync(cancellation);
         await transaction.CommitAsync(cancellation);
-        return (token.UserId, next);
+        return (token.UserId, token.FamilyId, next);
     }
-
-    static Task<int> RevokeFamilyAsync(CatalogContext context, Guid familyId, DateTimeOffset now, CancellationToken cancellation) =>
-        context.RefreshTokens.Where(token => token.FamilyId == familyId && token.RevokedAt == null)
-            .ExecuteUpdateAsync(set => set.SetProperty(token => token.RevokedAt, now), cancellation);
 
     static string Add(CatalogContext context, Guid userId, Guid familyId, DateTimeOffset now)
     {

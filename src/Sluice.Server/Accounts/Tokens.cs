@@ -4,8 +4,9 @@ using Microsoft.IdentityModel.Tokens;
 namespace Sluice.Server.Accounts;
 
 /// <summary>A token that was proven to be ours.</summary>
+/// <param name="SessionId">The login it comes from; it counts only while that lasts.</param>
 /// <param name="ExpiresAt">Until then it counts, clock skew included.</param>
-readonly record struct VerifiedToken(Guid UserId, DateTimeOffset ExpiresAt);
+readonly record struct VerifiedToken(Guid UserId, Guid SessionId, DateTimeOffset ExpiresAt);
 
 /// <summary>Signs and verifies the tokens of logins: JWTs (RFC 7519) with ES256, and nothing else. Any thread.</summary>
 sealed class Tokens(TokenKey key, TimeProvider time)
@@ -27,7 +28,7 @@ sealed class Tokens(TokenKey key, TimeProvider time)
     readonly SigningCredentials _credentials = new(key.SecurityKey, SecurityAlgorithms.EcdsaSha256);
 
     /// <param name="use"><see cref="IdUse"/> or <see cref="AccessUse"/>.</param>
-    public string Issue(Guid userId, string email, string use)
+    public string Issue(Guid userId, Guid sessionId, string email, string use)
     {
         var now = time.GetUtcNow().UtcDateTime;
         return _handler.CreateToken(new SecurityTokenDescriptor
@@ -41,6 +42,7 @@ sealed class Tokens(TokenKey key, TimeProvider time)
             Claims = new Dictionary<string, object>
             {
                 [JwtRegisteredClaimNames.Sub] = userId.ToString(),
+                [JwtRegisteredClaimNames.Sid] = sessionId.ToString(),
                 [JwtRegisteredClaimNames.Email] = email,
                 [JwtRegisteredClaimNames.Jti] = Guid.NewGuid().ToString(),
                 ["token_use"] = use,
@@ -57,7 +59,8 @@ sealed class Tokens(TokenKey key, TimeProvider time)
             && result.SecurityToken is JsonWebToken jwt
             && jwt.TryGetPayloadValue<string>("token_use", out var use) && use is IdUse or AccessUse
             && Guid.TryParse(jwt.Subject, out var userId)
-            ? new VerifiedToken(userId, new DateTimeOffset(jwt.ValidTo, TimeSpan.Zero) + ClockSkew)
+            && jwt.TryGetPayloadValue<string>(JwtRegisteredClaimNames.Sid, out var session) && Guid.TryParse(session, out var sessionId)
+            ? new VerifiedToken(userId, sessionId, new DateTimeOffset(jwt.ValidTo, TimeSpan.Zero) + ClockSkew)
             : null;
     }
 

@@ -1,142 +1,72 @@
-using System.Text.Json.Serialization;
 using Microsoft.AspNetCore.Http.HttpResults;
-using Microsoft.AspNetCore.Http.Json;
-using Microsoft.EntityFrameworkCore;
-using Microsoft.Extensions.Options;
 using Sluice.Server.Catalog;
 
 namespace Sluice.Server.Accounts;
 
-sealed record UserAnswer(Guid Id, string Email, string FullName, string Role, string Status, DateTime CreatedAt, DateTime UpdatedAt);
+sealed record UserAnswer(Guid Id, string Email, string FullName, string Role, string Status, DateTime CreatedAt, DateTime UpdatedAt)
+{
+    public static UserAnswer Of(User user) =>
+        new(user.Id, user.Email, user.FullName, user.Role.ToString(), user.Status.ToString(), user.CreatedAt.UtcDateTime, user.UpdatedAt.UtcDateTime);
+}
 
-/// <param name="Secret">Present only in the answer that makes the key: it is kept nowhere.</param>
-sealed record KeyAnswer(
-    Guid Id, Guid UserId, string Description, string Role, DateTime CreatedAt,
-    [property: JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)] string? Secret);
+sealed record UserList(IReadOnlyList<UserAnswer> Resources);
 
-/// <param name="Role"><c>null</c>: the role of the user.</param>
-sealed record NewKey(string? Description, string? Role);
+/// <summary>Body of <c>PUT /v2/users/{id}</c>; what is left out stays as it is.</summary>
+sealed record UserShape(string? FullName, string? Role, string? Status);
 
-sealed record KeyList(IReadOnlyList<KeyAnswer> Resources);
+sealed record PasswordShape(string CurrentPassword, string Password);
 
-/// <summary><c>/v2/users</c>: who am I, and API keys. A user sees their own, an administrator everybody's.</summary>
+/// <summary><c>/v2/users</c>: who am I, and who else is there. An id may be <c>current</c>.</summary>
 static class UserEndpoints
 {
-    const int MaxDescriptionLength = 256;
-
     public static void Map(IEndpointRouteBuilder routes)
     {
-        var users = routes.MapGroup("/v2/users").WithTags("Users");
-        users.MapGet("/current", ReadCurrentAsync).RequireAuthorization(Policies.Read).WithName("getCurrentUser").WithSummary("The user whose token or key this is.");
-
-        var keys = users.MapGroup("/{id}/keys").WithTags("Keys");
-        keys.MapPost("", CreateKeyAsync).RequireAuthorization(Policies.Read).DescribesBody<NewKey>()
-            .WithName("postKey").WithSummary("Makes an API key. Its secret is in this answer and nowhere else.");
-        keys.MapGet("", ListKeysAsync).RequireAuthorization(Policies.Read).WithName("getKeys").WithSummary("The keys that are in force.");
-        keys.MapDelete("/{keyId}", RevokeKeyAsync).RequireAuthorization(Policies.Read).WithName("deleteKey").WithSummary("Revokes a key, from the next request on.");
+        var users = routes.MapGroup("/v2/users").WithTags("Users").RequireAuthorization(Policies.Read);
+        users.MapGet("", ListAsync).WithName("getUsers").WithSummary("All users, for administrators; for others, themselves.");
+        users.MapGet("/current", GetCurrentAsync).WithName("getCurrentUser").WithSummary("The user whose token or key this is.");
+        users.MapGet("/{id}", GetAsync).WithName("getUser").WithSummary("One user.");
+        users.MapPut("/{id}", UpdateAsync).DescribesBody<UserShape>().WithName("putUser").WithSummary("Changes a name, a role or a status; what is left out stays.");
+        users.MapPut("/current/password", ChangePasswordAsync).DescribesBody<PasswordShape>()
+            .WithName("putPassword").WithSummary("Changes one's own password, and ends all other logins of the user.");
     }
 
-    static async Task<Ok<UserAnswer>> ReadCurrentAsync(HttpContext http, IDbContextFactory<CatalogContext> catalog, CancellationToken cancellation)
+    /// <summary>The id in a path: a UUID, or <c>current</c>. What is neither names nobody.</summary>
+    public static Guid IdFrom(string id, Caller caller) => id == "current" ? caller.UserId : Api.IdFrom(id, "user");
+
+    static async Task<Ok<UserList>> ListAsync(HttpContext http, Users users, CancellationToken cancellation) =>
+        TypedResults.Ok(new UserList([.. (await users.ListAsync(Caller.Of(http), cancellation)).Select(UserAnswer.Of)]));
+
+    static Task<Ok<UserAnswer>> GetCurrentAsync(HttpContext http, Users users, CancellationToken cancellation) => GetAsync("current", http, users, cancellation);
+
+    static async Task<Ok<UserAnswer>> GetAsync(string id, HttpContext http, Users users, CancellationToken cancellation)
     {
         var caller = Caller.Of(http);
-        await using var context = await catalog.CreateDbContextAsync(cancellation);
-        var user = await context.Users.AsNoTracking().SingleAsync(it => it.Id == caller.UserId, cancellation);
-        return TypedResults.Ok(new UserAnswer(user.Id, user.Email, user.FullName, user.Role.ToString(), user.Status.ToString(), user.CreatedAt.UtcDateTime, user.UpdatedAt.UtcDateTime));
+        return TypedResults.Ok(UserAnswer.Of(await users.GetAsync(caller, IdFrom(id, caller), cancellation)));
     }
 
-    static async Task<Created<KeyAnswer>> CreateKeyAsync(
-        string id, HttpContext http, IDbContextFactory<CatalogContext> catalog, TimeProvider time, ServerOptions options, IOptions<JsonOptions> json, CancellationToken cancellation)
+    static async Task<Ok<UserAnswer>> UpdateAsync(string id, HttpContext http, Users users, ServerOptions options, CancellationToken cancellation)
     {
         var caller = Caller.Of(http);
-        ThrowIfKey(caller);
-        var body = await ControlBody.ReadJsonAsync<NewKey>(http.Request, options.Limits.MaxControlBodyBytes, json.Value.SerializerOptions, cancellation);
-        await using var context = await catalog.CreateDbContextAsync(cancellation);
-        var user = await FindUserAsync(id, caller, context, cancellation);
-
-        var keyId = Guid.NewGuid();
-        var secret = KeySecret.Make(keyId);
-        var key = new ApiKey
-        {
-            Id = keyId,
-            UserId = user.Id,
-            Description = ReadDescription(body),
-            SecretHash = KeySecret.Hash(secret),
-            Role = ReadRole(body, user.Role),
-            CreatedAt = time.GetUtcNow(),
-        };
-        context.ApiKeys.Add(key);
-        await context.SaveChangesAsync(cancellation);
-
-        http.Response.Headers.CacheControl = "no-store";
-        return TypedResults.Created($"/v2/users/{user.Id}/keys/{key.Id}", Answer(key, secret));
+        var body = await JsonBody.ReadAsync(http.Request, options, cancellation);
+        var userId = IdFrom(id, caller);
+        await RefuseEmailAsync(body, caller, userId, users, cancellation);
+        var change = new UserChange(body.OptionalText("full_name"), body.OptionalWord<Role>("role"), body.OptionalWord<UserStatus>("status"));
+        return TypedResults.Ok(UserAnswer.Of(await users.UpdateAsync(caller, userId, change, cancellation)));
     }
 
-    static async Task<Ok<KeyList>> ListKeysAsync(string id, HttpContext http, IDbContextFactory<CatalogContext> catalog, CancellationToken cancellation)
-    {
-        await using var context = await catalog.CreateDbContextAsync(cancellation);
-        var user = await FindUserAsync(id, Caller.Of(http), context, cancellation);
-        var keys = await context.ApiKeys.AsNoTracking().Where(key => key.UserId == user.Id && key.RevokedAt == null).OrderBy(key => key.CreatedAt).ToListAsync(cancellation);
-        return TypedResults.Ok(new KeyList([.. keys.Select(key => Answer(key, secret: null))]));
-    }
-
-    static async Task<Accepted<KeyAnswer>> RevokeKeyAsync(
-        string id, string keyId, HttpContext http, IDbContextFactory<CatalogContext> catalog, Callers callers, TimeProvider time, CancellationToken cancellation)
+    static async Task<Ok<UserAnswer>> ChangePasswordAsync(HttpContext http, Users users, Sessions sessions, ServerOptions options, CancellationToken cancellation)
     {
         var caller = Caller.Of(http);
-        ThrowIfKey(caller);
-        await using var context = await catalog.CreateDbContextAsync(cancellation);
-        var user = await FindUserAsync(id, caller, context, cancellation);
-
-        var key = Guid.TryParse(keyId, out var parsed)
-            ? await context.ApiKeys.SingleOrDefaultAsync(it => it.Id == parsed && it.UserId == user.Id && it.RevokedAt == null, cancellation)
-            : null;
-        if (key is null)
-            throw new SluiceException(ErrorCode.NotFound, "There is no such key.");
-
-        key.RevokedAt = time.GetUtcNow();
-        await context.SaveChangesAsync(cancellation);
-        callers.ForgetKey(key.Id);
-        return TypedResults.Accepted((string?)null, Answer(key, secret: null));
+        caller.RequireLogin();
+        var body = await JsonBody.ReadAsync(http.Request, options, cancellation);
+        await sessions.ChangePasswordAsync(caller, body.RequiredText("current_password"), body.RequiredText("password"), http.Connection.RemoteIpAddress, cancellation);
+        return TypedResults.Ok(UserAnswer.Of(await users.GetAsync(caller, caller.UserId, cancellation)));
     }
 
-    /// <summary>A user that the caller may not see does not exist for the caller.</summary>
-    static async Task<User> FindUserAsync(string id, Caller caller, CatalogContext context, CancellationToken cancellation)
+    /// <summary>Clients may send back what they got, so the address may stand there; another one may not.</summary>
+    static async Task RefuseEmailAsync(JsonBody body, Caller caller, Guid userId, Users users, CancellationToken cancellation)
     {
-        var userId = id == "current" ? caller.UserId : Guid.TryParse(id, out var parsed) ? parsed : Guid.Empty;
-        var user = userId == caller.UserId || caller.IsAdministrator
-            ? await context.Users.AsNoTracking().SingleOrDefaultAsync(it => it.Id == userId, cancellation)
-            : null;
-
-        return user ?? throw new SluiceException(ErrorCode.NotFound, "There is no such user.");
+        if (body.OptionalText("email") is { } email && email != (await users.GetAsync(caller, userId, cancellation)).Email)
+            throw body.Invalid("email", "cannot change");
     }
-
-    /// <summary>A stolen key must not be able to make itself permanent.</summary>
-    static void ThrowIfKey(Caller caller)
-    {
-        if (caller.KeyId is not null)
-            throw new SluiceException(ErrorCode.Forbidden, "Keys are made and revoked with the token of a login, not with a key.");
-    }
-
-    static string ReadDescription(NewKey body)
-    {
-        var description = body.Description ?? "";
-        return description.Length <= MaxDescriptionLength
-            ? description
-            : throw new SluiceException(ErrorCode.InvalidParameter, $"The description is longer than {MaxDescriptionLength} characters.");
-    }
-
-    static Role ReadRole(NewKey body, Role userRole)
-    {
-        if (body.Role is null)
-            return userRole;
-
-        if (!Enum.TryParse<Role>(body.Role, ignoreCase: true, out var role) || !Enum.IsDefined(role))
-            throw new SluiceException(ErrorCode.InvalidParameter, $"The role must be one of {string.Join(", ", Enum.GetNames<Role>())}.");
-
-        return Policies.Lesser(role, userRole) == role
-            ? role
-            : throw new SluiceException(ErrorCode.InvalidParameter, $"A key of this user cannot have the role {role}: it is more than the user's own.");
-    }
-
-    static KeyAnswer Answer(ApiKey key, string? secret) => new(key.Id, key.UserId, key.Description, key.Role.ToString(), key.CreatedAt.UtcDateTime, secret);
 }

@@ -15,7 +15,16 @@ public sealed class ApiKey
     /// <summary>What the key may do; never more than its user. <see cref="Role.IngestKey"/>: sends records only.</summary>
     public Role Role { get; init; }
 
+    /// <summary>The sinks that a <see cref="Role.IngestKey"/> may send to, by id, so that names may change. <c>null</c> with every other role.</summary>
+    public List<Guid>? SinkIds { get; init; }
+
     public DateTimeOffset CreatedAt { get; init; }
+
+    /// <summary><c>null</c>: never.</summary>
+    public DateTimeOffset? ExpiresAt { get; init; }
+
+    /// <summary>To the minute; <c>null</c>: never used.</summary>
+    public DateTimeOffset? LastUsedAt { get; set; }
 
     /// <summary><c>null</c>: valid. A revoked key is kept, so that its id in logs still has a name.</summary>
     public DateTimeOffset? RevokedAt { get; set; }

@@ -2,7 +2,7 @@ using Microsoft.EntityFrameworkCore;
 
 namespace Sluice.Server.Catalog;
 
-/// <summary>Users, keys and refresh tokens.</summary>
+/// <summary>Users, their invites, keys and refresh tokens, and the organization.</summary>
 public sealed partial class CatalogContext
 {
     public DbSet<User> Users => Set<User>();
@@ -10,6 +10,10 @@ public sealed partial class CatalogContext
     public DbSet<ApiKey> ApiKeys => Set<ApiKey>();
 
     public DbSet<RefreshToken> RefreshTokens => Set<RefreshToken>();
+
+    public DbSet<Invite> Invites => Set<Invite>();
+
+    public DbSet<Organization> Organizations => Set<Organization>();
 
     static void ConfigureAccounts(ModelBuilder model)
     {
@@ -37,6 +41,20 @@ public sealed partial class CatalogContext
             token.HasIndex(t => t.Hash).IsUnique();
             token.HasIndex(t => t.FamilyId);
             token.HasIndex(t => t.ExpiresAt);
+        });
+
+        model.Entity<Invite>(invite =>
+        {
+            invite.ToTable("invites");
+            invite.Property(i => i.Id).ValueGeneratedNever();
+            invite.HasOne<User>().WithMany().HasForeignKey(i => i.UserId).OnDelete(DeleteBehavior.Restrict);
+            invite.HasIndex(i => i.TokenHash).IsUnique();
+        });
+
+        model.Entity<Organization>(organization =>
+        {
+            organization.ToTable("organizations");
+            organization.Property(o => o.Id).ValueGeneratedNever();
         });
     }
 }

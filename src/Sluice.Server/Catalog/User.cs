@@ -12,7 +12,7 @@ public enum Role
     /// <summary>Reads, and changes nothing.</summary>
     Reader,
 
-    /// <summary>Sends records, and nothing else. A role of keys, never of users.</summary>
+    /// <summary>Sends records to the sinks it is bound to, and nothing else. A role of keys, never of users.</summary>
     IngestKey,
 }
 
@@ -24,6 +24,8 @@ public enum UserStatus
 
     /// <summary>Cannot log in; tokens and keys of the user are refused.</summary>
     Deactivated,
+
+    /// <summary>Has gone by their own choice; as Deactivated otherwise.</summary>
     Left,
 }
 
@@ -39,7 +41,7 @@ public sealed class User
     public Role Role { get; set; }
     public UserStatus Status { get; set; }
 
-    /// <summary>As <see cref="Accounts.Passwords"/> writes it: algorithm, cost, salt and hash.</summary>
+    /// <summary>As <see cref="Accounts.Passwords"/> writes it: algorithm, cost, salt and hash. Empty: no password was chosen yet, so none fits.</summary>
     public required string PasswordHash { get; set; }
 
     public DateTimeOffset CreatedAt { get; init; }

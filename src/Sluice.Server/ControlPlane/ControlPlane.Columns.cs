@@ -90,7 +90,7 @@ sealed partial class ControlPlane
             throw new SluiceException(ErrorCode.IncorrectState, "The table is being deleted.", e) { Outcome = RefusalOutcome.Unknown };
         }
         var changed = await ConfirmSchemaAsync(engine, id, schema, caller.Email);
-        logger.ResourceChanged(caller.Email, "table", id, changed.Name, $"schema version {schema.Version}");
+        NoteChange(caller, "table", id, changed.Name, "alter", $"schema version {schema.Version}");
         return changed;
     }
 

@@ -45,7 +45,7 @@ sealed partial class ControlPlane
                 return database;
             },
             cancellation);
-        logger.ResourceChanged(caller.Email, "database", database.Id, name, "created");
+        NoteChange(caller, "database", database.Id, name, "create");
         return database;
     }
 
@@ -85,7 +85,7 @@ sealed partial class ControlPlane
             },
             cancellation);
         await FinishDeletingDatabaseAsync(id, caller.Email);
-        logger.ResourceChanged(caller.Email, "database", id, database.Name, "deleted");
+        NoteChange(caller, "database", id, database.Name, "delete");
         return database;
     }
 

@@ -35,8 +35,9 @@ sealed partial class ControlPlane
             await SetSinkStatusAsync(sink.Id, SinkStatus.Deleted);
             throw;
         }
-        logger.ResourceChanged(caller.Email, "sink", sink.Id, sink.Name, "created");
-        return await ActivateAsync(sink.Id);
+        var made = await ActivateAsync(sink.Id);
+        NoteChange(caller, "sink", sink.Id, sink.Name, "create");
+        return made;
     }
 
     /// <summary>All sinks, oldest first, failed ones too.</summary>
@@ -73,8 +74,9 @@ sealed partial class ControlPlane
         var sink = await WriteAsync(db => AddMappingRowAsync(db, caller, id, body, keepOthers), cancellation);
         _sinkStatuses[id] = SinkStatus.Restarting;
         engine.PutSink(ToDefinition(sink, sink.Table!.ToSchema())); // has been checked; were it to fail, the new mapping begins at the next start
-        logger.ResourceChanged(caller.Email, "sink", id, sink.Name, $"mapping version {sink.MappingVersion}");
-        return await ActivateAsync(id);
+        var changed = await ActivateAsync(id);
+        NoteChange(caller, "sink", id, sink.Name, "update", $"mapping version {sink.MappingVersion}");
+        return changed;
     }
 
     /// <summary>Deletes a sink. Records it has accepted are still loaded; its errors and counters are no longer shown.</summary>
@@ -91,7 +93,7 @@ sealed partial class ControlPlane
         engine.RemoveSink(id);
         await SetSinkStatusAsync(id, SinkStatus.Deleted);
         _sinkStatuses.TryRemove(id, out _);
-        logger.ResourceChanged(caller.Email, "sink", id, sink.Name, "deleted");
+        NoteChange(caller, "sink", id, sink.Name, "delete");
         return sink;
     }
 

@@ -30,8 +30,9 @@ sealed partial class ControlPlane
             await SetTableStatusAsync(row.Id, TableStatus.Deleted);
             throw;
         }
-        logger.ResourceChanged(caller.Email, "table", row.Id, row.Name, "created");
-        return await SetTableStatusAsync(row.Id, TableStatus.Running);
+        var made = await SetTableStatusAsync(row.Id, TableStatus.Running);
+        NoteChange(caller, "table", row.Id, row.Name, "create");
+        return made;
     }
 
     /// <summary>The tables of a database with their columns, oldest first, those being made or deleted too.</summary>
@@ -70,7 +71,7 @@ sealed partial class ControlPlane
         RequireWrite(caller);
         var row = await GetTableAsync(caller, databaseId, table, cancellation);
         await DropTableAsync(row.Id, caller.Email, cancellation);
-        logger.ResourceChanged(caller.Email, "table", row.Id, row.Name, "deleted");
+        NoteChange(caller, "table", row.Id, row.Name, "delete");
         row.Status = TableStatus.Deleting;
         return row;
     }

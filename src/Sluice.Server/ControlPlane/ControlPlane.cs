@@ -1,6 +1,7 @@
 using System.Collections.Concurrent;
 using Microsoft.EntityFrameworkCore;
 using Sluice.Server.Accounts;
+using Sluice.Server.Audit;
 using Sluice.Server.Catalog;
 
 namespace Sluice.Server;
@@ -25,7 +26,7 @@ delegate ValueTask DropDatabaseStore(Guid databaseId, CancellationToken cancella
 /// </remarks>
 /// <param name="catalog">Opened and migrated.</param>
 sealed partial class ControlPlane(
-    IDbContextFactory<CatalogContext> catalog, ControlPlaneOptions options, TimeProvider time, DropDatabaseStore dropDatabaseStore, ILogger<ControlPlane> logger)
+    IDbContextFactory<CatalogContext> catalog, ControlPlaneOptions options, TimeProvider time, DropDatabaseStore dropDatabaseStore, AuditLog audit, ILogger<ControlPlane> logger)
     : IDisposable
 {
     readonly SemaphoreSlim _catalogWrites = new(1);
@@ -55,6 +56,14 @@ sealed partial class ControlPlane(
     {
         if (!Policies.Allows(caller.Role, policy))
             throw new SluiceException(ErrorCode.Forbidden, $"The role {caller.Role} may not {verb} databases, tables and sinks.");
+    }
+
+    /// <summary>Tells the server's log and the audit log of a change that has been made.</summary>
+    /// <param name="verb">As in <c>create</c>.</param>
+    void NoteChange(Caller caller, string resource, Guid id, string name, string verb, string? detail = null)
+    {
+        logger.ResourceChanged(caller.Email, resource, id, name, detail is null ? verb : $"{verb}: {detail}");
+        audit.Write(AuditEvent.By(caller, $"{resource}.{verb}") with { Target = resource, TargetId = id.ToString(), TargetName = name, Detail = detail });
     }
 
     TableGate GateOf(Guid tableId) => _gates.GetOrAdd(tableId, _ => new TableGate());

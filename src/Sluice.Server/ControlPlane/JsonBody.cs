@@ -76,6 +76,27 @@ sealed class JsonBody
             : throw Invalid(member, $"must be an integer from {min} to {max}, not {Describe(value)}");
     }
 
+    /// <summary>A name of the enum, in any case.</summary>
+    public T? OptionalWord<T>(string member)
+        where T : struct, Enum
+    {
+        if (OptionalText(member) is not { } text)
+            return null;
+        return Enum.GetNames<T>().FirstOrDefault(name => name.Equals(text, StringComparison.OrdinalIgnoreCase)) is { } found
+            ? Enum.Parse<T>(found)
+            : throw Invalid(member, $"must be one of {string.Join(", ", Enum.GetNames<T>())}");
+    }
+
+    /// <summary>A time in the form of RFC 3339; without an offset it is UTC.</summary>
+    public DateTimeOffset? OptionalTime(string member)
+    {
+        if (Find(member) is not { } value)
+            return null;
+        if (value.ValueKind != JsonValueKind.String || !value.TryGetDateTime(out var time))
+            throw Invalid(member, $"must be a time such as \"2030-01-31T12:00:00Z\", not {Describe(value)}");
+        return time.Kind == DateTimeKind.Unspecified ? new DateTimeOffset(time, TimeSpan.Zero) : new DateTimeOffset(time).ToUniversalTime();
+    }
+
     public Guid RequiredId(string member) =>
         Guid.TryParseExact(RequiredText(member), "D", out var id) ? id : throw Invalid(member, "must be a UUID");
 

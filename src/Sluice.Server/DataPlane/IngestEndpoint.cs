@@ -28,20 +28,21 @@ static class IngestEndpoint
     static async Task HandleAsync(string id, HttpContext context, EngineSlot slot, SinkGate gate, BodyBudget budget, TimeProvider time)
     {
         var cancellation = context.RequestAborted;
+        var caller = Caller.Of(context.User) ?? throw new SluiceException(ErrorCode.MissingToken, "This call needs a token.");
         var query = IngestQuery.Parse(context.Request);
-        var sink = await FindSinkAsync(id, slot.Engine, gate, time, cancellation);
+        var sink = await FindSinkAsync(id, caller, slot.Engine, gate, time, cancellation);
         sink.ThrowIfNotAdmitting();
 
         using var body = await RequestBody.ReadAsync(context, sink.Definition.MaxRequestBytes, budget, cancellation);
-        var outcome = await sink.IngestAsync(body.Memory, query.Format, query.Operation, Caller.Of(context).Id, cancellation);
+        var outcome = await sink.IngestAsync(body.Memory, query.Format, query.Operation, caller.Id, cancellation);
         var loaded = query.WaitsUntilLoaded ? await sink.WaitLoadedAsync(outcome, query.Timeout, cancellation) : outcome;
 
         await OutcomeWriter.WriteAsync(context.Response, loaded ?? outcome, isPending: loaded is null, query.Return, cancellation);
     }
 
-    static async ValueTask<Sink> FindSinkAsync(string id, Engine engine, SinkGate gate, TimeProvider time, CancellationToken cancellation)
+    static async ValueTask<Sink> FindSinkAsync(string id, Caller caller, Engine engine, SinkGate gate, TimeProvider time, CancellationToken cancellation)
     {
-        if (!Guid.TryParseExact(id, "d", out var sinkId))
+        if (!Guid.TryParseExact(id, "d", out var sinkId) || !caller.MaySendTo(sinkId))
             throw NotFound();
 
         var admission = gate(sinkId);

@@ -1,6 +1,7 @@
 using Sluice.Records;
 using Sluice.Schema;
 using Sluice.Server.Accounts;
+using Sluice.Server.Audit;
 using Sluice.Stores.DuckDb;
 
 namespace Sluice.Server.Sql;
@@ -50,6 +51,9 @@ sealed record SqlPlane
     public required InsertValues Insert { get; init; }
 
     public required RunQuery Query { get; init; }
+
+    /// <summary>Is told of every statement that changes rows or definitions, with its text, after it ran or failed.</summary>
+    public required Action<SqlContext, string, AuditResult> NoteWrite { get; init; }
 
     /// <summary>Bytes of one answer; more is an error.</summary>
     public required long MaxAnswerBytes { get; init; }

@@ -14,6 +14,9 @@ abstract record SqlStatement
 {
     /// <summary>What the statement asks for and does not get.</summary>
     public ImmutableArray<string> Warnings { get; init; } = [];
+
+    /// <summary>Whether it changes rows or definitions: whatever is not known to read does.</summary>
+    public bool IsWrite => this is not (Query or ShowTables or ShowDatabases or ShowColumns or ShowCreateTable);
 }
 
 sealed record NewColumn(SqlName Name, ColumnType Type);

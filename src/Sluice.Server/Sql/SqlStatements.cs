@@ -1,5 +1,6 @@
 using System.IO.Pipelines;
 using Sluice.Schema;
+using Sluice.Server.Audit;
 using Sluice.Stores.DuckDb;
 
 namespace Sluice.Server.Sql;
@@ -21,22 +22,34 @@ sealed class SqlStatements(SqlPlane plane)
     async Task<(string? Error, IReadOnlyList<string> Warnings, int? RowsAffected)> TryRunAsync(
         SqlContext context, string sql, IReadOnlyList<SqlTable> tables, SqlAnswer answer, CancellationToken cancellation)
     {
+        SqlStatement? statement = null;
         try
         {
-            var statement = SqlParser.Parse(sql);
-            if (statement is InsertRows insert)
-            {
-                var (count, warnings) = await new InsertStatement(plane, context, Find(tables, insert.Table), insert).RunAsync(cancellation);
-                answer.Write([], []);
-                return (null, warnings, count);
-            }
-            await DispatchAsync(context, statement, tables, answer, cancellation);
-            return (null, statement.Warnings, null);
+            statement = SqlParser.Parse(sql);
+            var (warnings, count) = await PerformAsync(context, statement, tables, answer, cancellation);
+            if (statement.IsWrite)
+                plane.NoteWrite(context, sql, AuditResult.Ok);
+            return (null, warnings, count);
         }
         catch (SqlException e)
         {
+            if (statement is { IsWrite: true })
+                plane.NoteWrite(context, sql, AuditResult.Failed);
             return (e.Describe(sql), [], null);
         }
+    }
+
+    async Task<(IReadOnlyList<string> Warnings, int? RowsAffected)> PerformAsync(
+        SqlContext context, SqlStatement statement, IReadOnlyList<SqlTable> tables, SqlAnswer answer, CancellationToken cancellation)
+    {
+        if (statement is InsertRows insert)
+        {
+            var (count, warnings) = await new InsertStatement(plane, context, Find(tables, insert.Table), insert).RunAsync(cancellation);
+            answer.Write([], []);
+            return (warnings, count);
+        }
+        await DispatchAsync(context, statement, tables, answer, cancellation);
+        return (statement.Warnings, null);
     }
 
     async Task DispatchAsync(SqlContext context, SqlStatement statement, IReadOnlyList<SqlTable> tables, SqlAnswer answer, CancellationToken cancellation)

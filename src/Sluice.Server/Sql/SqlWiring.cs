@@ -1,3 +1,6 @@
+using System.Security.Cryptography;
+using System.Text;
+using Sluice.Server.Audit;
 using Sluice.Server.Catalog;
 using Sluice.Stores.DuckDb;
 
@@ -10,6 +13,7 @@ static class SqlWiring
     {
         var plane = services.GetRequiredService<ControlPlane>();
         var slot = services.GetRequiredService<EngineSlot>();
+        var audit = services.GetRequiredService<AuditLog>();
         var stores = services.GetRequiredService<DuckDbDatabases>();
         var queries = services.GetRequiredService<UserQuery>();
         return new SqlPlane
@@ -39,6 +43,13 @@ static class SqlWiring
             },
             Query = (databaseId, sql, explain, tables, consume, cancellation) => queries.RunAsync(
                 token => stores.OpenDatabase(databaseId).OpenReadConnectionAsync(token), sql, explain, tables, consume, cancellation),
+            NoteWrite = (context, sql, result) => audit.Write(AuditEvent.By(context.Caller, AuditAction.SqlWrite) with
+            {
+                Result = result,
+                Target = "database",
+                TargetId = context.DatabaseId.ToString(),
+                Detail = $"sha256 {Convert.ToHexStringLower(SHA256.HashData(Encoding.UTF8.GetBytes(sql)))}",
+            }),
             MaxAnswerBytes = queries.Limits.MaxAnswerBytes,
             Time = services.GetRequiredService<TimeProvider>(),
         };

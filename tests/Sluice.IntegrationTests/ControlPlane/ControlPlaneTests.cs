@@ -192,6 +192,7 @@ public sealed class ControlPlaneTests : IAsyncLifetime
             _droppedStores.Add(id);
             return ValueTask.CompletedTask;
         },
+        _catalog.Audit,
         NullLogger<Plane>.Instance);
 
     static async Task<SluiceException> RefusedAsync(ErrorCode code, Func<Task> call)

@@ -1,5 +1,7 @@
 using Microsoft.Data.Sqlite;
 using Microsoft.EntityFrameworkCore;
+using Microsoft.Extensions.Logging.Abstractions;
+using Sluice.Server.Audit;
 using Sluice.Server.Catalog;
 using Xunit;
 
@@ -9,6 +11,10 @@ namespace Sluice.IntegrationTests.ControlPlane;
 sealed class TestCatalog : IDbContextFactory<CatalogContext>, IDisposable
 {
     readonly DirectoryInfo _directory = Directory.CreateTempSubdirectory("sluice-catalog-");
+
+    public TestCatalog() => Audit = AuditLog.Open(Path.Combine(_directory.FullName, "audit"), new AuditOptions(), TimeProvider.System, NullLogger.Instance);
+
+    public AuditLog Audit { get; }
 
     // without a pool: a closed context has left the file
     public CatalogContext CreateDbContext() => new(new DbContextOptionsBuilder<CatalogContext>()
@@ -34,5 +40,9 @@ sealed class TestCatalog : IDbContextFactory<CatalogContext>, IDisposable
         await db.Database.ExecuteSqlRawAsync(sql, TestContext.Current.CancellationToken);
     }
 
-    public void Dispose() => _directory.Delete(recursive: true);
+    public void Dispose()
+    {
+        Audit.Dispose();
+        _directory.Delete(recursive: true);
+    }
 }

@@ -83,7 +83,7 @@ public sealed class IngestTests(IngestServer server) : IClassFixture<IngestServe
     public async Task What_does_not_authenticate_or_does_not_exist_is_refused_and_an_ingest_key_may_send()
     {
         var sink = await server.MakeSinkAsync();
-        var key = (await server.Api.PostAsync("v2/users/current/keys", """{"role":"IngestKey"}""", Cancellation)).Json["secret"]!.GetValue<string>();
+        var key = (await server.Api.PostAsync("v2/users/current/keys", $$"""{"role":"IngestKey","sinks":["{{sink}}"]}""", Cancellation)).Json["secret"]!.GetValue<string>();
         using var anonymous = new HttpClient { BaseAddress = server.Http.BaseAddress };
 
         Assert.Equal("MissingAuthenticationToken", await CodeAsync(401, await anonymous.PostAsync($"v2/sinks/{sink}", new StringContent(IngestServer.Records(1, 1)), Cancellation)));

@@ -10,7 +10,7 @@ using Xunit;
 
 namespace Sluice.IntegrationTests.Server;
 
-/// <summary>A real server on free ports and a throw-away data directory, without an engine: what is tested here comes before records.</summary>
+/// <summary>A real server on free ports and a throw-away data directory; without an engine unless asked for: what is tested here comes before records.</summary>
 sealed class ServerUnderTest : IAsyncDisposable
 {
     public const string Email = "admin@localhost";
@@ -38,15 +38,24 @@ sealed class ServerUnderTest : IAsyncDisposable
 
     public IServiceProvider Services => _app.Services;
 
-    public static async Task<ServerUnderTest> StartAsync(params string[] args)
+    public static Task<ServerUnderTest> StartAsync(params string[] args)
+    {
+        var time = new FakeTimeProvider(TimeProvider.System.GetUtcNow());
+        return StartAsync(time, time, (_, _) => Task.FromResult<Engine?>(null), args);
+    }
+
+    /// <summary>With an engine, which does not work against a clock that stands still: <see cref="Time"/> moves nothing then.</summary>
+    public static Task<ServerUnderTest> StartWithEngineAsync(params string[] args) => StartAsync(
+        TimeProvider.System, new FakeTimeProvider(), (services, cancellation) => ServerApp.OpenEngineAsync(services, (open, _) => open, cancellation), args);
+
+    static async Task<ServerUnderTest> StartAsync(TimeProvider clock, FakeTimeProvider time, OpenEngine openEngine, string[] args)
     {
         var data = new TemporaryDirectory();
-        var time = new FakeTimeProvider(TimeProvider.System.GetUtcNow());
         var app = ServerApp.Build(
             ["--data", data.Path, "--https-port", "0", "--http-port", "0", "--Sluice:Administrator:Password", Password, "--Logging:LogLevel:Default", "None", "--Logging:LogLevel:Microsoft", "None", .. args],
-            time,
+            clock,
             TextWriter.Null,
-            (_, _) => Task.FromResult<Engine?>(null));
+            openEngine);
         await app.StartAsync(TestContext.Current.CancellationToken);
         return new ServerUnderTest(app, data, time);
     }
@@ -87,14 +96,31 @@ sealed class ServerUnderTest : IAsyncDisposable
         return Http.PostAsync(path, content, TestContext.Current.CancellationToken);
     }
 
-    public async Task<JsonElement> LogInAsync()
+    public async Task<JsonElement> LogInAsync(string email = Email, string password = Password)
     {
-        using var response = await PostAsync("/", $$"""{"USERNAME":"{{Email}}","PASSWORD":"{{Password}}"}""");
+        using var response = await PostAsync("/", $$"""{"USERNAME":"{{email}}","PASSWORD":"{{password}}"}""");
         Assert.Equal(HttpStatusCode.OK, response.StatusCode);
         return (await ReadJsonAsync(response)).GetProperty("AuthenticationResult");
     }
 
-    public async Task<string> IdTokenAsync() => (await LogInAsync()).GetProperty("IdToken").GetString()!;
+    public async Task<string> IdTokenAsync(string email = Email, string password = Password) => (await LogInAsync(email, password)).GetProperty("IdToken").GetString()!;
+
+    /// <summary>Invites somebody and accepts for them, with <see cref="Password"/>.</summary>
+    public async Task<(string Id, string Token)> AddUserAsync(string administrator, string email, string role = "User")
+    {
+        var invite = await JsonAsync(HttpStatusCode.Created, HttpMethod.Post, "/v2/invites", administrator, $$"""{"email":"{{email}}","role":"{{role}}"}""");
+        await JsonAsync(HttpStatusCode.OK, HttpMethod.Post, "/v2/invites/accept", null, $$"""{"token":"{{invite.GetProperty("token").GetString()}}","password":"{{Password}}"}""");
+        return (invite.GetProperty("user_id").GetString()!, await IdTokenAsync(email));
+    }
+
+    /// <summary>One call whose status must be as expected; its answer.</summary>
+    public async Task<JsonElement> JsonAsync(HttpStatusCode expected, HttpMethod method, string path, string? authorization = null, string? body = null, string? key = null)
+    {
+        using var response = await SendAsync(method, path, authorization, key, body);
+        var text = await response.Content.ReadAsStringAsync(TestContext.Current.CancellationToken);
+        Assert.True(response.StatusCode == expected, $"{method} {path}: {(int)response.StatusCode} instead of {(int)expected}: {text}");
+        return text.Length == 0 ? default : JsonElement.Parse(text);
+    }
 
     /// <param name="authorization">The value of the header, as it is sent.</param>
     public async Task<HttpResponseMessage> SendAsync(HttpMethod method, string path, string? authorization = null, string? key = null, string? body = null)

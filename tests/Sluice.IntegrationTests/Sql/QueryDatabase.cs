@@ -5,6 +5,7 @@ using DuckDB.NET.Data;
 using Sluice.Records;
 using Sluice.Schema;
 using Sluice.Server.Accounts;
+using Sluice.Server.Audit;
 using Sluice.Server.Catalog;
 using Sluice.Server.Sql;
 using Sluice.Stores.DuckDb;
@@ -42,6 +43,8 @@ public sealed class QueryDatabase : IDisposable
     internal List<(string Json, IReadOnlyList<string> Columns)> Inserted { get; } = [];
 
     internal List<object> Changes { get; } = [];
+
+    internal List<(string Sql, AuditResult Result)> Writes { get; } = [];
 
     internal Func<int, BatchOutcome> InsertOutcome { get; set; } = count => new BatchOutcome("r1", 1, count, [], []);
 
@@ -123,6 +126,7 @@ public sealed class QueryDatabase : IDisposable
             return ValueTask.FromResult(InsertOutcome(document.RootElement.GetArrayLength()));
         },
         Query = (_, sql, explain, tables, consume, cancellation) => Queries.RunAsync(OpenAsync, sql, explain, tables, consume, cancellation),
+        NoteWrite = (_, sql, result) => Writes.Add((sql, result)),
         MaxAnswerBytes = MaxAnswerBytes,
         Time = TimeProvider.System,
     };
