@@ -104,6 +104,9 @@ public sealed class Engine : IAsyncDisposable
 
     public Sink? FindSink(Guid sinkId) => _sinks.GetValueOrDefault(sinkId);
 
+    /// <summary>All sinks at this moment, in no order.</summary>
+    public IEnumerable<Sink> Sinks => _sinks.Select(sink => sink.Value);
+
     public Table? FindTable(Guid tableId) => _tables.GetValueOrDefault(tableId);
 
     /// <summary>Takes no more requests, waits for those under way, and lets the loaders load what is left until cancelled.</summary>

@@ -9,6 +9,7 @@ using Microsoft.Extensions.Logging.Console;
 using Sluice.Server.Accounts;
 using Sluice.Server.Audit;
 using Sluice.Server.Catalog;
+using Sluice.Server.Components;
 using Sluice.Server.DataPlane;
 using Sluice.Server.Sql;
 using Sluice.Server.Tls;
@@ -22,7 +23,13 @@ public sealed partial class ServerApp
     internal static ServerApp Build(string[] args, TimeProvider time, TextWriter console, OpenEngine openEngine)
     {
         // the directory of the program, not the working directory: the server behaves the same wherever it is started
-        var builder = WebApplication.CreateBuilder(new WebApplicationOptions { ContentRootPath = AppContext.BaseDirectory });
+        var builder = WebApplication.CreateBuilder(new WebApplicationOptions
+        {
+            ApplicationName = typeof(ServerApp).Assembly.GetName().Name,
+            ContentRootPath = AppContext.BaseDirectory,
+        });
+        // the files of the console's packages stand beside the program once it is published, and in the package cache before
+        builder.WebHost.UseStaticWebAssets();
         var (options, unknownKeys) = ReadOptions(builder.Configuration, args);
 
         ConfigureLogging(builder.Logging, options.Log);
@@ -74,6 +81,8 @@ public sealed partial class ServerApp
         logging.ClearProviders();
         // it tells of every request without a token
         logging.AddFilter(typeof(BearerTokens).FullName, LogLevel.Warning);
+        // the files of the console's keys are closed to others, as all of the data directory is
+        logging.AddFilter("Microsoft.AspNetCore.DataProtection", LogLevel.Error);
         if (options.Json)
             logging.AddJsonConsole(console => console.UseUtcTimestamp = true);
         else
@@ -160,9 +169,12 @@ public sealed partial class ServerApp
             json.SerializerOptions.PropertyNamingPolicy = JsonNamingPolicy.SnakeCaseLower;
         });
 
-        services.AddAuthentication(BearerTokens.SchemeName).AddScheme<AuthenticationSchemeOptions, BearerTokens>(BearerTokens.SchemeName, null);
+        services.AddAuthentication(BearerTokens.SchemeName)
+            .AddScheme<AuthenticationSchemeOptions, BearerTokens>(BearerTokens.SchemeName, null)
+            .AddCookie(ConsoleCookie.SchemeName);
         services.AddAuthorization(Policies.Add);
         services.AddOpenApi("v2", OpenApiDescription.Configure);
+        ConsoleWiring.Add(services);
     }
 
     static void Map(WebApplication host)
@@ -171,8 +183,10 @@ public sealed partial class ServerApp
         host.UseRouting();
         // before authentication: an address that leads nowhere does so for everybody
         host.Use((context, next) => context.GetEndpoint() is null ? throw new SluiceException(ErrorCode.NotFound, "There is nothing at this address.") : next(context));
+        ConsoleWiring.Use(host);
         host.UseAuthentication();
         host.UseAuthorization();
+        host.UseAntiforgery();
 
         Health.Map(host);
         host.MapOpenApi("/openapi/{documentName}.json").AllowAnonymous();
@@ -188,5 +202,6 @@ public sealed partial class ServerApp
         SqlEndpoint.Map(host);
         IngestEndpoint.Map(host);
         SinkReports.Map(host);
+        ConsoleWiring.Map(host);
     }
 }

@@ -55,10 +55,14 @@ sealed class Callers(IDbContextFactory<CatalogContext> catalog, Tokens tokens, T
             return new(null, BadToken);
         }
 
-        return _sessions.TryGetValue(verified.SessionId, out var session) && session.Until > time.GetUtcNow() && session.UserId == verified.UserId
-            ? session.Found
-            : await ReadSessionAsync(verified, cancellation);
+        return await BySessionAsync(verified.UserId, verified.SessionId, cancellation);
     }
+
+    /// <summary>For the console, whose cookie names a login and needs no token.</summary>
+    public async ValueTask<Recognition> BySessionAsync(Guid userId, Guid sessionId, CancellationToken cancellation) =>
+        _sessions.TryGetValue(sessionId, out var session) && session.Until > time.GetUtcNow() && session.UserId == userId
+            ? session.Found
+            : await ReadSessionAsync(userId, sessionId, cancellation);
 
     public async ValueTask<Recognition> ByKeyAsync(string secret, CancellationToken cancellation)
     {
@@ -114,17 +118,17 @@ sealed class Callers(IDbContextFactory<CatalogContext> catalog, Tokens tokens, T
         known[key] = value;
     }
 
-    async ValueTask<Recognition> ReadSessionAsync(VerifiedToken token, CancellationToken cancellation)
+    async ValueTask<Recognition> ReadSessionAsync(Guid userId, Guid sessionId, CancellationToken cancellation)
     {
         var now = time.GetUtcNow();
         await using var context = await catalog.CreateDbContextAsync(cancellation);
-        var user = await context.Users.AsNoTracking().SingleOrDefaultAsync(it => it.Id == token.UserId, cancellation);
-        var isAlive = await RefreshTokens.IsAliveAsync(context, token.SessionId, now, cancellation);
+        var user = await context.Users.AsNoTracking().SingleOrDefaultAsync(it => it.Id == userId, cancellation);
+        var isAlive = await RefreshTokens.IsAliveAsync(context, sessionId, now, cancellation);
         var found = user is null ? new Recognition(null, "There is no such user.")
             : user.Status == UserStatus.Active && !isAlive ? new Recognition(null, "The login of this token has ended.")
-            : Recognise(user, user.Role, keyId: null, caller => caller with { SessionId = token.SessionId });
+            : Recognise(user, user.Role, keyId: null, caller => caller with { SessionId = sessionId });
 
-        Remember(_sessions, token.SessionId, new KnownSession(token.UserId, found, now + Fresh));
+        Remember(_sessions, sessionId, new KnownSession(userId, found, now + Fresh));
         return found;
     }
 

@@ -1,0 +1,72 @@
+using System.Text.Json;
+using Sluice.Schema;
+
+namespace Sluice.Server.Components;
+
+/// <summary>A column as it is typed into a form; the grammar of the API reads it.</summary>
+sealed class ColumnForm
+{
+    /// <summary>The types in the order people look for them.</summary>
+    public static IReadOnlyList<string> Types { get; } =
+        ["string", "int", "decimal", "bool", "timestamp", "stringset", "idset", "id", "stringsetq", "idsetq", "vector"];
+
+    public string Name { get; set; } = "";
+    public string Type { get; set; } = "string";
+    public string Scale { get; set; } = "2";
+    public string Min { get; set; } = "";
+    public string Max { get; set; } = "";
+    public string Unit { get; set; } = "ms";
+    public string Quantum { get; set; } = "YMD";
+    public string Length { get; set; } = "3";
+
+    /// <summary>What the type holds, in a few words.</summary>
+    public string Meaning => Type switch
+    {
+        "string" => "A text; an update replaces it.",
+        "int" => "A whole number of 64 bits, within bounds if you give any.",
+        "decimal" => "A number with exactly this many fraction digits, never rounded through binary.",
+        "bool" => "True or false.",
+        "timestamp" => "A moment: RFC 3339 text, or a number.",
+        "stringset" => "Texts; an update adds members.",
+        "idset" => "Whole numbers; an update adds members.",
+        "id" => "A whole number from 0; an update replaces it.",
+        "stringsetq" => "Texts, each with the times it was seen at.",
+        "idsetq" => "Whole numbers, each with the times it was seen at.",
+        _ => "A fixed number of floating-point numbers.",
+    };
+
+    /// <exception cref="SluiceException"><see cref="ErrorCode.InvalidParameter"/>: what was typed is no such type.</exception>
+    public ColumnType ToType() => ColumnOptions.Parse(JsonBody.Parse(JsonSerializer.SerializeToUtf8Bytes(Options())));
+
+    Dictionary<string, object> Options()
+    {
+        var options = new Dictionary<string, object> { ["type"] = Type };
+        switch (Type)
+        {
+            case "int":
+                AddNumber(options, "min", Min);
+                AddNumber(options, "max", Max);
+                break;
+            case "decimal":
+                AddNumber(options, "scale", Scale);
+                break;
+            case "timestamp":
+                options["timeUnit"] = Unit;
+                break;
+            case "stringsetq" or "idsetq":
+                options["timeQuantum"] = Quantum;
+                break;
+            case "vector":
+                AddNumber(options, "length", Length);
+                break;
+        }
+        return options;
+    }
+
+    // what is no number is left to the grammar, which says so
+    static void AddNumber(Dictionary<string, object> options, string name, string text)
+    {
+        if (text.Trim() is { Length: > 0 } given)
+            options[name] = long.TryParse(given, System.Globalization.CultureInfo.InvariantCulture, out var number) ? number : given;
+    }
+}

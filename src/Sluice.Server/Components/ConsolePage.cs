@@ -1,0 +1,54 @@
+using Microsoft.AspNetCore.Components;
+using Sluice.Load;
+using Sluice.Server.Accounts;
+
+namespace Sluice.Server.Components;
+
+/// <summary>What every page does the same way: acts as the signed-in user, and turns a refusal into a sentence.</summary>
+public abstract class ConsolePage : ComponentBase
+{
+    [Inject]
+    ConsoleUser User { get; set; } = null!;
+
+    [Inject]
+    protected NavigationManager Navigation { get; set; } = null!;
+
+    /// <summary>A sentence about the last action; <c>null</c>: it went well.</summary>
+    protected string? Fault { get; set; }
+
+    /// <summary>True while an action runs: its button is disabled.</summary>
+    protected bool IsBusy { get; private set; }
+
+    /// <summary>Does something as the present user. A login that has ended leads to the page that begins a new one.</summary>
+    /// <returns>False: it was refused, and <see cref="Fault"/> says why.</returns>
+    internal async Task<bool> TryAsync(Func<Caller, Task> act)
+    {
+        IsBusy = true;
+        Fault = null;
+        try
+        {
+            await act(await User.CallerAsync());
+            return true;
+        }
+        catch (SluiceException e) when (e.Code == ErrorCode.Unauthorized)
+        {
+            Navigation.NavigateTo(SignInAgain(), forceLoad: true);
+            return false;
+        }
+        catch (Exception e) when (e is SluiceException or RefusedException or StoreException)
+        {
+            Fault = FaultText.Of(e);
+            return false;
+        }
+        finally
+        {
+            IsBusy = false;
+        }
+    }
+
+    /// <summary>Puts a value into the address, so that reload, back and a sent link show the same.</summary>
+    protected void Remember(string parameter, string? value, bool replace = true) =>
+        Navigation.NavigateTo(Navigation.GetUriWithQueryParameter(parameter, string.IsNullOrEmpty(value) ? null : value), forceLoad: false, replace: replace);
+
+    string SignInAgain() => $"{ConsoleCookie.SignInPath}?{ConsoleCookie.ReturnParameter}={Uri.EscapeDataString("/" + Navigation.ToBaseRelativePath(Navigation.Uri))}";
+}

@@ -1,0 +1,21 @@
+using MudBlazor;
+
+namespace Sluice.Server.Components.Dialogs;
+
+static class Confirmation
+{
+    /// <summary>Asks for the name of what will be gone.</summary>
+    /// <returns>False: cancelled.</returns>
+    public static async Task<bool> AskAsync(this IDialogService dialogs, string title, string text, string name, string action = "Delete")
+    {
+        var parameters = new DialogParameters<ConfirmDialog>
+        {
+            { it => it.Title, title },
+            { it => it.Text, text },
+            { it => it.Name, name },
+            { it => it.Action, action },
+        };
+        var dialog = await dialogs.ShowAsync<ConfirmDialog>(title, parameters);
+        return await dialog.Result is { Canceled: false };
+    }
+}
