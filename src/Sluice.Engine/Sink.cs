@@ -3,6 +3,7 @@ using Sluice.Log;
 using Sluice.Metrics;
 using Sluice.Records;
 using Sluice.Schema;
+using Sluice.Watch;
 
 namespace Sluice;
 
@@ -10,7 +11,7 @@ namespace Sluice;
 /// One ingest endpoint: takes a request body, answers one outcome per record, and returns only when every accepted record is durable in the
 /// table's log. Any thread.
 /// </summary>
-public sealed class Sink
+public sealed partial class Sink
 {
     readonly Table _table;
     readonly TableContext _context;
@@ -21,6 +22,8 @@ public sealed class Sink
     {
         (_table, _context) = (table, context);
         _mapping = new Mapping(definition, RecordDecoder.Compile(definition, table.Schema));
+        _sample = new RecordSample(context.Time);
+        if (definition.Id != SqlSinkId) table.SetQuarantine(definition.Id, definition.Quarantine);
     }
 
     /// <summary>The pseudo-sink that SQL writes count under.</summary>
@@ -55,8 +58,10 @@ public sealed class Sink
 
             // encoding copies the rows; also when nothing was accepted, so that every answered request is counted
             var frame = RecordsFrame.Encode(decoder, definition.Id, receivedAt, new RecordsFrame.Meta(caller, "", default), rows, body.Span);
+            var shown = Show(definition, rows, body.Span, receivedAt);
             var position = await _table.Log.AppendAsync(frame).WaitAsync(cancellation);
 
+            shown?.Publish(FrameHeader.FormatRequestId(position));
             _context.Meters.BatchIngested(definition.Id, rows.AcceptedCount, rows.Rejected.Count, body.Length);
             return Outcome(position, rows);
         }
@@ -108,6 +113,8 @@ public sealed class Sink
     internal void Use(SinkDefinition definition)
     {
         lock (_change) Volatile.Write(ref _mapping, new Mapping(definition, RecordDecoder.Compile(definition, _table.Schema)));
+        _table.SetQuarantine(definition.Id, definition.Quarantine);
+        if (!definition.KeepsSample) _sample.Clear();
     }
 
     /// <inheritdoc cref="Use(SinkDefinition)"/>

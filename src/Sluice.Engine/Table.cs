@@ -1,3 +1,4 @@
+using System.Collections.Concurrent;
 using System.Diagnostics;
 using Microsoft.Extensions.Logging;
 using Sluice.Load;
@@ -22,6 +23,8 @@ public sealed class Table : IAsyncDisposable
     readonly Loader _loader;
     readonly CancellationTokenSource _stop = new();
     readonly SemaphoreSlim _schemaChange = new(1);
+    readonly SemaphoreSlim _replay = new(1);
+    readonly ConcurrentDictionary<Guid, QuarantinePolicy> _quarantines = [];
     readonly long _trimIntervalTimestamp;
     Task _running = Task.CompletedTask;
     long _lastTrim;
@@ -32,7 +35,10 @@ public sealed class Table : IAsyncDisposable
         (_context, _directory, Log, _ledger, _store) = (context, directory, log, ledger, store);
         (Id, DatabaseId, _schema) = (definition.Schema.TableId, definition.DatabaseId, stored?.Schema ?? definition.Schema);
         _trimIntervalTimestamp = 10 * context.Time.TimestampFrequency;
-        _loader = new Loader(Id, log, store, stored, ledger, context.Meters, context.Options.Load, context.Time, context.Logger) { OnLoaded = Trim };
+        _loader = new Loader(Id, log, store, stored, ledger, context.Meters, context.Options.Load, context.Time, context.Logger, sinkId => _quarantines.GetValueOrDefault(sinkId, DefaultQuarantine))
+        {
+            OnLoaded = Trim,
+        };
     }
 
     public Guid Id { get; }
@@ -50,6 +56,13 @@ public sealed class Table : IAsyncDisposable
 
     /// <summary>Faulted when the loader ended for a reason that is not the store's: the server must stop.</summary>
     internal Task Running => _running;
+
+    /// <summary>One replay of the table runs at a time, and ends when it is loaded: so no two take the same records.</summary>
+    internal SemaphoreSlim ReplayTurn => _replay;
+
+    static QuarantinePolicy DefaultQuarantine { get; } = new();
+
+    internal void SetQuarantine(Guid sinkId, QuarantinePolicy policy) => _quarantines[sinkId] = policy;
 
     /// <summary>Bytes of the log that are not loaded yet, an upper bound; without the parts of requests that are still being received.</summary>
     internal long BacklogBytes => Log.BacklogBytes(_loader.Loaded);
@@ -208,6 +221,7 @@ public sealed class Table : IAsyncDisposable
         await _store.DisposeAsync();
         _stop.Dispose();
         _schemaChange.Dispose();
+        _replay.Dispose();
     }
 
     internal static string DirectoryOf(TableContext context, Guid tableId) => Path.Combine(context.LogsDirectory, tableId.ToString());

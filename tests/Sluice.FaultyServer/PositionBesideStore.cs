@@ -1,6 +1,8 @@
 using System.Globalization;
 using Sluice.Load;
 using Sluice.Log;
+using Sluice.Quarantine;
+using Sluice.Records;
 using Sluice.Schema;
 
 namespace Sluice.FaultyServer;
@@ -45,6 +47,20 @@ sealed class PositionBesideStore(ITableStore store, string file, bool isBefore) 
     public ValueTask DropAsync(CancellationToken cancellation) => store.DropAsync(cancellation);
 
     public ValueTask<IReadOnlyList<LateError>> ReadErrorsAsync(Guid sinkId, int limit, CancellationToken cancellation) => store.ReadErrorsAsync(sinkId, limit, cancellation);
+
+    public ValueTask<QuarantineOverview> ReadQuarantineAsync(Guid sinkId, long fromMicroseconds, CancellationToken cancellation) =>
+        store.ReadQuarantineAsync(sinkId, fromMicroseconds, cancellation);
+
+    public ValueTask<IReadOnlyList<QuarantineEntry>> ReadQuarantinedAsync(QuarantineSelection selection, int limit, CancellationToken cancellation) =>
+        store.ReadQuarantinedAsync(selection, limit, cancellation);
+
+    public ValueTask<IReadOnlySet<ulong>> ReadReplayedAsync(IReadOnlyList<ulong> positions, CancellationToken cancellation) =>
+        store.ReadReplayedAsync(positions, cancellation);
+
+    public ValueTask<long> DiscardAsync(QuarantineSelection selection, CancellationToken cancellation) => store.DiscardAsync(selection, cancellation);
+
+    public ValueTask<IReadOnlyList<int>> FindChangedSinceAsync(TableSchema schema, ColumnBuffer keys, IReadOnlyList<ulong> origins, CancellationToken cancellation) =>
+        store.FindChangedSinceAsync(schema, keys, origins, cancellation);
 
     public ValueTask DisposeAsync() => store.DisposeAsync();
 

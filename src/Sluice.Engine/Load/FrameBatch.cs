@@ -1,4 +1,5 @@
 using Sluice.Log;
+using Sluice.Quarantine;
 using Sluice.Records;
 using Sluice.Schema;
 
@@ -10,7 +11,8 @@ namespace Sluice.Load;
 /// <param name="UpTo">Where the table is when the frame is loaded and everything before it.</param>
 /// <param name="RowCount">The accepted records of the frame; 0 when its request was discarded.</param>
 /// <param name="RejectedIndexes">Indexes of the records that made no row, ascending.</param>
-readonly record struct BatchedFrame(FrameHeader Header, LogPosition Request, LogPosition UpTo, int FirstRow, int RowCount, int[] RejectedIndexes)
+/// <param name="FirstRejected">Where those records begin in <see cref="FrameBatch.Rejected"/>.</param>
+readonly record struct BatchedFrame(FrameHeader Header, LogPosition Request, LogPosition UpTo, int FirstRow, int RowCount, int[] RejectedIndexes, int FirstRejected)
 {
     public int EndRow => FirstRow + RowCount;
 
@@ -63,6 +65,14 @@ sealed class FrameBatch
     /// <summary>Whether any row is more than an upsert without version.</summary>
     public bool HasOperations { get; private set; }
 
+    /// <summary>The records that made no row.</summary>
+    public RejectedRecords Rejected { get; } = new();
+
+    /// <summary>Of a replay, which is alone in its batch: the position of the record that each row comes from.</summary>
+    public ColumnBuffer ReplayOrigins { get; } = new(RecordOperations.OriginColumnId, PhysicalKind.Int64, hasTimes: false, vectorLength: 0);
+
+    public bool IsReplay => _frames.Count > 0 && _frames[0].Header.Kind == FrameKind.Replay;
+
     public IReadOnlyList<BatchedFrame> Frames => _frames;
 
     public long FrameBytes { get; private set; }
@@ -71,15 +81,16 @@ sealed class FrameBatch
     {
         var header = loadable.Header;
         var payload = loadable.Payload.Span;
+        var firstRejected = Rejected.Count;
         var frame = new BatchedFrame(
             header, loadable.Request, loadable.UpTo, Rows.RowCount, loadable.IsDiscarded ? 0 : header.AcceptedCount,
-            RecordsFrame.ReadRejectedIndexes(payload, header.AcceptedCount, header.RejectedCount));
+            Rejected.Add(header, payload), firstRejected);
         if (frame.RowCount > 0)
         {
             HasOperations |= header.Flags.HasFlag(FrameFlags.Operations);
             if (HasOperations)
                 foreach (var column in _recordColumns.Values) column.FillAbsent(frame.FirstRow);
-            RecordsFrame.ReadColumns(payload, frame.RowCount, id => _columns.GetValueOrDefault(id) ?? _recordColumns.GetValueOrDefault(id));
+            RecordsFrame.ReadColumns(payload, frame.RowCount, id => id == ReplayOrigins.ColumnId ? ReplayOrigins : _columns.GetValueOrDefault(id) ?? _recordColumns.GetValueOrDefault(id));
             foreach (var column in _columns.Values) column.FillAbsent(frame.EndRow);
             if (HasOperations)
                 foreach (var column in _recordColumns.Values) column.FillAbsent(frame.EndRow);
@@ -95,6 +106,8 @@ sealed class FrameBatch
         Operations.Clear();
         Versions.Clear();
         HasOperations = false;
+        Rejected.Clear();
+        ReplayOrigins.Clear();
         _frames.Clear();
         FrameBytes = 0;
     }

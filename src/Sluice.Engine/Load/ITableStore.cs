@@ -1,4 +1,5 @@
 using Sluice.Log;
+using Sluice.Quarantine;
 using Sluice.Records;
 using Sluice.Schema;
 
@@ -7,7 +8,11 @@ namespace Sluice.Load;
 /// <summary>Records of one sink that one load settled.</summary>
 /// <param name="Loaded">Applied to the table, or superseded by a later record of the same load.</param>
 /// <param name="Failed">Refused by the store; each has a <see cref="LateError"/>.</param>
-public readonly record struct SinkCounts(long Loaded, long Failed);
+public readonly record struct SinkCounts(long Loaded, long Failed)
+{
+    /// <summary>Records out of the quarantine that were applied to the table: counted here and nowhere else.</summary>
+    public long Replayed { get; init; }
+}
 
 /// <summary>A record that was accepted and could not be loaded, or a request that was discarded as a whole.</summary>
 /// <param name="SinkId">The sink that took the record.</param>
@@ -37,7 +42,11 @@ public sealed record StoredTable(LogPosition Position, TableSchema Schema, IRead
 /// <param name="Counts">To be added to the totals per sink.</param>
 /// <param name="Errors">To be kept for <see cref="ITableStore.ReadErrorsAsync"/>.</param>
 public sealed record LoadBatch(
-    TableSchema Schema, RowBatch Rows, LogPosition UpTo, IReadOnlyDictionary<Guid, SinkCounts> Counts, IReadOnlyList<LateError> Errors);
+    TableSchema Schema, RowBatch Rows, LogPosition UpTo, IReadOnlyDictionary<Guid, SinkCounts> Counts, IReadOnlyList<LateError> Errors)
+{
+    /// <summary>What changes in the quarantine; <c>null</c>: nothing, as in most loads.</summary>
+    public QuarantineBatch? Quarantine { get; init; }
+}
 
 /// <summary>A store that did not do what was asked; nothing of it is in the table.</summary>
 /// <param name="isTransient">
@@ -54,7 +63,7 @@ public sealed class StoreException(bool isTransient, string message, Exception? 
 /// rows: this is what makes loading exactly-once.
 /// </summary>
 /// <remarks>
-/// The writing members have one caller, the table's loader; <see cref="ReadErrorsAsync"/> may be called from any thread. Each
+/// The writing members have one caller, the table's loader; <see cref="ReadErrorsAsync"/> and those of the quarantine may be called from any thread. Each
 /// writing member is one transaction whose first statement writes the position. All throw <see cref="StoreException"/>.
 /// </remarks>
 public interface ITableStore : IAsyncDisposable
@@ -77,6 +86,24 @@ public interface ITableStore : IAsyncDisposable
 
     /// <summary>The newest errors of one sink, newest first, at most <paramref name="limit"/>.</summary>
     ValueTask<IReadOnlyList<LateError>> ReadErrorsAsync(Guid sinkId, int limit, CancellationToken cancellation);
+
+    /// <summary>The failures of one sink by group, the most frequent first.</summary>
+    /// <param name="fromMicroseconds">Records received earlier are too old to wait.</param>
+    ValueTask<QuarantineOverview> ReadQuarantineAsync(Guid sinkId, long fromMicroseconds, CancellationToken cancellation);
+
+    /// <summary>Records in quarantine, by position, at most <paramref name="limit"/>.</summary>
+    ValueTask<IReadOnlyList<QuarantineEntry>> ReadQuarantinedAsync(QuarantineSelection selection, int limit, CancellationToken cancellation);
+
+    /// <summary>Which of these positions stand in the quarantine as replayed.</summary>
+    ValueTask<IReadOnlySet<ulong>> ReadReplayedAsync(IReadOnlyList<ulong> positions, CancellationToken cancellation);
+
+    /// <summary>Throws records that wait away. A writing member that any thread may call: the position does not move.</summary>
+    /// <returns>How many.</returns>
+    ValueTask<long> DiscardAsync(QuarantineSelection selection, CancellationToken cancellation);
+
+    /// <summary>Which of these rows have a key whose row in the table was written after their origin.</summary>
+    /// <param name="origins">A position for each key.</param>
+    ValueTask<IReadOnlyList<int>> FindChangedSinceAsync(TableSchema schema, ColumnBuffer keys, IReadOnlyList<ulong> origins, CancellationToken cancellation);
 }
 
 /// <summary>Opens the store of a table; the database it belongs to is created when missing.</summary>

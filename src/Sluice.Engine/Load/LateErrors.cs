@@ -19,7 +19,7 @@ static class LateErrors
         var index = frame.RecordIndexOf(row);
         return new LateError(
             frame.Header.SinkId, LogPosition.OfRecord(frame.Header.Position.Sequence, index - frame.Header.FirstRecordIndex), frame.RequestId, index,
-            KeyText(batch.Rows.Key, row), reason, RenderRow(batch, row), nowMicroseconds);
+            CellText.OfKey(batch.Rows.Key, row), reason, RenderRow(batch, row), nowMicroseconds);
     }
 
     /// <summary>A request that was discarded because a record lacked a field.</summary>
@@ -28,10 +28,6 @@ static class LateErrors
         header.SinkId, LogPosition.OfRecord(header.Position.Sequence, 0), header.RequestId, -1, "",
         string.Create(CultureInfo.InvariantCulture, $"the whole request of {header.RequestRecordCount} records was discarded: a record lacks a mapped field, and the sink does not allow missing fields"),
         null, nowMicroseconds);
-
-    static string KeyText(ColumnBuffer key, int row) => key.Kind == PhysicalKind.Text
-        ? Encoding.UTF8.GetString(key.Text(row))
-        : key.Int64s[row].ToString(CultureInfo.InvariantCulture);
 
     static string RenderRow(FrameBatch batch, int row)
     {

@@ -1,9 +1,13 @@
 using Microsoft.Extensions.Logging;
 using Sluice.Log;
 using Sluice.Metrics;
+using Sluice.Quarantine;
 using Sluice.Schema;
 
 namespace Sluice.Load;
+
+/// <summary>The policy of a sink, also of one that is gone. Any thread.</summary>
+delegate QuarantinePolicy QuarantineOf(Guid sinkId);
 
 /// <summary>
 /// Moves one table's frames from its log into its store: takes all that waits up to a cap, folds it to one row per key, and loads it in one
@@ -24,13 +28,18 @@ sealed class Loader : IDisposable
     readonly RowFolder _folder = new();
     readonly LoadProgress _progress;
 
+    readonly QuarantineOf _quarantineOf;
+
     FrameBatch? _batch;
+    HashSet<int> _replayedBefore = []; // rows of a replay that are in the table already
     LogPosition _position; // of the table
     long _lastLoad;
 
     public Loader(
-        Guid tableId, TableLog log, ITableStore store, StoredTable? stored, TableLedger ledger, IngestMeters meters, LoadOptions options, TimeProvider time, ILogger logger)
+        Guid tableId, TableLog log, ITableStore store, StoredTable? stored, TableLedger ledger, IngestMeters meters, LoadOptions options, TimeProvider time, ILogger logger,
+        QuarantineOf? quarantineOf = null)
     {
+        _quarantineOf = quarantineOf ?? (_ => new QuarantinePolicy());
         (_tableId, _log, _store, _ledger, _meters, _options, _time, _logger) = (tableId, log, store, ledger, meters, options, time, logger);
         _position = stored?.Position ?? log.DurablePosition with { Sequence = 0 };
         _progress = new LoadProgress(_position.Sequence);
@@ -105,6 +114,7 @@ sealed class Loader : IDisposable
 
     async Task LoadBatchAsync(FrameBatch batch, CancellationToken cancellation)
     {
+        _replayedBefore = batch.IsReplay ? await FindReplayedAsync(batch, cancellation) : [];
         await LoadFramesAsync(batch, 0, batch.Frames.Count, cancellation);
         var isIdle = !_reader.TryPeek(out _);
         if (isIdle && batch.FrameBytes > _options.MaxBytes / 4) _batch = new FrameBatch(batch.Schema); // gives the memory of a burst back
@@ -160,10 +170,13 @@ sealed class Loader : IDisposable
     {
         var batch = _batch!;
         while (batch.Rows.RowCount < _options.MaxRecords && batch.FrameBytes < _options.MaxBytes
-            && _reader.TryPeek(out var frame) && frame.Header.Kind == FrameKind.Records)
+            && _reader.TryPeek(out var frame) && frame.Header.Kind != FrameKind.Barrier)
         {
+            var isReplay = frame.Header.Kind == FrameKind.Replay;
+            if (isReplay && batch.Frames.Count > 0) return;
             batch.Add(frame);
             _reader.Take();
+            if (isReplay) return; // what it does depends on what the quarantine has when all before it is loaded
         }
     }
 
@@ -208,7 +221,8 @@ sealed class Loader : IDisposable
         catch (StoreException e) when (!e.IsTransient && bad.Rows.Count < frame.RowCount)
         {
             // good one by one and not together: nothing of the frame can be loaded, and every record says so
-            for (var row = frame.FirstRow; row < frame.EndRow; row++) bad.Add(row, e.Message);
+            for (var row = frame.FirstRow; row < frame.EndRow; row++)
+                if (!_replayedBefore.Contains(row)) bad.Add(row, e.Message);
             await LoadPartAsync(batch, index, index + 1, bad, cancellation);
         }
         _logger.RecordsRefused(_tableId, bad.Rows.Count, frame.RequestId);
@@ -219,7 +233,7 @@ sealed class Loader : IDisposable
     {
         if (endRow - startRow == 1)
         {
-            bad.Add(startRow, reason);
+            if (!_replayedBefore.Contains(startRow)) bad.Add(startRow, reason);
             return;
         }
         var middle = startRow + ((endRow - startRow) / 2);
@@ -227,7 +241,7 @@ sealed class Loader : IDisposable
         {
             try
             {
-                var rows = _folder.Fold(batch, from, to, BadRecords.None.Rows);
+                var rows = _folder.Fold(batch, from, to, _replayedBefore);
                 await _store.CheckAsync(new LoadBatch(batch.Schema, rows, batch.Frames[index].UpTo, NoCounts, []), cancellation);
             }
             catch (StoreException e) when (!e.IsTransient)
@@ -237,10 +251,24 @@ sealed class Loader : IDisposable
         }
     }
 
+    /// <summary>The rows of a replay whose records were replayed by an earlier frame: twice is once.</summary>
+    async Task<HashSet<int>> FindReplayedAsync(FrameBatch batch, CancellationToken cancellation)
+    {
+        var origins = Origins(batch, 0, batch.Rows.RowCount).ToList();
+        var replayed = await _store.ReadReplayedAsync(origins, cancellation);
+        var seen = new HashSet<ulong>(replayed);
+        return [.. Enumerable.Range(0, origins.Count).Where(row => !seen.Add(origins[row]))];
+    }
+
+    static IEnumerable<ulong> Origins(FrameBatch batch, int start, int end) => Enumerable.Range(start, end - start).Select(row => (ulong)batch.ReplayOrigins.Int64s[row]);
+
+    HashSet<int> Excluding(BadRecords bad) => _replayedBefore.Count == 0 ? bad.Rows : [.. bad.Rows, .. _replayedBefore];
+
     async Task LoadPartAsync(FrameBatch batch, int start, int end, BadRecords bad, CancellationToken cancellation)
     {
         var frames = batch.Frames.Skip(start).Take(end - start).ToList();
-        var rows = _folder.Fold(batch, frames[0].FirstRow, frames[^1].EndRow, bad.Rows);
+        var excluded = Excluding(bad);
+        var rows = _folder.Fold(batch, frames[0].FirstRow, frames[^1].EndRow, excluded);
         var now = _time.GetUtcNow().ToUnixTimeMilliseconds() * 1_000;
         var counts = new Dictionary<Guid, SinkCounts>();
         var errors = new List<LateError>();
@@ -248,13 +276,18 @@ sealed class Loader : IDisposable
         {
             var failed = bad.Rows.Count(row => row >= frame.FirstRow && row < frame.EndRow);
             var count = counts.GetValueOrDefault(frame.Header.SinkId);
-            counts[frame.Header.SinkId] = new SinkCounts(count.Loaded + frame.RowCount - failed, count.Failed + failed);
+            counts[frame.Header.SinkId] = batch.IsReplay
+                ? new SinkCounts { Replayed = frame.RowCount - excluded.Count }
+                : count with { Loaded = count.Loaded + frame.RowCount - failed, Failed = count.Failed + failed };
             if (frame.Header.IsLastPart && frame.Header.Flags.HasFlag(FrameFlags.Discarded)) errors.Add(LateErrors.Discarded(frame.Header, now));
         }
         errors.AddRange(bad.Rows.Order().Select(row => LateErrors.Refused(batch, frames[0], row, bad.ReasonOf(row), now)));
+        var quarantine = batch.IsReplay
+            ? QuarantineChanges.OfReplay([.. Origins(batch, frames[0].FirstRow, frames[^1].EndRow).Where((_, row) => !excluded.Contains(row))], now)
+            : QuarantineChanges.Of(batch, frames, errors, _quarantineOf, now);
 
         var started = _time.GetTimestamp();
-        await _store.LoadAsync(new LoadBatch(batch.Schema, rows, frames[^1].UpTo, counts, errors), cancellation);
+        await _store.LoadAsync(new LoadBatch(batch.Schema, rows, frames[^1].UpTo, counts, errors) { Quarantine = quarantine }, cancellation);
         _ledger.CountLoaded(counts);
         MoveTo(frames[^1].UpTo);
         _meters.BatchLoaded(counts.Values.Sum(count => count.Loaded), counts.Values.Sum(count => count.Failed), _time.GetElapsedTime(started));

@@ -11,7 +11,7 @@ public enum FrameKind : byte
     /// <summary>A point in the log at which the table itself changes.</summary>
     Barrier = 2,
 
-    /// <summary>Records of an earlier request, sent again after a correction. Reserved.</summary>
+    /// <summary>Records that failed before, sent again from the quarantine after a correction.</summary>
     Replay = 3,
 }
 
@@ -34,6 +34,9 @@ public enum FrameFlags : ushort
 
     /// <summary>Some records have an operation or a version: the payload has columns for them (<see cref="Records.RecordOperation"/>).</summary>
     Operations = 16,
+
+    /// <summary>The texts of the rejected records need their <see cref="Records.RecordForm"/> to be read; without the flag all are elements of <c>records</c> that upsert.</summary>
+    Forms = 32,
 }
 
 /// <summary>
@@ -167,8 +170,8 @@ public readonly record struct FrameHeader
     /// <exception cref="SluiceException"><see cref="ErrorCode.Corrupt"/>: unknown format version, kind or flag, or a part of nothing.</exception>
     public void ThrowIfUnsupported(byte formatVersion)
     {
-        const FrameFlags supported = FrameFlags.LastPart | FrameFlags.Discarded | FrameFlags.Operations;
-        var isKnown = Kind is FrameKind.Records || (Kind is FrameKind.Barrier && IsLastPart && FirstPart == 0);
+        const FrameFlags supported = FrameFlags.LastPart | FrameFlags.Discarded | FrameFlags.Operations | FrameFlags.Forms;
+        var isKnown = Kind is FrameKind.Records || (Kind is FrameKind.Barrier or FrameKind.Replay && IsLastPart && FirstPart == 0);
         var isPlaced = FirstPart < Position.Sequence && (FirstPart != 0 || (FirstRecordIndex == 0 && AcceptedBefore == 0));
         if (formatVersion == FormatVersion && isKnown && isPlaced && (Flags & ~supported) == 0) return;
         throw new SluiceException(

@@ -17,7 +17,7 @@ public static class RecordsFrame
 
     /// <summary>
     /// Most bytes of errors kept in one frame: 4,194,304. A record without a value fails in every column, so a few bytes could ask for many; the
-    /// records beyond are kept with their text and without their errors.
+    /// records beyond are kept with their text and their first error.
     /// </summary>
     public const int MaxErrorBytes = 4 << 20;
 
@@ -39,7 +39,15 @@ public static class RecordsFrame
     /// <summary>Encodes the rows of one request, or of a part of one; position and checksum are added by the log.</summary>
     /// <param name="body">What the places of <paramref name="rows"/> count in, for the text of rejected records.</param>
     public static FrameBuffer Encode(
-        RecordDecoder decoder, Guid sinkId, long receivedAtMicroseconds, in Meta meta, RecordRows rows, ReadOnlySpan<byte> body, Part part = default)
+        RecordDecoder decoder, Guid sinkId, long receivedAtMicroseconds, in Meta meta, RecordRows rows, ReadOnlySpan<byte> body, Part part = default) =>
+        Encode(FrameKind.Records, decoder, sinkId, receivedAtMicroseconds, meta, rows, body, part);
+
+    /// <summary>Encodes records that failed before and are right now. Each row names the record it comes from in column <see cref="RecordOperations.OriginColumnId"/>.</summary>
+    internal static FrameBuffer EncodeReplay(RecordDecoder decoder, Guid sinkId, long receivedAtMicroseconds, in Meta meta, RecordRows rows) =>
+        Encode(FrameKind.Replay, decoder, sinkId, receivedAtMicroseconds, meta, rows, [], default);
+
+    static FrameBuffer Encode(
+        FrameKind kind, RecordDecoder decoder, Guid sinkId, long receivedAtMicroseconds, in Meta meta, RecordRows rows, ReadOnlySpan<byte> body, Part part)
     {
         var frame = new FrameBuffer(Estimate(rows));
         frame.Take(FrameHeader.Size);
@@ -48,17 +56,18 @@ public static class RecordsFrame
         frame.Int32(meta.BodyHash.Length);
         frame.Bytes(meta.BodyHash.Span);
         WriteColumns(frame, rows);
-        WriteRejected(frame, rows, body);
+        if (kind == FrameKind.Records) WriteRejected(frame, rows, decoder.KeepsRaw, body);
         return Close(frame, new FrameHeader
         {
-            Kind = FrameKind.Records,
+            Kind = kind,
             Flags = (part.HasMore ? FrameFlags.None : FrameFlags.LastPart) | (rows.IsDiscarded ? FrameFlags.Discarded : FrameFlags.None)
-                | (HasOperations(rows) ? FrameFlags.Operations : FrameFlags.None),
+                | (HasOperations(rows) ? FrameFlags.Operations : FrameFlags.None)
+                | (kind == FrameKind.Records && rows.Rejected.Count > 0 && rows.Form != default ? FrameFlags.Forms : FrameFlags.None),
             ReceivedAtMicroseconds = receivedAtMicroseconds,
             SinkId = sinkId,
             MappingVersion = (uint)decoder.MappingVersion,
             SchemaVersion = (uint)decoder.Schema.Version,
-            RecordCount = rows.RecordCount,
+            RecordCount = kind == FrameKind.Records ? rows.RecordCount : rows.AcceptedCount, // what fails again stays where it is
             AcceptedCount = rows.AcceptedCount,
             FirstRecordIndex = rows.FirstRecordIndex,
             FirstPart = part.First,
@@ -119,37 +128,17 @@ public static class RecordsFrame
         }
     }
 
-    /// <summary>The indexes of the rejected records, ascending: all other indexes are rows, in order.</summary>
-    internal static int[] ReadRejectedIndexes(ReadOnlySpan<byte> payload, int rowCount, int rejectedCount)
-    {
-        if (rejectedCount == 0) return [];
-        var indexes = new int[rejectedCount];
-        var reader = RejectedSection(payload, rowCount);
-        for (var i = 0; i < rejectedCount; i++)
-        {
-            indexes[i] = reader.Int32();
-            reader.Section();
-            reader.Section();
-        }
-        return indexes;
-    }
-
     /// <summary>The rejected records as they were written: index, errors as JSON, raw text (empty: not kept).</summary>
     internal static List<(int Index, string ErrorsJson, byte[] Raw)> ReadRejected(ReadOnlySpan<byte> payload, int rowCount, int rejectedCount)
     {
-        var reader = RejectedSection(payload, rowCount);
+        var reader = new RejectedReader(payload, rowCount);
         var rejected = new List<(int, string, byte[])>(rejectedCount);
         for (var i = 0; i < rejectedCount; i++)
-            rejected.Add((reader.Int32(), Encoding.UTF8.GetString(reader.Section()), reader.Section().ToArray()));
+        {
+            reader.Read();
+            rejected.Add((reader.Index, Encoding.UTF8.GetString(reader.Errors), reader.Raw.ToArray()));
+        }
         return rejected;
-    }
-
-    static PayloadReader RejectedSection(ReadOnlySpan<byte> payload, int rowCount)
-    {
-        var reader = new PayloadReader(payload);
-        reader.SkipMeta();
-        reader.SkipColumns(rowCount);
-        return reader;
     }
 
     static bool HasOperations(RecordRows rows) => rows.Operations.RowCount > 0 || rows.Versions.RowCount > 0;
@@ -157,10 +146,12 @@ public static class RecordsFrame
     static void WriteColumns(FrameBuffer frame, RecordRows rows)
     {
         var (hasOperations, hasVersions) = (rows.Operations.RowCount > 0, rows.Versions.RowCount > 0);
-        frame.UInt16((ushort)(rows.Columns.Count + (hasOperations ? 1 : 0) + (hasVersions ? 1 : 0)));
+        var hasOrigins = rows.Origins.RowCount > 0;
+        frame.UInt16((ushort)(rows.Columns.Count + (hasOperations ? 1 : 0) + (hasVersions ? 1 : 0) + (hasOrigins ? 1 : 0)));
         foreach (var column in rows.Columns) WriteColumn(frame, column);
         if (hasOperations) WriteColumn(frame, rows.Operations);
         if (hasVersions) WriteColumn(frame, rows.Versions);
+        if (hasOrigins) WriteColumn(frame, rows.Origins);
     }
 
     static void WriteColumn(FrameBuffer frame, ColumnBuffer column)
@@ -185,17 +176,18 @@ public static class RecordsFrame
         frame.Array(values);
     }
 
-    static void WriteRejected(FrameBuffer frame, RecordRows rows, ReadOnlySpan<byte> body)
+    static void WriteRejected(FrameBuffer frame, RecordRows rows, bool keepsRaw, ReadOnlySpan<byte> body)
     {
         var errorBytes = 0;
         foreach (var record in rows.Rejected)
         {
-            frame.Int32(record.Index);
-            var errors = errorBytes < MaxErrorBytes ? JsonSerializer.SerializeToUtf8Bytes(record.Errors, RecordErrorJson.Default.IReadOnlyListFieldError) : [];
+            frame.Int32(record.Index | (rows.Form.ToByte() << RejectedReader.FormShift));
+            IReadOnlyList<FieldError> kept = errorBytes < MaxErrorBytes || record.Errors.Count < 2 ? record.Errors : [record.Errors[0]];
+            var errors = JsonSerializer.SerializeToUtf8Bytes(kept, RecordErrorJson.Default.IReadOnlyListFieldError);
             errorBytes += errors.Length;
             WriteSection<byte>(frame, errors);
             var raw = rows.Records[record.Index - rows.FirstRecordIndex];
-            WriteSection(frame, raw.Length <= MaxRawBytes ? body.Slice(raw.Start, raw.Length) : []);
+            WriteSection(frame, keepsRaw && raw.Length <= MaxRawBytes ? body.Slice(raw.Start, raw.Length) : []);
         }
     }
 
@@ -210,7 +202,7 @@ public static class RecordsFrame
         return bytes;
     }
 
-    ref struct PayloadReader(ReadOnlySpan<byte> payload)
+    internal ref struct PayloadReader(ReadOnlySpan<byte> payload)
     {
         ReadOnlySpan<byte> _rest = payload;
 

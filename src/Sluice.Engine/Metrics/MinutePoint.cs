@@ -10,4 +10,10 @@ public readonly record struct MinutePoint(long Minute, long Requests, long Accep
 /// <summary>
 /// The counters of one sink since its creation. Always: received = accepted + rejected, accepted = loaded + failed + pending.
 /// </summary>
-public readonly record struct SinkLedger(long Requests, long Received, long Accepted, long Rejected, long Loaded, long Failed, long Pending);
+public readonly record struct SinkLedger(long Requests, long Received, long Accepted, long Rejected, long Loaded, long Failed, long Pending)
+{
+    /// <summary>
+    /// Records that were rejected or failed, and are in the table after all, from the quarantine. They stay counted as rejected or failed: this is no part of the sums.
+    /// </summary>
+    public long Replayed { get; init; }
+}

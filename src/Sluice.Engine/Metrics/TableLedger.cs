@@ -35,6 +35,7 @@ sealed class TableLedger
                 var totals = TotalsOf(sinkId);
                 totals.Loaded += count.Loaded;
                 totals.Failed += count.Failed;
+                totals.Replayed += count.Replayed;
             }
         }
     }
@@ -46,7 +47,10 @@ sealed class TableLedger
             if (!_sinks.TryGetValue(sinkId, out var totals)) return default;
             return new SinkLedger(
                 totals.Requests, totals.Received, totals.Accepted, totals.Received - totals.Accepted, totals.Loaded, totals.Failed,
-                totals.Accepted - totals.Loaded - totals.Failed);
+                totals.Accepted - totals.Loaded - totals.Failed)
+            {
+                Replayed = totals.Replayed,
+            };
         }
     }
 
@@ -93,6 +97,7 @@ sealed class TableLedger
         public long Accepted;
         public long Loaded;
         public long Failed;
+        public long Replayed;
         public MinuteSeries Minutes { get; } = new();
     }
 }

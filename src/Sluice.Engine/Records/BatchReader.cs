@@ -36,7 +36,7 @@ public static class BatchReader
     /// </exception>
     public static void Read(ReadOnlySpan<byte> body, BodyFormat format, RecordOperation operation, RecordDecoder decoder, int maxRecords, RecordRows rows)
     {
-        rows.DefaultOperation = operation;
+        rows.Form = new RecordForm(IsBare: format != BodyFormat.Records, operation);
         try
         {
             switch (format)
@@ -95,6 +95,31 @@ public static class BatchReader
         catch (JsonException e)
         {
             rows.Fail(new FieldError("", "", FieldErrorCode.NotJson, "one JSON object a line", $"at byte {e.BytePositionInLine + 1}: {Reason(e)}"));
+        }
+    }
+
+    /// <summary>Decodes one record from its own text, without the request it came in. Text that is not JSON fails the record.</summary>
+    internal static void ReadAlone(ReadOnlySpan<byte> text, RecordForm form, RecordDecoder decoder, RecordRows rows)
+    {
+        rows.Form = form;
+        rows.Begin();
+        if (form.IsBare) ReadLine(text, decoder, rows);
+        else ReadElement(text, decoder, rows);
+        rows.End(new RawRecord(0, text.Length));
+    }
+
+    static void ReadElement(ReadOnlySpan<byte> text, RecordDecoder decoder, RecordRows rows)
+    {
+        var reader = new Utf8JsonReader(text, new JsonReaderOptions { MaxDepth = MaxDepth + 1 });
+        try
+        {
+            reader.Read();
+            ReadRecord(ref reader, decoder, rows);
+            reader.Read(); // throws when anything follows
+        }
+        catch (JsonException e)
+        {
+            rows.Fail(new FieldError("", "", FieldErrorCode.NotJson, "one JSON object", $"at byte {e.BytePositionInLine + 1}: {Reason(e)}"));
         }
     }
 

@@ -1,4 +1,5 @@
 using System.Globalization;
+using System.Text;
 using System.Text.Json;
 using Sluice.Schema;
 
@@ -24,6 +25,11 @@ static class CellText
             default: WriteList(json, column, row); break;
         }
     }
+
+    /// <summary>An <c>_id</c> as text.</summary>
+    public static string OfKey(ColumnBuffer key, int row) => key.Kind == PhysicalKind.Text
+        ? Encoding.UTF8.GetString(key.Text(row))
+        : key.Int64s[row].ToString(CultureInfo.InvariantCulture);
 
     static void WriteList(Utf8JsonWriter json, ColumnBuffer column, int row)
     {

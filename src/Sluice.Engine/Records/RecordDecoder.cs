@@ -25,12 +25,16 @@ public sealed class RecordDecoder
     {
         (Schema, MappingVersion, _fields, _columns, _root, _nodeCount) = (schema, sink.MappingVersion, fields, columns, root, nodeCount);
         _allowMissing = sink.AllowMissingFields;
+        KeepsRaw = sink.Quarantine.KeepRaw;
         _keyPointer = fields[0].Pointer;
     }
 
     public TableSchema Schema { get; }
 
     public int MappingVersion { get; }
+
+    /// <summary>Whether the text of rejected records goes to the log.</summary>
+    internal bool KeepsRaw { get; }
 
     /// <summary>Prepares a decoder. Mapped columns that the schema has no more are left out: their values go nowhere.</summary>
     /// <exception cref="SluiceException"><see cref="ErrorCode.InvalidParameter"/>: the mapping has no <c>_id</c>.</exception>

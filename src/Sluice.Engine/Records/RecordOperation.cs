@@ -30,6 +30,9 @@ static class RecordOperations
     /// <inheritdoc cref="OperationColumnId"/>
     public const int VersionColumnId = -2;
 
+    /// <summary>In replays: the position of the record that a row comes from.</summary>
+    public const int OriginColumnId = -3;
+
     /// <summary>The version of a record without one; every other is above.</summary>
     public const long NoVersion = -1;
 

@@ -72,8 +72,14 @@ public sealed class RecordRows
     /// <summary>The version of each row that has one. Without rows: none has one. As many rows as accepted records else.</summary>
     internal ColumnBuffer Versions { get; } = new(RecordOperations.VersionColumnId, PhysicalKind.Int64, hasTimes: false, vectorLength: 0);
 
+    /// <summary>In replays: the position of the record that each row comes from. Without rows else.</summary>
+    internal ColumnBuffer Origins { get; } = new(RecordOperations.OriginColumnId, PhysicalKind.Int64, hasTimes: false, vectorLength: 0);
+
     /// <summary>The operation of records that name none.</summary>
-    internal RecordOperation DefaultOperation { get; set; }
+    internal RecordOperation DefaultOperation => Form.Operation;
+
+    /// <summary>How the records stand in what they are decoded from.</summary>
+    internal RecordForm Form { get; set; }
 
     /// <summary>The operation of the present record.</summary>
     internal RecordOperation Operation { get; set; }
@@ -201,6 +207,13 @@ public sealed class RecordRows
         Versions.Clear();
     }
 
+    /// <summary>Ends records that have nothing to do with each other: one that lacks a field fails alone.</summary>
+    internal void CompleteEachAlone()
+    {
+        IsDiscarded = false;
+        Complete();
+    }
+
     /// <summary>Goes on to the next part of the same request.</summary>
     internal void BeginPart()
     {
@@ -218,6 +231,7 @@ public sealed class RecordRows
     {
         if (Buffers.Sum(column => column.CapacityBytes) + Operations.CapacityBytes + Versions.CapacityBytes + Scratch.Length + ((long)_records.Capacity * Unsafe.SizeOf<RawRecord>()) > KeptBytes) return false;
         BeginPart();
+        Origins.Clear();
         Array.Clear(NodeSeen);
         Array.Clear(FieldSeen);
         FirstRecordIndex = Stamp = 0;

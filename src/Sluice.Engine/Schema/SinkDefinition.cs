@@ -60,6 +60,12 @@ public sealed record SinkDefinition
     /// <summary>What digits that a column cannot keep (a decimal's beyond its scale, an int's fraction, a timestamp's beyond its unit) do: false: they are cut and the record gets a warning; true: an error.</summary>
     public bool RejectTruncation { get; init; }
 
+    /// <summary>What is kept of records that failed.</summary>
+    public QuarantinePolicy Quarantine { get; init; } = new();
+
+    /// <summary>Whether the newest records are kept in memory, for trying mappings.</summary>
+    public bool KeepsSample { get; init; } = true;
+
     /// <summary>Most records in one request. Defaults to 100,000; at most 131,072 (<see cref="Log.LogPosition.RecordIndexBits"/>).</summary>
     public int MaxRecordsPerRequest { get; init; } = 100_000;
 

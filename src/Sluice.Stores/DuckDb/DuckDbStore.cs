@@ -1,5 +1,8 @@
+using DuckDB.NET.Data;
 using Sluice.Load;
 using Sluice.Log;
+using Sluice.Quarantine;
+using Sluice.Records;
 using Sluice.Schema;
 
 namespace Sluice.Stores.DuckDb;
@@ -58,20 +61,48 @@ sealed class DuckDbStore(DuckDbDatabase database, Guid tableId) : ITableStore
         _knownKeys = null;
     }
 
-    public async ValueTask<IReadOnlyList<LateError>> ReadErrorsAsync(Guid sinkId, int limit, CancellationToken cancellation)
+    public ValueTask<IReadOnlyList<LateError>> ReadErrorsAsync(Guid sinkId, int limit, CancellationToken cancellation) =>
+        ReadAsync(connection => InternalTables.ReadErrors(connection, tableId, sinkId, limit), cancellation);
+
+    public ValueTask<QuarantineOverview> ReadQuarantineAsync(Guid sinkId, long fromMicroseconds, CancellationToken cancellation) =>
+        ReadAsync(connection => QuarantineTables.ReadOverview(connection, tableId, sinkId, fromMicroseconds), cancellation);
+
+    public ValueTask<IReadOnlyList<QuarantineEntry>> ReadQuarantinedAsync(QuarantineSelection selection, int limit, CancellationToken cancellation) =>
+        ReadAsync(connection => QuarantineTables.ReadEntries(connection, tableId, selection, limit), cancellation);
+
+    public ValueTask<IReadOnlySet<ulong>> ReadReplayedAsync(IReadOnlyList<ulong> positions, CancellationToken cancellation) =>
+        ReadAsync(connection => QuarantineTables.ReadReplayed(connection, tableId, positions), cancellation);
+
+    public ValueTask<IReadOnlyList<int>> FindChangedSinceAsync(TableSchema schema, ColumnBuffer keys, IReadOnlyList<ulong> origins, CancellationToken cancellation) =>
+        ReadAsync(connection => QuarantineTables.FindChangedSince(connection, schema, keys, origins), cancellation);
+
+    public async ValueTask<long> DiscardAsync(QuarantineSelection selection, CancellationToken cancellation)
+    {
+        var discarded = 0L;
+        await RunTwiceAsync(
+            db => InTransaction(db, () =>
+            {
+                discarded += QuarantineTables.Discard(db, tableId, selection);
+                return discarded > 0;
+            }),
+            cancellation).ConfigureAwait(false);
+        return discarded;
+    }
+
+    public ValueTask DisposeAsync() => ValueTask.CompletedTask; // the database is its owner's
+
+    async ValueTask<T> ReadAsync<T>(Func<DuckDBConnection, T> read, CancellationToken cancellation)
     {
         using var reader = await database.OpenReadConnectionAsync(cancellation).ConfigureAwait(false);
         try
         {
-            return InternalTables.ReadErrors(reader.Connection, tableId, sinkId, limit);
+            return read(reader.Connection);
         }
         catch (Exception e) when (DuckDbErrors.IsDuckDb(e))
         {
             throw DuckDbErrors.Translate(e);
         }
     }
-
-    public ValueTask DisposeAsync() => ValueTask.CompletedTask; // the database is its owner's
 
     /// <summary>Runs an operation again whose COMMIT failed: on a new instance, where the position tells what became of it.</summary>
     async ValueTask RunTwiceAsync(Func<DuckDbInstance, bool> operation, CancellationToken cancellation)
@@ -109,7 +140,9 @@ sealed class DuckDbStore(DuckDbDatabase database, Guid tableId) : ITableStore
         var hasLoaded = Write(db, batch.UpTo, () =>
         {
             Apply(db, batch);
-            if (++_loads % LoadsPerSum == 0) InternalTables.SumUpCounts(db, tableId);
+            if (++_loads % LoadsPerSum != 0) return;
+            InternalTables.SumUpCounts(db, tableId);
+            QuarantineTables.SumUpCounts(db, tableId);
         });
         // only now are they in the table
         if (hasLoaded) _knownKeys = _knownKeys?.With(batch.Rows.Key);
@@ -148,6 +181,7 @@ sealed class DuckDbStore(DuckDbDatabase database, Guid tableId) : ITableStore
         if (batch.Rows.RowCount > 0) RowLoad.Run(db, batch.Schema, batch.Rows, KnownKeysOf(db, batch.Schema));
         InternalTables.AddCounts(db, tableId, batch.Counts);
         InternalTables.AddErrors(db, tableId, batch.Errors);
+        if (batch.Quarantine is { } quarantine) QuarantineTables.Add(db, tableId, quarantine, batch.Counts);
     }
 
     /// <summary>Moves the position and does the rest of a write in one transaction: the position first, before the table is read.</summary>

@@ -42,7 +42,7 @@ static class InternalTables
     /// <exception cref="StoreException">The database was written by a newer version.</exception>
     public static void Create(DuckDbInstance db)
     {
-        db.Execute($"BEGIN TRANSACTION; {Definitions}; COMMIT");
+        db.Execute($"BEGIN TRANSACTION; {Definitions} {QuarantineTables.Definitions} COMMIT");
         var version = db.Query("SELECT version FROM _sluice.format", row => row.GetFieldValue<uint>(0));
         if (version.Count == 0) db.Execute(Invariant($"INSERT INTO _sluice.format VALUES ({FormatVersion})"));
         else if (version[0] != FormatVersion)
@@ -65,7 +65,9 @@ static class InternalTables
         var counts = db.Query(
             $"SELECT sink_id, sum(loaded)::BIGINT, sum(failed)::BIGINT FROM _sluice.sink_counts WHERE table_id = '{tableId}' GROUP BY sink_id",
             row => KeyValuePair.Create(row.GetGuid(0), new SinkCounts(row.GetInt64(1), row.GetInt64(2))));
-        return new StoredTable(position, schema.Single(), counts.ToDictionary());
+        var totals = counts.ToDictionary();
+        foreach (var (sinkId, replayed) in QuarantineTables.ReadReplays(db, tableId)) totals[sinkId] = totals.GetValueOrDefault(sinkId) with { Replayed = replayed };
+        return new StoredTable(position, schema.Single(), totals);
     }
 
     /// <returns><c>null</c>: the table was never created, or was dropped.</returns>
@@ -139,7 +141,8 @@ static class InternalTables
     public static void Delete(DuckDbInstance db, Guid tableId)
     {
         // positions first: the first statement of a transaction writes the position
-        foreach (var table in new[] { "positions", "schemas", "sink_counts", "late_errors" })
+        string[] tables = ["positions", "schemas", "sink_counts", "late_errors", .. QuarantineTables.Names];
+        foreach (var table in tables)
             db.Execute($"DELETE FROM _sluice.{table} WHERE table_id = '{tableId}'");
     }
 

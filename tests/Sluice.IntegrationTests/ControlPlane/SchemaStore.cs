@@ -1,6 +1,8 @@
 using System.Collections.Concurrent;
 using Sluice.Load;
 using Sluice.Log;
+using Sluice.Quarantine;
+using Sluice.Records;
 using Sluice.Schema;
 
 namespace Sluice.IntegrationTests.ControlPlane;
@@ -51,6 +53,16 @@ sealed class SchemaStores
         }
 
         public ValueTask<IReadOnlyList<LateError>> ReadErrorsAsync(Guid sinkId, int limit, CancellationToken cancellation) => new([]);
+
+        public ValueTask<QuarantineOverview> ReadQuarantineAsync(Guid sinkId, long fromMicroseconds, CancellationToken cancellation) => new(new QuarantineOverview([], 0));
+
+        public ValueTask<IReadOnlyList<QuarantineEntry>> ReadQuarantinedAsync(QuarantineSelection selection, int limit, CancellationToken cancellation) => new([]);
+
+        public ValueTask<IReadOnlySet<ulong>> ReadReplayedAsync(IReadOnlyList<ulong> positions, CancellationToken cancellation) => new(new HashSet<ulong>());
+
+        public ValueTask<long> DiscardAsync(QuarantineSelection selection, CancellationToken cancellation) => new(0);
+
+        public ValueTask<IReadOnlyList<int>> FindChangedSinceAsync(TableSchema schema, ColumnBuffer keys, IReadOnlyList<ulong> origins, CancellationToken cancellation) => new([]);
 
         public ValueTask DisposeAsync() => ValueTask.CompletedTask;
     }

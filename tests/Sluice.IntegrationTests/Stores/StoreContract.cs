@@ -7,7 +7,7 @@ using Xunit;
 namespace Sluice.IntegrationTests.Stores;
 
 /// <summary>What every <see cref="ITableStore"/> must do; one subclass a store.</summary>
-public abstract class StoreContract : IAsyncLifetime
+public abstract partial class StoreContract : IAsyncLifetime
 {
     static readonly Guid s_logId = Guid.Parse("11111111-2222-4333-8444-555555555555");
 

@@ -1,5 +1,6 @@
 using Sluice.Load;
 using Sluice.Log;
+using Sluice.Quarantine;
 using Sluice.Records;
 using Sluice.Schema;
 using Sluice.Tests.Records;
@@ -19,6 +20,7 @@ sealed class MemoryDatabase
     readonly SortedDictionary<string, SortedDictionary<int, string>> _rows = new(StringComparer.Ordinal); // key -> column id -> cell
     readonly Dictionary<Guid, SinkCounts> _counts = [];
     readonly List<LateError> _errors = [];
+    readonly Dictionary<string, ulong> _positions = []; // key -> position of the record that wrote it last
     TableSchema? _schema;
     LogPosition _position;
     int _calls;
@@ -26,6 +28,12 @@ sealed class MemoryDatabase
     int _failCount;
     int _crashCall;
     bool _crashAfterCommit;
+
+    /// <summary>What failed, one by one and counted.</summary>
+    public MemoryQuarantine Quarantine { get; private set; } = new();
+
+    /// <summary>The log's sequence of the last write of each key.</summary>
+    public ulong PositionOf(string key) => _positions.GetValueOrDefault(key);
 
     /// <summary>What the loader asked for, in order: <c>schema 1 @1</c>, <c>load 3 rows @2</c>, <c>check 1 rows</c>, with <c>failed</c> when it did not succeed.</summary>
     public List<string> Calls { get; } = [];
@@ -87,7 +95,11 @@ sealed class MemoryDatabase
             MoveTo(batch.UpTo);
             for (var row = 0; row < batch.Rows.RowCount; row++) Upsert(batch, row);
             foreach (var (sink, count) in batch.Counts)
-                _counts[sink] = new SinkCounts(_counts.GetValueOrDefault(sink).Loaded + count.Loaded, _counts.GetValueOrDefault(sink).Failed + count.Failed);
+                _counts[sink] = new SinkCounts(_counts.GetValueOrDefault(sink).Loaded + count.Loaded, _counts.GetValueOrDefault(sink).Failed + count.Failed)
+                {
+                    Replayed = _counts.GetValueOrDefault(sink).Replayed + count.Replayed,
+                };
+            if (batch.Quarantine is not null) Quarantine.Add(batch.Quarantine);
             _errors.AddRange(batch.Errors);
         });
     }
@@ -101,6 +113,7 @@ sealed class MemoryDatabase
             _rows.Clear();
             _counts.Clear();
             _errors.Clear();
+            Quarantine = new MemoryQuarantine();
             _schema = null;
             _position = default;
         });
@@ -150,6 +163,7 @@ sealed class MemoryDatabase
     {
         var key = SampleTable.Cell(batch.Rows.Key, row);
         if (!_rows.TryGetValue(key, out var stored)) _rows.Add(key, stored = []);
+        _positions[key] = batch.Rows.Positions[row];
         foreach (var column in batch.Rows.Columns)
         {
             var isSet = column.Kind is PhysicalKind.Int64List or PhysicalKind.TextList;
@@ -190,6 +204,20 @@ sealed class MemoryStore(MemoryDatabase database) : ITableStore
     public ValueTask DropAsync(CancellationToken cancellation) => Run(database.Drop);
 
     public ValueTask<IReadOnlyList<LateError>> ReadErrorsAsync(Guid sinkId, int limit, CancellationToken cancellation) => new(database.ReadErrors(sinkId, limit));
+
+    public ValueTask<QuarantineOverview> ReadQuarantineAsync(Guid sinkId, long fromMicroseconds, CancellationToken cancellation) =>
+        new(database.Quarantine.ReadOverview(sinkId, fromMicroseconds));
+
+    public ValueTask<IReadOnlyList<QuarantineEntry>> ReadQuarantinedAsync(QuarantineSelection selection, int limit, CancellationToken cancellation) =>
+        new(database.Quarantine.Read(selection, limit));
+
+    public ValueTask<IReadOnlySet<ulong>> ReadReplayedAsync(IReadOnlyList<ulong> positions, CancellationToken cancellation) =>
+        new(database.Quarantine.Replayed(positions));
+
+    public ValueTask<long> DiscardAsync(QuarantineSelection selection, CancellationToken cancellation) => new(database.Quarantine.Discard(selection));
+
+    public ValueTask<IReadOnlyList<int>> FindChangedSinceAsync(TableSchema schema, ColumnBuffer keys, IReadOnlyList<ulong> origins, CancellationToken cancellation) =>
+        new([.. Enumerable.Range(0, origins.Count).Where(row => database.PositionOf(SampleTable.Cell(keys, row)) > origins[row])]);
 
     public ValueTask DisposeAsync() => ValueTask.CompletedTask;
 

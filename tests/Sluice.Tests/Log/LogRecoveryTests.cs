@@ -324,7 +324,6 @@ public sealed class LogRecoveryTests
 
     [Theory]
     [InlineData(4, 2)] // format version
-    [InlineData(5, 3)] // replay
     [InlineData(5, 9)] // a kind that does not exist yet
     [InlineData(6, 1 | 2)] // compressed
     [InlineData(6, 1 | 4)] // encrypted

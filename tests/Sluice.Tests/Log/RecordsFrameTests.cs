@@ -72,8 +72,8 @@ public sealed class RecordsFrameTests
         var rows = Decode(sink, schema, body);
         var (header, payload) = Encode(schema, sink, rows, body, "");
         Assert.Equal((5, 1, 4), (header.RecordCount, header.AcceptedCount, header.RejectedCount));
-        Assert.Equal([0, 2, 3, 4], RecordsFrame.ReadRejectedIndexes(payload, 1, 4));
         var rejected = RecordsFrame.ReadRejected(payload, 1, 4);
+        Assert.Equal([0, 2, 3, 4], rejected.Select(record => record.Index));
         Assert.Equal("""{"value":{"_id":1,"i":"é"}}""", Encoding.UTF8.GetString(rejected[0].Raw));
         Assert.Equal("""{"value":5}""", Encoding.UTF8.GetString(rejected[1].Raw));
         Assert.Equal(RecordsFrame.MaxRawBytes, rejected[2].Raw.Length);
