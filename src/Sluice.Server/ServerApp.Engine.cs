@@ -23,7 +23,7 @@ public sealed partial class ServerApp
         var data = services.GetRequiredService<DataDirectory>();
         var definitions = await plane.LoadDefinitionsAsync(cancellation);
         var engine = await Engine.OpenAsync(
-            new EngineOptions { DataDirectory = data.Path },
+            services.GetRequiredService<ServerOptions>().Storage.For(data.Path),
             definitions.Tables,
             definitions.Sinks,
             wrapStore(services.GetRequiredService<DuckDbDatabases>().OpenTableAsync, data.Path),

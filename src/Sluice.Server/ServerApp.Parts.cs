@@ -94,9 +94,11 @@ public sealed partial class ServerApp
         var limits = options.Limits;
         var rate = new MinDataRate(limits.MinBytesPerSecond, gracePeriod: TimeSpan.FromSeconds(5));
 
+        var maxConnections = FileHandles.LimitConnections(limits.MaxConnections);
+
         kestrel.AddServerHeader = false;
-        kestrel.Limits.MaxConcurrentConnections = limits.MaxConnections;
-        kestrel.Limits.MaxConcurrentUpgradedConnections = limits.MaxConnections;
+        kestrel.Limits.MaxConcurrentConnections = maxConnections;
+        kestrel.Limits.MaxConcurrentUpgradedConnections = maxConnections;
         kestrel.Limits.MaxRequestHeadersTotalSize = limits.MaxHeaderBytes;
         kestrel.Limits.RequestHeadersTimeout = limits.HeaderTimeout;
         kestrel.Limits.KeepAliveTimeout = limits.KeepAliveTimeout;

@@ -23,6 +23,7 @@ public sealed record ServerOptions
     public LimitOptions Limits { get; init; } = new();
     public AuditOptions Audit { get; init; } = new();
     public LogOutputOptions Log { get; init; } = new();
+    public StorageOptions Storage { get; init; } = new();
     public ControlPlaneOptions ControlPlane { get; init; } = new();
     public DuckDbOptions Store { get; init; } = new();
     public QueryLimits Query { get; init; } = new();
@@ -56,7 +57,7 @@ public sealed record TlsOptions
 public sealed record LimitOptions
 {
     // two file descriptors a connection at most; a usual hard limit is 20,000
-    /// <summary>Open connections; more are refused. Defaults to 9,000.</summary>
+    /// <summary>Open connections; more are refused. Defaults to 9,000, or what the process's limit of open files leaves room for.</summary>
     public int MaxConnections { get; init; } = 9_000;
 
     /// <summary>All headers of a request together. Defaults to 32,768 bytes (32 KiB).</summary>
@@ -83,6 +84,34 @@ public sealed record LimitOptions
 
     /// <summary>How long a stopping server waits for the requests under way. Defaults to 30 s.</summary>
     public TimeSpan DrainTimeout { get; init; } = TimeSpan.FromSeconds(30);
+}
+
+/// <summary>What the logs of accepted records may take; durations and bytes per table, but for the reserve.</summary>
+public sealed record StorageOptions
+{
+    static readonly EngineOptions Engine = new() { DataDirectory = "" };
+
+    /// <inheritdoc cref="EngineOptions.DiskReserveBytes"/>
+    public long DiskReserveBytes { get; init; } = Engine.DiskReserveBytes;
+
+    /// <inheritdoc cref="Sluice.Log.LogOptions.SegmentBytes"/>
+    public long SegmentBytes { get; init; } = Engine.Log.SegmentBytes;
+
+    /// <inheritdoc cref="Sluice.Log.LogOptions.RetainedBytes"/>
+    public long RetainedBytes { get; init; } = Engine.Log.RetainedBytes;
+
+    /// <inheritdoc cref="Sluice.Log.LogOptions.RetainedAge"/>
+    public TimeSpan RetainedAge { get; init; } = Engine.Log.RetainedAge;
+
+    /// <inheritdoc cref="Sluice.Log.LogOptions.MaxBacklogBytes"/>
+    public long MaxBacklogBytes { get; init; } = Engine.Log.MaxBacklogBytes;
+
+    internal EngineOptions For(string dataDirectory) => Engine with
+    {
+        DataDirectory = dataDirectory,
+        DiskReserveBytes = DiskReserveBytes,
+        Log = Engine.Log with { SegmentBytes = SegmentBytes, RetainedBytes = RetainedBytes, RetainedAge = RetainedAge, MaxBacklogBytes = MaxBacklogBytes },
+    };
 }
 
 public sealed record LogOutputOptions

@@ -108,6 +108,10 @@ public sealed class DuckDbDatabase
             return await Task.Factory.StartNew(action, CancellationToken.None, TaskCreationOptions.LongRunning, TaskScheduler.Default)
                 .ConfigureAwait(false);
         }
+        catch (TaskSchedulerException e)
+        {
+            throw new StoreException(isTransient: true, "the system has no thread to give", e); // out of threads or file handles for a while
+        }
         finally
         {
             _turn.Release();
