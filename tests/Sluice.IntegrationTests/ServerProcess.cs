@@ -22,6 +22,8 @@ sealed class ServerProcess : IAsyncDisposable
 
     public int Id => _process.Id;
 
+    public bool HasExited => _process.HasExited;
+
     /// <summary>Everything the server wrote to its standard output and error.</summary>
     public string Output
     {
@@ -49,7 +51,11 @@ sealed class ServerProcess : IAsyncDisposable
     }
 
     /// <summary>Starts the server and returns at once.</summary>
-    public static ServerProcess Start(string dataDirectory, string assembly, params (string Name, string Value)[] environment)
+    public static ServerProcess Start(string dataDirectory, string assembly, params (string Name, string Value)[] environment) =>
+        Start(dataDirectory, assembly, maxOpenFiles: null, environment);
+
+    /// <param name="maxOpenFiles"><c>null</c>: as many as this process may open.</param>
+    public static ServerProcess Start(string dataDirectory, string assembly, int? maxOpenFiles, params (string Name, string Value)[] environment)
     {
         var (http, https) = (FreePort(), FreePort());
         var start = new ProcessStartInfo(Environment.ProcessPath!.EndsWith("dotnet", StringComparison.Ordinal) ? Environment.ProcessPath : "dotnet")
@@ -64,6 +70,12 @@ sealed class ServerProcess : IAsyncDisposable
             },
             Environment = { ["SLUICE_ADMIN_EMAIL"] = Email, ["SLUICE_ADMIN_PASSWORD"] = Password },
         };
+        if (maxOpenFiles is { } files)
+        {
+            start.ArgumentList.Insert(0, start.FileName);
+            start.ArgumentList.Insert(0, string.Create(System.Globalization.CultureInfo.InvariantCulture, $"--nofile={files}:{files}"));
+            start.FileName = "prlimit";
+        }
         foreach (var (name, value) in environment) start.Environment[name] = value;
         var server = new ServerProcess(new Process { StartInfo = start }, http);
         server._process.OutputDataReceived += server.Keep;
@@ -100,7 +112,8 @@ sealed class ServerProcess : IAsyncDisposable
         _process.Dispose();
     }
 
-    async Task WaitReadyAsync(CancellationToken cancellation)
+    /// <exception cref="InvalidOperationException">The server ended instead.</exception>
+    public async Task WaitReadyAsync(CancellationToken cancellation)
     {
         using var http = new HttpClient { BaseAddress = new Uri($"http://127.0.0.1:{HttpPort}/"), Timeout = TimeSpan.FromSeconds(5) };
         var started = Stopwatch.GetTimestamp();

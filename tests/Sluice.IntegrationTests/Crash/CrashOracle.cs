@@ -1,5 +1,6 @@
 using System.Collections.Concurrent;
 using System.Globalization;
+using System.Net;
 using System.Text;
 using System.Text.Json.Nodes;
 using Xunit;
@@ -32,10 +33,23 @@ sealed class CrashOracle
     readonly ConcurrentDictionary<int, int> _lastAcknowledged = []; // sender -> batch
     readonly ConcurrentDictionary<int, int> _lastSent = [];
     int _nextBatch;
+    long _firstRefusal;
+    int _acknowledgedAfterRefusal;
 
     public string DatabaseId { get; private set; } = "";
 
     public string SinkId { get; private set; } = "";
+
+    /// <summary>Batches answered 200 that were sent after a server's first answer of 5xx, since <see cref="Forget"/>: a log that has failed must take nothing.</summary>
+    public int AcknowledgedAfterRefusal => _acknowledgedAfterRefusal;
+
+    /// <summary>Whether any batch has been refused with 5xx since <see cref="Forget"/>.</summary>
+    public bool HasRefusal => Volatile.Read(ref _firstRefusal) != 0;
+
+    public int AcknowledgedCount => _batches.Count(batch => batch.Value);
+
+    /// <summary>Begins with another server process: what it refuses counts anew.</summary>
+    public void Forget() => (_firstRefusal, _acknowledgedAfterRefusal) = (0, 0);
 
     public async Task CreateAsync(ApiClient api, CancellationToken cancellation)
     {
@@ -60,10 +74,17 @@ sealed class CrashOracle
             var batch = Interlocked.Increment(ref _nextBatch);
             _batches[batch] = false;
             _lastSent[sender] = batch;
+            var started = TimeProvider.System.GetTimestamp();
             try
             {
                 var answer = await api.PostAsync($"v2/sinks/{SinkId}", Body(sender, batch), cancellation);
-                if ((int)answer.Status >= 500) return; // the outcome may be unknown: counted as such
+                if ((int)answer.Status >= 500)
+                {
+                    Interlocked.CompareExchange(ref _firstRefusal, TimeProvider.System.GetTimestamp(), 0);
+                    return; // the outcome may be unknown: counted as such
+                }
+                Assert.True(answer.Status == HttpStatusCode.OK, answer.Text);
+                if (Volatile.Read(ref _firstRefusal) is var refused and not 0 && started > refused) Interlocked.Increment(ref _acknowledgedAfterRefusal);
                 Assert.Equal(RecordsPerBatch + 1, answer.Json["success_count"]!.GetValue<int>());
                 _batches[batch] = true;
                 _lastAcknowledged[sender] = batch;
@@ -73,6 +94,16 @@ sealed class CrashOracle
                 return; // the answer is lost
             }
         }
+    }
+
+    /// <summary>Whether a server knows the account and the sink that were made with another.</summary>
+    public async Task<bool> IsKnownAsync(int httpPort, CancellationToken cancellation)
+    {
+        using var anonymous = new ApiClient(httpPort);
+        var login = await anonymous.PostAsync("", $$"""{"USERNAME":"{{ServerProcess.Email}}","PASSWORD":"{{ServerProcess.Password}}"}""", cancellation);
+        if (login.Status != HttpStatusCode.OK) return false;
+        using var api = await ApiClient.LoginAsync(httpPort, cancellation);
+        return (await api.GetAsync($"v2/sinks/{SinkId}", cancellation)).Status == HttpStatusCode.OK;
     }
 
     /// <summary>Waits until the table is loaded and compares it with the journal.</summary>
