@@ -2,6 +2,7 @@ using System.Text;
 using Sluice.Load;
 using Sluice.Metrics;
 using Sluice.Records;
+using Sluice.Schema;
 using Sluice.Server.Accounts;
 using Sluice.Server.DataPlane;
 
@@ -25,6 +26,31 @@ sealed class RecordDesk(EngineSlot slot, SinkGate gate)
             throw new SluiceException(ErrorCode.RequestTooLarge, $"The text is longer than {MaxTextBytes} bytes; send it to the ingest endpoint instead.");
         sink.ThrowIfNotAdmitting();
         return await sink.IngestAsync(body, FormatOf(text), RecordOperation.Upsert, caller.Id, cancellation);
+    }
+
+    /// <summary>Validates without storing anything, with the decoder that records go through.</summary>
+    /// <exception cref="SluiceException">As <see cref="SendAsync"/>.</exception>
+    public BatchOutcome Check(Caller caller, Guid sinkId, string text)
+    {
+        Require(caller, Policies.Ingest);
+        var sink = Find(sinkId);
+        return Decode(sink.Definition, sink.Table.Schema, Encoding.UTF8.GetBytes(text), FormatOf(text));
+    }
+
+    /// <summary>What a mapping makes of records that go nowhere.</summary>
+    public static BatchOutcome Decode(SinkDefinition definition, TableSchema table, byte[] body, BodyFormat format)
+    {
+        var decoder = RecordDecoder.Compile(definition, table);
+        var rows = decoder.Rent();
+        try
+        {
+            BatchReader.Read(body, format, RecordOperation.Upsert, decoder, definition.MaxRecordsPerRequest, rows);
+            return new BatchOutcome("", 0, rows.RecordCount, [.. rows.Rejected], [.. rows.Warnings]);
+        }
+        finally
+        {
+            decoder.Return(rows);
+        }
     }
 
     public SinkLedger ReadLedger(Caller caller, Guid sinkId)

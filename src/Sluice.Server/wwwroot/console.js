@@ -61,3 +61,9 @@
     },
   };
 })();
+
+// An invite's token stands behind the # of its link.
+document.addEventListener('DOMContentLoaded', () => {
+  const field = document.querySelector('[data-from-fragment]');
+  if (field && !field.value) field.value = location.hash.slice(1);
+});

@@ -1,0 +1,110 @@
+using Microsoft.AspNetCore.Components;
+using Microsoft.JSInterop;
+using Sluice.Schema;
+using Sluice.Server.Catalog;
+using Sluice.Server.Components.Parts;
+
+namespace Sluice.Server.Components.Pages;
+
+/// <summary>SQL: an editor, what there is to ask, and the answer.</summary>
+public sealed partial class QueryPage : IDisposable
+{
+    static readonly string[] Keywords =
+        ["SELECT", "FROM", "WHERE", "GROUP BY", "ORDER BY", "HAVING", "LIMIT", "JOIN", "LEFT JOIN", "ON", "AS", "AND", "OR", "NOT", "IN", "BETWEEN", "IS NULL", "COUNT(*)", "SUM", "AVG", "MIN", "MAX", "DISTINCT", "CASE", "WHEN", "THEN", "ELSE", "END", "WITH", "UNION ALL", "DESC", "SHOW TABLES", "SHOW COLUMNS FROM", "INSERT INTO", "VALUES"];
+
+    CodeEditor? _editor;
+    QueryHistory? _history;
+    List<CatalogDatabase>? _databases;
+    List<CatalogTable> _tables = [];
+    QueryAnswer? _answer;
+    CancellationTokenSource? _running;
+    string _firstText = "";
+    string? _side;
+
+    [Inject]
+    ControlPlane Plane { get; set; } = null!;
+
+    [Inject]
+    QueryDesk Queries { get; set; } = null!;
+
+    [Inject]
+    IJSRuntime Script { get; set; } = null!;
+
+    [Inject]
+    TimeProvider Time { get; set; } = null!;
+
+    [SupplyParameterFromQuery(Name = "database")]
+    Guid? Database { get; set; }
+
+    /// <summary>Stands in the editor at first; it is not run before somebody says so.</summary>
+    [SupplyParameterFromQuery(Name = "sql")]
+    string? Sql { get; set; }
+
+    Guid DatabaseId => _databases!.Find(database => database.Id == Database)?.Id ?? _databases[0].Id;
+
+    protected override Task OnInitializedAsync()
+    {
+        _firstText = Sql ?? "";
+        return TryAsync(async caller =>
+        {
+            _databases = await Plane.ListDatabasesAsync(caller, CancellationToken.None);
+            if (_databases.Count > 0)
+                await ReadTablesAsync();
+        });
+    }
+
+    public void Dispose()
+    {
+        _running?.Cancel();
+        _running?.Dispose();
+    }
+
+    async Task ChooseDatabaseAsync(string? id)
+    {
+        Remember("database", id);
+        Database = Guid.TryParse(id, out var chosen) ? chosen : null;
+        await ReadTablesAsync();
+    }
+
+    Task ReadTablesAsync() => TryAsync(async caller =>
+    {
+        _tables = await Plane.ListTablesAsync(caller, DatabaseId, CancellationToken.None);
+        var words = _tables.Select(table => new { label = table.Name, kind = "table", detail = "table" })
+            .Concat(_tables.SelectMany(table => table.Columns.Select(column => new { label = column.Name, kind = "column", detail = $"{column.ToType()} of {table.Name}" })))
+            .Concat(Keywords.Append(TableSchema.KeyColumnName).Select(word => new { label = word, kind = "word", detail = "" }));
+        await Script.InvokeVoidAsync("sluice.setWords", words);
+    });
+
+    void ShowSide(string side) => _side = _side == side ? null : side;
+
+    Task InsertAsync(string sql) => _editor!.SetTextAsync(sql);
+
+    void Cancel() => _running?.Cancel();
+
+    async Task RunAsync()
+    {
+        if (_running is not null || (await _editor!.ReadTextAsync()).Trim() is not { Length: > 0 } sql)
+            return;
+        using var running = _running = new CancellationTokenSource();
+        StateHasChanged(); // the cancel button
+        var started = Time.GetUtcNow();
+        _answer = null;
+        try
+        {
+            await TryAsync(async caller => _answer = await Queries.RunAsync(caller, DatabaseId, sql, running.Token));
+        }
+        catch (OperationCanceledException)
+        {
+            Fault = "The query was cancelled.";
+        }
+        finally
+        {
+            _running = null;
+        }
+        if (_answer is not null)
+            await QueryHistory.AddAsync(Script, new HistoryEntry(sql, started, _answer.Elapsed.TotalMilliseconds, _answer.Rows.Count, _answer.Error is null));
+        if (_history is not null)
+            await _history.ReadAsync();
+        StateHasChanged();
+    }
+}

@@ -1,0 +1,16 @@
+using Sluice.Client;
+
+namespace Sluice.Server.Components;
+
+/// <summary>What the forms of the console ask of a sink.</summary>
+static class SinkForm
+{
+    public static SinkBody BodyOf(string name, Guid databaseId, Guid tableId, SinkSchema schema)
+    {
+        ResourceNames.Check(name, "name");
+        return new SinkBody(name, databaseId, tableId.ToString(), schema, RejectTruncation: null, MaxRecords: null, MaxBytes: null);
+    }
+
+    /// <summary>A new mapping; everything else stays.</summary>
+    public static SinkBody ChangeOf(SinkSchema schema) => new(null, null, null, schema, RejectTruncation: null, MaxRecords: null, MaxBytes: null);
+}

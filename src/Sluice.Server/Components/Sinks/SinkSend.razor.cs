@@ -1,0 +1,100 @@
+using Microsoft.AspNetCore.Components;
+using Microsoft.JSInterop;
+using Sluice.Records;
+using Sluice.Server.Catalog;
+using Sluice.Server.Components.Parts;
+using Sluice.Stores.DuckDb;
+
+namespace Sluice.Server.Components.Sinks;
+
+/// <summary>What became, or would become, of one record.</summary>
+sealed record RecordFate(int Index, bool IsAccepted, IReadOnlyList<string> Lines)
+{
+    public static List<RecordFate> Of(BatchOutcome outcome)
+    {
+        var rejected = outcome.Rejected.ToDictionary(record => record.Index);
+        var warnings = outcome.Warnings.ToLookup(warning => warning.RecordIndex);
+        return
+        [
+            .. Enumerable.Range(0, outcome.RecordCount).Select(index => rejected.TryGetValue(index, out var bad)
+                ? new RecordFate(index, IsAccepted: false, Reasons(bad))
+                : new RecordFate(index, IsAccepted: true, [.. warnings[index].Select(warning => $"{warning.Column}: digits were cut to what the column holds")])),
+        ];
+    }
+
+    static IReadOnlyList<string> Reasons(RejectedRecord record) =>
+        record.LateReason is { } late ? [late]
+        : record.IsDiscarded ? ["nothing is wrong with it: its batch was discarded because another record lacks a field"]
+        : [.. record.Errors.Select(error => $"{(error.Column.Length > 0 ? error.Column : "record")}: expected {error.Expected}, got {error.Got} ({error.Code})")];
+}
+
+/// <summary>SEND RECORDS: an editor, a check while typing, and the fate of each record beside it.</summary>
+public sealed partial class SinkSend : IDisposable
+{
+    static readonly TimeSpan TypingPause = TimeSpan.FromMilliseconds(400);
+
+    CodeEditor? _editor;
+    string? _first;
+    CatalogSink? _sink;
+    BatchOutcome? _outcome;
+    List<RecordFate> _fates = [];
+    bool _isSent;
+    CancellationTokenSource? _typing;
+
+    [Inject]
+    ControlPlane Plane { get; set; } = null!;
+
+    [Inject]
+    RecordDesk Records { get; set; } = null!;
+
+    [Inject]
+    IJSRuntime Script { get; set; } = null!;
+
+    [Inject]
+    TimeProvider Time { get; set; } = null!;
+
+    [Parameter, EditorRequired]
+    public Guid SinkId { get; set; }
+
+    string QueryPath => $"/query?database={_sink?.DatabaseId}&sql={Uri.EscapeDataString($"SELECT * FROM {UserQuery.Quote(_sink?.Table?.Name ?? "")} LIMIT 100")}";
+
+    protected override Task OnInitializedAsync() => TryAsync(async caller =>
+    {
+        _sink = await Plane.GetSinkAsync(caller, SinkId, CancellationToken.None);
+        // the wizard leaves the sample that the source was made from
+        var kept = await Script.InvokeAsync<string?>("sluice.read", $"sample.{SinkId}");
+        _first = string.IsNullOrEmpty(kept) ? SampleRecord.BodyOf(_sink.Mapping.ReadSchema(), _sink.Table!.ToSchema()) : kept;
+    });
+
+    public void Dispose() => _typing?.Dispose();
+
+    async Task SendAsync()
+    {
+        var text = await _editor!.ReadTextAsync();
+        if (await TryAsync(async caller => _outcome = await Records.SendAsync(caller, SinkId, text, CancellationToken.None)))
+            Show(isSent: true);
+    }
+
+    async Task TypedAsync()
+    {
+        _typing?.Cancel();
+        _typing?.Dispose();
+        var typing = _typing = new CancellationTokenSource();
+        try
+        {
+            await Task.Delay(TypingPause, Time, typing.Token);
+        }
+        catch (OperationCanceledException)
+        {
+            return; // another key came
+        }
+        var text = await _editor!.ReadTextAsync();
+        if (await TryAsync(caller => Task.FromResult(_outcome = Records.Check(caller, SinkId, text))))
+            Show(isSent: false);
+        else
+            _outcome = null;
+        StateHasChanged();
+    }
+
+    void Show(bool isSent) => (_isSent, _fates) = (isSent, RecordFate.Of(_outcome!));
+}
