@@ -38,7 +38,7 @@ static class ConsoleTheme
         LayoutProperties = new LayoutProperties { DefaultBorderRadius = "8px" },
         Typography = new Typography
         {
-            Default = new DefaultTypography { FontFamily = Fonts, FontSize = "0.9rem" },
+            Default = new DefaultTypography { FontFamily = Fonts, FontSize = "0.9rem", LetterSpacing = "normal" },
             Button = new ButtonTypography { FontFamily = Fonts, TextTransform = "none", LetterSpacing = "0" },
         },
     };

@@ -18,6 +18,7 @@ public sealed partial class ResultChart
     bool _isLine;
     int _across;
     int _height = -1;
+    IReadOnlyList<ChartPointText> _points = []; // of the present render
 
     /// <summary>A <see cref="QueryAnswer"/> that <see cref="CanDraw"/> is true for.</summary>
     [Parameter, EditorRequired]
@@ -25,15 +26,19 @@ public sealed partial class ResultChart
 
     QueryAnswer Answer => (QueryAnswer)Result;
 
-    IReadOnlyList<ChartPointText> Points { get; set; } = [];
+    IReadOnlyList<ChartPointText> Points =>
+    [
+        .. Answer.Rows.Take(MaxPoints).Where(row => row[_height].ValueKind == JsonValueKind.Number)
+            .Select(row => new ChartPointText(NameOf(row[_across]), row[_height].GetDouble(), row[_height].GetRawText())),
+    ];
 
-    double Low => Math.Min(0, Points.Select(point => point.Value).DefaultIfEmpty().Min() is var least and < 0 ? -ChartScale.Ceiling(-least) : 0);
+    double Low => Math.Min(0, _points.Select(point => point.Value).DefaultIfEmpty().Min() is var least and < 0 ? -ChartScale.Ceiling(-least) : 0);
 
-    double High => Points.Select(point => point.Value).DefaultIfEmpty().Max() is var most and > 0 ? ChartScale.Ceiling(most) : Low < 0 ? 0 : 1;
+    double High => _points.Select(point => point.Value).DefaultIfEmpty().Max() is var most and > 0 ? ChartScale.Ceiling(most) : Low < 0 ? 0 : 1;
 
-    double Slot => (Right - Left) / (double)Math.Max(1, Points.Count);
+    double Slot => (Right - Left) / (double)Math.Max(1, _points.Count);
 
-    string Summary => $"{Answer.Columns[_height].Name} by {Answer.Columns[_across].Name}, {Words.Plural(Points.Count, "value")} from {Words.Rate(Points.Min(point => point.Value))} to {Words.Rate(Points.Max(point => point.Value))}";
+    string Summary => $"{Answer.Columns[_height].Name} by {Answer.Columns[_across].Name}, {Words.Plural(_points.Count, "value")} from {Words.Rate(_points.Min(point => point.Value))} to {Words.Rate(_points.Max(point => point.Value))}";
 
     /// <summary>An answer with rows and a column of numbers beside another.</summary>
     internal static bool CanDraw(QueryAnswer answer) => answer.Rows.Count > 0 && NumberColumns(answer).Any();
@@ -50,20 +55,6 @@ public sealed partial class ResultChart
         _across = Enumerable.Range(0, Answer.Columns.Count).FirstOrDefault(column => column != _height);
         _isLine = Answer.Columns[_across].Type == "timestamp";
     }
-
-    protected override bool ShouldRender()
-    {
-        ReadPoints();
-        return true;
-    }
-
-    protected override void OnInitialized() => OnParametersSet();
-
-    void ReadPoints() => Points =
-    [
-        .. Answer.Rows.Take(MaxPoints).Where(row => row[_height].ValueKind == JsonValueKind.Number)
-            .Select(row => new ChartPointText(NameOf(row[_across]), row[_height].GetDouble(), row[_height].GetRawText())),
-    ];
 
     static string NameOf(JsonElement cell) => cell.ValueKind switch
     {
