@@ -113,7 +113,20 @@ public sealed record ColumnOptionsBody(
 /// <param name="MaxRecords">Most records in a request; <c>null</c>: the server's default.</param>
 /// <param name="MaxBytes">Longest body after decompression; <c>null</c>: the server's default.</param>
 public sealed record SinkRequest(
-    string? Name, SinkDetails? SinkDetails, SinkSchema? Schema, string? Truncation = null, int? MaxRecords = null, int? MaxBytes = null);
+    string? Name, SinkDetails? SinkDetails, SinkSchema? Schema, string? Truncation = null, int? MaxRecords = null, int? MaxBytes = null)
+{
+    /// <summary><c>null</c>: the server's default.</summary>
+    public SinkQuarantine? Quarantine { get; init; }
+
+    /// <summary>Whether the newest records are kept in memory, for trying mappings; <c>null</c>: they are.</summary>
+    public bool? Sample { get; init; }
+}
+
+/// <summary>What a sink keeps of records that failed.</summary>
+/// <param name="KeepRaw">Their text; false: their errors alone.</param>
+/// <param name="MaxBytes">Most bytes of texts and errors.</param>
+/// <param name="MaxAge">A duration such as <c>168h</c>.</param>
+public sealed record SinkQuarantine(bool? KeepRaw = null, long? MaxBytes = null, string? MaxAge = null);
 
 /// <param name="Table">Name of the table; its id is taken too.</param>
 public sealed record SinkDetails(Guid DatabaseId, string Table)
@@ -158,6 +171,10 @@ public sealed record SinkResource(
 {
     /// <summary>Why the sink is FAILED; left out otherwise.</summary>
     public string? StatusReason { get; init; }
+
+    public SinkQuarantine? Quarantine { get; init; }
+
+    public bool? Sample { get; init; }
 }
 
 /// <summary>A record that was accepted and could not be loaded, or a request that was discarded.</summary>

@@ -204,6 +204,9 @@ public sealed partial class ServerApp
         SqlEndpoint.Map(host);
         IngestEndpoint.Map(host);
         SinkReports.Map(host);
+        QuarantineEndpoints.Map(host);
+        WatchEndpoints.Map(host);
+        InferEndpoint.Map(host);
         ConsoleWiring.Map(host);
     }
 }

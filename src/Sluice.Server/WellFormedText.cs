@@ -10,9 +10,9 @@ namespace Sluice.Server;
 static class WellFormedText
 {
     /// <exception cref="JsonException">There is such a string, or the text is not JSON.</exception>
-    public static void Check(ReadOnlySpan<byte> json)
+    public static void Check(ReadOnlySpan<byte> json, bool allowsMultipleValues = false)
     {
-        var reader = new Utf8JsonReader(json);
+        var reader = new Utf8JsonReader(json, new JsonReaderOptions { AllowMultipleValues = allowsMultipleValues });
         while (reader.Read())
         {
             if (reader.TokenType is not (JsonTokenType.String or JsonTokenType.PropertyName)) continue;

@@ -31,6 +31,8 @@ sealed class ApiClient : IDisposable
 
     public Task<Answer> PostAsync(string path, string body, CancellationToken cancellation) => SendAsync(HttpMethod.Post, path, Encoding.UTF8.GetBytes(body), cancellation);
 
+    public Task<Answer> PutAsync(string path, string body, CancellationToken cancellation) => SendAsync(HttpMethod.Put, path, Encoding.UTF8.GetBytes(body), cancellation);
+
     public Task<Answer> GetAsync(string path, CancellationToken cancellation) => SendAsync(HttpMethod.Get, path, null, cancellation);
 
     public async Task<Answer> SendAsync(HttpMethod method, string path, byte[]? body, CancellationToken cancellation)

@@ -23,10 +23,31 @@ public sealed class CatalogSinkMapping
     /// <summary><c>null</c>: the default of <see cref="SinkDefinition"/>.</summary>
     public required int? MaxBytes { get; init; }
 
+    /// <summary>Whether the text of records that fail is kept; <c>null</c>: the default of <see cref="QuarantinePolicy"/>, as below.</summary>
+    public bool? QuarantineKeepRaw { get; init; }
+
+    public int? QuarantineMaxBytes { get; init; }
+
+    public int? QuarantineMaxAgeSeconds { get; init; }
+
+    /// <summary>Whether the newest records are kept in memory; <c>null</c>: the default of <see cref="SinkDefinition"/>.</summary>
+    public bool? KeepsSample { get; init; }
+
     public required DateTimeOffset CreatedAt { get; init; }
     public required string CreatedBy { get; init; }
 
     public SinkSchema ReadSchema() =>
         JsonSerializer.Deserialize(SchemaJson, WireJson.Default.SinkSchema)
         ?? throw new InvalidDataException($"mapping {Version} of sink {SinkId} is JSON null");
+
+    public QuarantinePolicy ReadQuarantine()
+    {
+        var defaults = new QuarantinePolicy();
+        return new QuarantinePolicy
+        {
+            KeepRaw = QuarantineKeepRaw ?? defaults.KeepRaw,
+            MaxBytes = QuarantineMaxBytes ?? defaults.MaxBytes,
+            MaxAge = QuarantineMaxAgeSeconds is { } seconds ? TimeSpan.FromSeconds(seconds) : defaults.MaxAge,
+        };
+    }
 }

@@ -181,7 +181,7 @@ sealed partial class ControlPlane
         var followed = SinkMapping.Follow(schema, before, after);
         if (ReferenceEquals(followed, schema))
             return false;
-        AddMapping(sink, followed, mapping.RejectTruncation, mapping.MaxRecords, mapping.MaxBytes, by);
+        AddMapping(sink, followed, SinkSettings.Of(mapping), by);
         return true;
     }
 

@@ -153,7 +153,7 @@ sealed partial class ControlPlane
             UpdatedAt = now,
             UpdatedBy = caller.Email,
         };
-        AddMapping(sink, body.Schema!, body.RejectTruncation ?? false, body.MaxRecords, body.MaxBytes, caller.Email);
+        AddMapping(sink, body.Schema!, SinkSettings.Of(body), caller.Email);
         db.Sinks.Add(sink);
         return sink;
     }
@@ -167,13 +167,8 @@ sealed partial class ControlPlane
         var old = sink.Mapping;
         var schema = body.Schema ?? old.ReadSchema();
         SinkMapping.Resolve(schema, sink.Table!.ToSchema());
-        AddMapping(
-            sink,
-            schema,
-            body.RejectTruncation ?? (keepOthers && old.RejectTruncation),
-            body.MaxRecords ?? (keepOthers ? old.MaxRecords : null),
-            body.MaxBytes ?? (keepOthers ? old.MaxBytes : null),
-            caller.Email);
+        var given = SinkSettings.Of(body);
+        AddMapping(sink, schema, keepOthers ? given.Or(SinkSettings.Of(old)) : given, caller.Email);
         sink.Status = SinkStatus.Restarting;
         return sink;
     }
@@ -188,7 +183,7 @@ sealed partial class ControlPlane
             throw new SluiceException(ErrorCode.InvalidParameter, "Parameter 'sink_details.table' cannot change.");
     }
 
-    void AddMapping(CatalogSink sink, SinkSchema schema, bool rejectTruncation, int? maxRecords, int? maxBytes, string by)
+    void AddMapping(CatalogSink sink, SinkSchema schema, SinkSettings settings, string by)
     {
         sink.MappingVersion++;
         sink.UpdatedAt = Now;
@@ -198,9 +193,13 @@ sealed partial class ControlPlane
             SinkId = sink.Id,
             Version = sink.MappingVersion,
             SchemaJson = JsonSerializer.Serialize(schema, WireJson.Default.SinkSchema),
-            RejectTruncation = rejectTruncation,
-            MaxRecords = maxRecords,
-            MaxBytes = maxBytes,
+            RejectTruncation = settings.RejectTruncation ?? false,
+            MaxRecords = settings.MaxRecords,
+            MaxBytes = settings.MaxBytes,
+            QuarantineKeepRaw = settings.KeepRaw,
+            QuarantineMaxBytes = settings.QuarantineMaxBytes,
+            QuarantineMaxAgeSeconds = settings.QuarantineMaxAgeSeconds,
+            KeepsSample = settings.KeepsSample,
             CreatedAt = Now,
             CreatedBy = by,
         });
@@ -224,6 +223,8 @@ sealed partial class ControlPlane
         {
             MaxRecordsPerRequest = mapping.MaxRecords ?? definition.MaxRecordsPerRequest,
             MaxRequestBytes = mapping.MaxBytes ?? definition.MaxRequestBytes,
+            Quarantine = mapping.ReadQuarantine(),
+            KeepsSample = mapping.KeepsSample ?? definition.KeepsSample,
         };
     }
 

@@ -72,8 +72,12 @@ static class Resources
             row.UpdatedBy)
         {
             StatusReason = row.StatusReason.Length == 0 ? null : row.StatusReason,
+            Quarantine = ToResource(mapping.ReadQuarantine()),
+            Sample = mapping.KeepsSample ?? SinkDefaults.KeepsSample,
         };
     }
+
+    static SinkQuarantine ToResource(QuarantinePolicy policy) => new(policy.KeepRaw, policy.MaxBytes, TimeToLive.Write(policy.MaxAge));
 
     // the defaults stand in the engine's record; an instance shows them
     static SinkDefinition SinkDefaults { get; } = new()

@@ -15,6 +15,12 @@ namespace Sluice.Server;
 /// <param name="MaxBytes"><c>null</c>: not given.</param>
 sealed record SinkBody(string? Name, Guid? DatabaseId, string? Table, SinkSchema? Schema, bool? RejectTruncation, int? MaxRecords, int? MaxBytes)
 {
+    /// <summary>What the body says of the quarantine.</summary>
+    public QuarantineBody Quarantine { get; init; } = new(null, null, null);
+
+    /// <summary>Whether the newest records are kept in memory; <c>null</c>: not given.</summary>
+    public bool? KeepsSample { get; init; }
+
     // deeper than a record may be nested, no value can be found
     const int MaxPathSteps = 63;
 
@@ -42,7 +48,11 @@ sealed record SinkBody(string? Name, Guid? DatabaseId, string? Table, SinkSchema
             schema is null ? null : ReadSchema(schema),
             ReadTruncation(body),
             body.OptionalInteger("max_records", 1, 1 << LogPosition.RecordIndexBits),
-            body.OptionalInteger("max_bytes", 1, 1 << 30));
+            body.OptionalInteger("max_bytes", 1, 1 << 30))
+        {
+            Quarantine = body.OptionalObject("quarantine") is { } quarantine ? QuarantineBody.Read(quarantine) : new QuarantineBody(null, null, null),
+            KeepsSample = body.OptionalFlag("sample"),
+        };
     }
 
     // "deployment" is the first version's word for a database
@@ -59,7 +69,9 @@ sealed record SinkBody(string? Name, Guid? DatabaseId, string? Table, SinkSchema
         _ => throw body.Invalid("truncation", "must be \"warn\" or \"error\""),
     };
 
-    static SinkSchema ReadSchema(JsonBody schema)
+    /// <summary>Reads a mapping alone.</summary>
+    /// <exception cref="SluiceException"><see cref="ErrorCode.MissingParameter"/>, <see cref="ErrorCode.InvalidParameter"/>.</exception>
+    public static SinkSchema ReadSchema(JsonBody schema)
     {
         if (schema.OptionalText("type") is { } type && type != "json")
             throw schema.Invalid("type", "must be \"json\"");
@@ -129,4 +141,21 @@ sealed record SinkBody(string? Name, Guid? DatabaseId, string? Table, SinkSchema
                 throw schema.Invalid($"definition[{i}].name", $"repeats the name of entry {first[fields[i].Name]}");
         }
     }
+}
+
+/// <summary>The member <c>quarantine</c> of a sink; what is <c>null</c> was not given.</summary>
+sealed record QuarantineBody(bool? KeepRaw, int? MaxBytes, TimeSpan? MaxAge)
+{
+    static readonly HashSet<string> s_known = ["keep_raw", "max_bytes", "max_age"];
+    static readonly TimeSpan s_maxAge = TimeSpan.FromDays(3_650);
+
+    public static QuarantineBody Read(JsonBody body)
+    {
+        body.RefuseUnknown(s_known);
+        return new QuarantineBody(body.OptionalFlag("keep_raw"), body.OptionalInteger("max_bytes", 0, 1 << 30), ReadAge(body));
+    }
+
+    static TimeSpan? ReadAge(JsonBody body) => body.OptionalText("max_age") is not { } text ? null
+        : TimeToLive.TryParse(text, out var age) && age > TimeSpan.Zero && age <= s_maxAge ? age
+        : throw body.Invalid("max_age", "must be a duration in whole seconds such as 24h or 7d, at most 3650d");
 }

@@ -237,10 +237,22 @@ namespace Sluice.Server.Catalog.Migrations
                         .IsRequired()
                         .HasColumnType("TEXT");
 
+                    b.Property<bool?>("KeepsSample")
+                        .HasColumnType("INTEGER");
+
                     b.Property<int?>("MaxBytes")
                         .HasColumnType("INTEGER");
 
                     b.Property<int?>("MaxRecords")
+                        .HasColumnType("INTEGER");
+
+                    b.Property<bool?>("QuarantineKeepRaw")
+                        .HasColumnType("INTEGER");
+
+                    b.Property<int?>("QuarantineMaxAgeSeconds")
+                        .HasColumnType("INTEGER");
+
+                    b.Property<int?>("QuarantineMaxBytes")
                         .HasColumnType("INTEGER");
 
                     b.Property<bool>("RejectTruncation")

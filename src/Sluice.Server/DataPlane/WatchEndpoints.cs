@@ -1,0 +1,138 @@
+using System.Text;
+using System.Text.Encodings.Web;
+using System.Text.Json;
+using System.Text.Json.Serialization;
+using Sluice.Client;
+using Sluice.Server.Accounts;
+using Sluice.Server.Catalog;
+using Sluice.Watch;
+
+namespace Sluice.Server.DataPlane;
+
+/// <param name="Raw">As it was sent.</param>
+sealed record SampleAnswer(string Raw, DateTime Time);
+
+/// <param name="Values">What each column would get; left out where the record would be rejected.</param>
+sealed record TrialRecordAnswer(
+    string Status, string Raw, JsonElement? Values, IReadOnlyList<FieldErrorShape> Errors,
+    IReadOnlyList<WarningShape> Warnings);
+
+sealed record TrialAnswer(int SuccessCount, int ErrorCount, IReadOnlyList<TrialRecordAnswer> Records);
+
+sealed record TrialShape(SinkSchema Schema);
+
+/// <param name="Version">Frames name it; the highest is in use.</param>
+sealed record MappingAnswer(int Version, SinkSchema Schema, string Truncation, DateTime CreatedAt, string CreatedBy);
+
+/// <summary>A record as it came, one line of <c>/tail</c>.</summary>
+/// <param name="Status"><c>accepted</c> or <c>rejected</c>.</param>
+/// <param name="RawShortened">The record is longer than what is shown of it.</param>
+/// <param name="Missed">Records that were left out before this one.</param>
+sealed record TailAnswer(
+    string RequestId, int Index, [property: JsonPropertyName("_id")] string? Key, string Status,
+    IReadOnlyList<FieldErrorShape> Errors, string Raw, bool RawShortened, DateTime Time, long Missed);
+
+/// <summary>What passes through a sink, for those who look: <c>/sample</c>, <c>/try</c>, <c>/tail</c>, and the versions of its mapping.</summary>
+static class WatchEndpoints
+{
+    // proxies and clients give a silent connection up
+    static readonly TimeSpan s_heartbeat = TimeSpan.FromSeconds(15);
+
+    static readonly JsonSerializerOptions s_line = new() { PropertyNamingPolicy = JsonNamingPolicy.SnakeCaseLower, Encoder = JavaScriptEncoder.UnsafeRelaxedJsonEscaping, DefaultIgnoreCondition = JsonIgnoreCondition.WhenWritingNull };
+
+    static readonly JsonSerializerOptions s_readable = new(s_line) { WriteIndented = true };
+
+    public static void Map(IEndpointRouteBuilder routes)
+    {
+        foreach (var version in Api.Versions)
+        {
+            var sinks = routes.MapGroup(version + "/sinks/{id}").WithTags("Watch");
+            sinks.MapGet("/mappings", MappingsAsync).Produces<ResourceList<MappingAnswer>>()
+                .Describe(version, "getSinkMappings", "Every version of the sink's mapping, the newest first.");
+            sinks.MapGet("/sample", Sample).Produces<ResourceList<SampleAnswer>>()
+                .Describe(version, "getSinkSample", "The newest records as they were sent: at most 100 and 1 MiB, in memory, best effort.");
+            sinks.MapPost("/try", TryAsync).DescribesBody<TrialShape>().Produces<TrialAnswer>()
+                .Describe(version, "trySinkSchema", "Says what another mapping would make of the newest records; changes nothing.");
+            sinks.MapGet("/tail", TailAsync).Produces<TailAnswer>(contentType: "application/x-ndjson")
+                .Describe(version, "tailSink", "The records as they come, one JSON object a line, or as server-sent events when those are asked for; errors=true, filter=TEXT.");
+        }
+    }
+
+    static async Task<IResult> MappingsAsync(string id, HttpContext http, ControlPlane plane, CancellationToken cancellation)
+    {
+        var mappings = await plane.ListMappingsAsync(Caller.Of(http), Api.IdFrom(id, "sink"), cancellation);
+        return Results.Json(new ResourceList<MappingAnswer>([.. mappings.Select(Answer)]), s_readable);
+    }
+
+    static MappingAnswer Answer(CatalogSinkMapping row) =>
+        new(row.Version, row.ReadSchema(), row.RejectTruncation ? "error" : "warn", row.CreatedAt.UtcDateTime, row.CreatedBy);
+
+    static IResult Sample(string id, HttpContext http, ControlPlane plane)
+    {
+        var records = plane.ReadSample(Caller.Of(http), Api.IdFrom(id, "sink"));
+        return Results.Json(
+            new ResourceList<SampleAnswer>([.. records.Select(record => new SampleAnswer(Encoding.UTF8.GetString(record.Raw), QuarantineEndpoints.Time(record.TimeMicroseconds)))]), s_readable);
+    }
+
+    static async Task<IResult> TryAsync(string id, HttpContext http, ControlPlane plane, ServerOptions options, CancellationToken cancellation)
+    {
+        var body = await JsonBody.ReadAsync(http.Request, options, cancellation);
+        var tried = await plane.TryMappingAsync(Caller.Of(http), Api.IdFrom(id, "sink"), SinkBody.ReadSchema(body.RequiredObject("schema")), cancellation);
+        var wrong = tried.Count(record => record.Values.Length == 0);
+        return Results.Json(new TrialAnswer(tried.Count - wrong, wrong, [.. tried.Select(Answer)]), s_readable);
+    }
+
+    static TrialRecordAnswer Answer(TrialRecord record) => new(
+        record.Values.Length == 0 ? "error" : "success", Encoding.UTF8.GetString(record.Record.Raw), record.Values.Length == 0 ? null : JsonElement.Parse(record.Values),
+        [.. record.Errors.Select(QuarantineEndpoints.Shape)], [.. record.Truncated.Select(column => new WarningShape(column, "Truncated"))]);
+
+    /// <summary>Streams until the client goes or the server stops.</summary>
+    static async Task TailAsync(
+        string id, HttpContext http, ControlPlane plane, Drain drain, TimeProvider time, CancellationToken cancellation, bool errors = false, string filter = "")
+    {
+        using var subscription = plane.Tail(Caller.Of(http), Api.IdFrom(id, "sink"), new TailFilter(errors, filter));
+        using var stop = CancellationTokenSource.CreateLinkedTokenSource(cancellation, drain.Stopping);
+        var asEvents = http.Request.Headers.Accept.ToString().Contains("text/event-stream", StringComparison.OrdinalIgnoreCase);
+        http.Response.ContentType = asEvents ? "text/event-stream" : "application/x-ndjson";
+        http.Response.Headers.CacheControl = "no-store";
+        await http.Response.StartAsync(stop.Token);
+        try
+        {
+            while (true)
+            {
+                await WriteWaitingAsync(http.Response, subscription, asEvents, stop.Token);
+                await WaitAsync(http.Response, subscription, asEvents, time, stop.Token);
+            }
+        }
+        catch (OperationCanceledException) when (stop.IsCancellationRequested)
+        {
+            // the end of a tail is no failure
+        }
+    }
+
+    static async Task WriteWaitingAsync(HttpResponse response, TailSubscription subscription, bool asEvents, CancellationToken cancellation)
+    {
+        while (subscription.Records.TryRead(out var record))
+        {
+            var json = JsonSerializer.Serialize(Answer(record), s_line);
+            await response.WriteAsync(asEvents ? $"data: {json}\n\n" : json + "\n", cancellation);
+        }
+        await response.Body.FlushAsync(cancellation);
+    }
+
+    /// <summary>Returns when there is a record; says meanwhile that the connection lives.</summary>
+    static async Task WaitAsync(HttpResponse response, TailSubscription subscription, bool asEvents, TimeProvider time, CancellationToken cancellation)
+    {
+        var waiting = subscription.Records.WaitToReadAsync(cancellation).AsTask();
+        while (await Task.WhenAny(waiting, Task.Delay(s_heartbeat, time, cancellation)) != waiting)
+        {
+            await response.WriteAsync(asEvents ? ": \n\n" : "\n", cancellation);
+            await response.Body.FlushAsync(cancellation);
+        }
+        await waiting;
+    }
+
+    static TailAnswer Answer(TailRecord record) => new(
+        record.RequestId, record.RecordIndex, record.Key, record.IsAccepted ? "accepted" : "rejected", [.. record.Errors.Select(QuarantineEndpoints.Shape)], record.Raw,
+        record.IsShortened, QuarantineEndpoints.Time(record.TimeMicroseconds), record.Missed);
+}
