@@ -67,7 +67,14 @@ public sealed record TableRequest(string Name, string? Description = null, Table
 
 /// <param name="Keys">True: the table's <c>_id</c> is a String; false: a Number.</param>
 /// <param name="TrackExistence">Always true here.</param>
-public sealed record TableOptions(bool Keys, [property: JsonPropertyName("trackExistence")] bool TrackExistence = true);
+public sealed record TableOptions(bool Keys, [property: JsonPropertyName("trackExistence")] bool TrackExistence = true)
+{
+    /// <summary>The server makes the ids, and records name none; <c>null</c>: false.</summary>
+    public bool? AutoId { get; init; }
+
+    /// <summary>How long rows are kept after their newest record, as in <c>30d</c>; <c>null</c>: for ever.</summary>
+    public string? Retention { get; init; }
+}
 
 public sealed record TableResource(
     Guid Id,
@@ -104,7 +111,14 @@ public sealed record ColumnOptionsBody(
     DateTime? Epoch = null,
     [property: JsonPropertyName("timeQuantum")] string? TimeQuantum = null,
     string? Ttl = null,
-    int? Length = null);
+    int? Length = null)
+{
+    /// <summary>No upsert or insert may leave the column without a value; <c>null</c>: false.</summary>
+    public bool? Required { get; init; }
+
+    /// <summary>The value of new rows whose record says nothing of the column; <c>null</c>: none.</summary>
+    public JsonElement? Default { get; init; }
+}
 
 // ---- sinks ----
 
@@ -137,8 +151,8 @@ public sealed record SinkDetails(Guid DatabaseId, string Table)
 
 /// <summary>Where the table's columns stand in a record.</summary>
 /// <param name="Type">Always <c>json</c>.</param>
-/// <param name="IdField"><c>_id</c> for a table with a Number <c>_id</c>, else <c>null</c>.</param>
-/// <param name="PrimaryKeyFields"><c>["_id"]</c> for a table with a String <c>_id</c>, else <c>null</c>.</param>
+/// <param name="IdField"><c>_id</c> for a table with a Number <c>_id</c>, unless the server makes it; else <c>null</c>.</param>
+/// <param name="PrimaryKeyFields"><c>["_id"]</c> for a table with a String <c>_id</c>, or the entries that are joined to it; else <c>null</c>.</param>
 /// <param name="AllowMissingFields">False: one record without a mapped path discards its whole request.</param>
 public sealed record SinkSchema(
     string Type,

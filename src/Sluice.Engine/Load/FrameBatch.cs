@@ -42,7 +42,7 @@ sealed class FrameBatch
     {
         Schema = schema;
         Rows = new RowBatch(schema.Key);
-        _columns.Add(Rows.Key.ColumnId, Rows.Key);
+        if (!schema.IsAutoId) _columns.Add(Rows.Key.ColumnId, Rows.Key);
         _recordColumns = new() { [Operations.ColumnId] = Operations, [Versions.ColumnId] = Versions };
         foreach (var column in schema.Columns)
         {
@@ -71,7 +71,7 @@ sealed class FrameBatch
     /// <summary>Of a replay, which is alone in its batch: the position of the record that each row comes from.</summary>
     public ColumnBuffer ReplayOrigins { get; } = new(RecordOperations.OriginColumnId, PhysicalKind.Int64, hasTimes: false, vectorLength: 0);
 
-    public bool IsReplay => _frames.Count > 0 && _frames[0].Header.Kind == FrameKind.Replay;
+    public bool IsReplay => _frames.Count > 0 && IsReplayed(_frames[0]);
 
     public IReadOnlyList<BatchedFrame> Frames => _frames;
 
@@ -112,6 +112,8 @@ sealed class FrameBatch
         FrameBytes = 0;
     }
 
+    static bool IsReplayed(in BatchedFrame frame) => frame.Header.Kind == FrameKind.Replay;
+
     void AddOrigins(in BatchedFrame frame)
     {
         var origin = Rows.Origins.Count;
@@ -121,7 +123,9 @@ sealed class FrameBatch
         for (var row = frame.FirstRow; row < frame.EndRow; row++, index++)
         {
             for (; !rejected.IsEmpty && rejected[0] == index; rejected = rejected[1..]) index++;
-            Rows.AddRowOrigin(LogPosition.OfRecord(frame.Header.Position.Sequence, index - frame.Header.FirstRecordIndex), origin);
+            var position = LogPosition.OfRecord(frame.Header.Position.Sequence, index - frame.Header.FirstRecordIndex);
+            Rows.AddRowOrigin(position, origin);
+            if (Schema.IsAutoId) Rows.Key.AddInt64(IsReplayed(frame) ? ReplayOrigins.Int64s[row] : (long)position); // a replay keeps the id of its origin
         }
     }
 }

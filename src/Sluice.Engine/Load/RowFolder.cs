@@ -20,8 +20,9 @@ sealed class RowFolder
     public RowBatch Fold(FrameBatch batch, int start, int end, IReadOnlySet<int> excluded)
     {
         var source = batch.Rows;
-        var repeated = FindRepeatedKeys(source.Key, start, end, excluded);
         var isWhole = start == 0 && end == source.RowCount && excluded.Count == 0;
+        if (isWhole && AreAscending(source.Key)) return source;
+        var repeated = FindRepeatedKeys(source.Key, start, end, excluded);
         if (isWhole && !repeated) return source;
 
         var folded = new RowBatch(batch.Schema.Key);
@@ -37,6 +38,16 @@ sealed class RowFolder
                 FoldCell(source.Columns[i], folded.Columns[i], row, start);
         }
         return folded;
+    }
+
+    /// <summary>Keys that only rise, as those that the server makes, need no index to be known as different.</summary>
+    static bool AreAscending(ColumnBuffer key)
+    {
+        if (key.Kind != PhysicalKind.Int64) return false;
+        var ids = key.Int64s;
+        for (var row = 1; row < ids.Length; row++)
+            if (ids[row] <= ids[row - 1]) return false;
+        return true;
     }
 
     bool FindRepeatedKeys(ColumnBuffer key, int start, int end, IReadOnlySet<int> excluded)

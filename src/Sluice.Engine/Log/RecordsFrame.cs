@@ -55,7 +55,7 @@ public static class RecordsFrame
         frame.Text(meta.IdempotencyKey);
         frame.Int32(meta.BodyHash.Length);
         frame.Bytes(meta.BodyHash.Span);
-        WriteColumns(frame, rows);
+        WriteColumns(frame, rows, hasKey: !decoder.Schema.IsAutoId);
         if (kind == FrameKind.Records) WriteRejected(frame, rows, decoder.KeepsRaw, body);
         return Close(frame, new FrameHeader
         {
@@ -143,12 +143,13 @@ public static class RecordsFrame
 
     static bool HasOperations(RecordRows rows) => rows.Operations.RowCount > 0 || rows.Versions.RowCount > 0;
 
-    static void WriteColumns(FrameBuffer frame, RecordRows rows)
+    static void WriteColumns(FrameBuffer frame, RecordRows rows, bool hasKey)
     {
         var (hasOperations, hasVersions) = (rows.Operations.RowCount > 0, rows.Versions.RowCount > 0);
         var hasOrigins = rows.Origins.RowCount > 0;
-        frame.UInt16((ushort)(rows.Columns.Count + (hasOperations ? 1 : 0) + (hasVersions ? 1 : 0) + (hasOrigins ? 1 : 0)));
-        foreach (var column in rows.Columns) WriteColumn(frame, column);
+        var first = hasKey ? 0 : 1;
+        frame.UInt16((ushort)(rows.Columns.Count - first + (hasOperations ? 1 : 0) + (hasVersions ? 1 : 0) + (hasOrigins ? 1 : 0)));
+        for (var i = first; i < rows.Columns.Count; i++) WriteColumn(frame, rows.Columns[i]);
         if (hasOperations) WriteColumn(frame, rows.Operations);
         if (hasVersions) WriteColumn(frame, rows.Versions);
         if (hasOrigins) WriteColumn(frame, rows.Origins);

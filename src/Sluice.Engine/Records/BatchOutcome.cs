@@ -26,6 +26,9 @@ public enum FieldErrorCode
     /// <summary>The path of the mapping is not in the record.</summary>
     MissingField,
 
+    /// <summary>The column is required, and the record says nothing of it, or null, or "" where that stores nothing.</summary>
+    MissingRequired,
+
     /// <summary>A step of the path is neither object nor array.</summary>
     PathNotAnObject,
 

@@ -128,6 +128,12 @@ public sealed class ColumnBuffer(int columnId, PhysicalKind kind, bool hasTimes,
         AddEndedRow(CellState.Value, _byteCount);
     }
 
+    /// <summary>Adds to the text that the next <see cref="EndText"/> closes.</summary>
+    public void AppendText(ReadOnlySpan<byte> utf8) => AddBytes(utf8);
+
+    /// <summary>Closes the row's text.</summary>
+    public void EndText() => AddEndedRow(CellState.Value, _byteCount);
+
     /// <summary>Adds a member to the list that the next <see cref="EndList"/> closes.</summary>
     public void AddMember(long value, long time = NoTime)
     {

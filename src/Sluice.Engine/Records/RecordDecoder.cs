@@ -1,4 +1,5 @@
 using System.Collections.Concurrent;
+using System.Collections.Immutable;
 using System.Text.Json;
 using Sluice.Schema;
 
@@ -17,16 +18,17 @@ public sealed class RecordDecoder
     readonly int _nodeCount;
     readonly MappedField[] _fields; // by buffer
     readonly Column[] _columns; // of _fields[1..]
+    readonly MappedField[] _keyParts; // of a key that is joined; in buffers behind those of _fields
+    readonly Column[] _unmappedRequired;
     readonly bool _allowMissing;
-    readonly string? _keyPointer;
     readonly ConcurrentBag<RecordRows> _pool = [];
 
-    RecordDecoder(TableSchema schema, SinkDefinition sink, MappedField[] fields, Column[] columns, MappingNode root, int nodeCount)
+    RecordDecoder(TableSchema schema, SinkDefinition sink, MappedField[] fields, Column[] columns, MappedField[] keyParts, MappingNode root, int nodeCount)
     {
-        (Schema, MappingVersion, _fields, _columns, _root, _nodeCount) = (schema, sink.MappingVersion, fields, columns, root, nodeCount);
+        (Schema, MappingVersion, _fields, _columns, _keyParts, _root, _nodeCount) = (schema, sink.MappingVersion, fields, columns, keyParts, root, nodeCount);
         _allowMissing = sink.AllowMissingFields;
         KeepsRaw = sink.Quarantine.KeepRaw;
-        _keyPointer = fields[0].Pointer;
+        _unmappedRequired = [.. schema.Columns.Where(column => column.IsRequired && column.Default is null && !columns.Contains(column))];
     }
 
     public TableSchema Schema { get; }
@@ -37,23 +39,24 @@ public sealed class RecordDecoder
     internal bool KeepsRaw { get; }
 
     /// <summary>Prepares a decoder. Mapped columns that the schema has no more are left out: their values go nowhere.</summary>
-    /// <exception cref="SluiceException"><see cref="ErrorCode.InvalidParameter"/>: the mapping has no <c>_id</c>.</exception>
+    /// <exception cref="SluiceException"><see cref="ErrorCode.InvalidParameter"/>: the mapping has no <c>_id</c>, or has one and the server makes it.</exception>
     public static RecordDecoder Compile(SinkDefinition sink, TableSchema schema)
     {
-        var key = sink.Fields.FirstOrDefault(field => field.Column == TableSchema.KeyColumnName)
-            ?? throw new SluiceException(ErrorCode.InvalidParameter, "The mapping has no entry for _id.");
-        var keyType = schema.Key == KeyKind.Number ? ColumnType.Id : ColumnType.String;
-        var fields = new List<MappedField> { new(0, key.Column, key.Pointer, keyType, IsKey: true, key.Unit, 0, RejectTruncation: false) };
-        var mapping = new List<(System.Collections.Immutable.ImmutableArray<PathStep>, MappedField)> { (key.Path, fields[0]) };
+        var keys = sink.Fields.Where(field => field.Column == TableSchema.KeyColumnName).ToList();
+        if (keys.Count == 0 != schema.IsAutoId)
+            throw new SluiceException(ErrorCode.InvalidParameter, keys.Count == 0 ? "The mapping has no entry for _id." : "The mapping has an entry for _id, which the server makes.");
+        var fields = new List<MappedField> { KeyField(0, keys.Count == 1 ? keys[0] : new FieldMapping(TableSchema.KeyColumnName, []), schema) };
+        var mapping = new List<(ImmutableArray<PathStep>, MappedField)>();
+        if (keys.Count == 1) mapping.Add((keys[0].Path, fields[0]));
         var columns = new List<Column>();
-        foreach (var mapped in sink.Fields)
+        foreach (var mapped in sink.Fields.Except(keys))
         {
             var epoch = mapped.Epoch ?? schema.FindColumn(mapped.Column)?.Type.Epoch;
             if (mapped.Column == SinkDefinition.TimeQuantumName)
             {
                 mapping.Add((mapped.Path, new MappedField(-1, mapped.Column, mapped.Pointer, ColumnType.Timestamp(TimeUnit.Second), IsKey: false, mapped.Unit, epoch?.ToUnixTimeSeconds() ?? 0, sink.RejectTruncation)));
             }
-            else if (mapped != key && schema.FindColumn(mapped.Column) is { } column)
+            else if (schema.FindColumn(mapped.Column) is { } column)
             {
                 var field = new MappedField(fields.Count, column.Name, mapped.Pointer, column.Type, IsKey: false, mapped.Unit, epoch?.ToUnixTimeSeconds() ?? 0, sink.RejectTruncation);
                 fields.Add(field);
@@ -61,15 +64,21 @@ public sealed class RecordDecoder
                 mapping.Add((mapped.Path, field));
             }
         }
+        MappedField[] keyParts = keys.Count < 2 ? [] : [.. keys.Select((key, part) => KeyField(fields.Count + part, key, schema))];
+        mapping.InsertRange(0, keyParts.Zip(keys, (part, key) => (key.Path, part)));
         var root = MappingNode.Build(mapping, out var nodeCount);
-        return new RecordDecoder(schema, sink, [.. fields], [.. columns], root, nodeCount);
+        return new RecordDecoder(schema, sink, [.. fields], [.. columns], keyParts, root, nodeCount);
     }
+
+    static MappedField KeyField(int index, FieldMapping key, TableSchema schema) =>
+        new(index, key.Column, key.Pointer, schema.Key == KeyKind.Number ? ColumnType.Id : ColumnType.String, IsKey: true, key.Unit, 0, RejectTruncation: false);
 
     /// <summary>Buffers for one request; give them back.</summary>
     public RecordRows Rent()
     {
         if (_pool.TryTake(out var rows)) return rows;
-        return new RecordRows([ColumnBuffer.ForKey(Schema.Key), .. _columns.Select(ColumnBuffer.For)], _nodeCount);
+        return new RecordRows(
+            [ColumnBuffer.ForKey(Schema.Key), .. _columns.Select(ColumnBuffer.For), .. _keyParts.Select(_ => ColumnBuffer.ForKey(KeyKind.String))], _fields.Length, _nodeCount);
     }
 
     public void Return(RecordRows rows)
@@ -89,7 +98,7 @@ public sealed class RecordDecoder
     internal void FinishRecord(RecordRows rows)
     {
         if (!rows.HasValue) return;
-        if (rows.FieldSeen[0] != rows.Stamp) rows.Fail(new FieldError(_fields[0].Column, _keyPointer!, FieldErrorCode.MissingKey, _fields[0].Expected, "nothing"));
+        FinishKey(rows);
         switch (rows.Operation)
         {
             case RecordOperation.Delete: FinishDelete(rows); break;
@@ -97,6 +106,53 @@ public sealed class RecordDecoder
             default: FinishCells(rows); break;
         }
     }
+
+    /// <summary>The key, where it is not one value of the record: made by the server when the row's place is known, or joined from several.</summary>
+    void FinishKey(RecordRows rows)
+    {
+        var key = rows.Buffers[0];
+        if (Schema.IsAutoId)
+        {
+            key.AddAbsent();
+            if (rows.Operation is not (RecordOperation.Upsert or RecordOperation.Insert))
+                rows.Fail(new FieldError(TableSchema.KeyColumnName, "", FieldErrorCode.MissingKey, "an upsert or insert: the server makes the _id of this table", "an op that needs one"));
+        }
+        else if (_keyParts.Length == 0)
+        {
+            if (rows.FieldSeen[0] != rows.Stamp) FailKey(_fields[0], FieldErrorCode.MissingKey, "nothing", rows);
+        }
+        else
+        {
+            JoinKey(key, rows);
+        }
+    }
+
+    void JoinKey(ColumnBuffer key, RecordRows rows)
+    {
+        var length = _keyParts.Length - 1;
+        var isWhole = true;
+        foreach (var part in _keyParts)
+        {
+            var buffer = rows.Buffers[part.Index];
+            if (rows.FieldSeen[part.Index] != rows.Stamp) FailKey(part, FieldErrorCode.MissingKey, "nothing", rows);
+            if (buffer.RowCount > rows.NextRow) length += buffer.Text(rows.NextRow).Length;
+            else isWhole = false;
+        }
+        if (!isWhole) return; // and the record has failed
+        if (length > TableSchema.MaxKeyBytes)
+        {
+            FailKey(_fields[0], FieldErrorCode.KeyTooLong, FormattableString.Invariant($"{length} bytes joined"), rows);
+            return;
+        }
+        for (var i = 0; i < _keyParts.Length; i++)
+        {
+            if (i > 0) key.AppendText("|"u8);
+            key.AppendText(rows.Buffers[_keyParts[i].Index].Text(rows.NextRow));
+        }
+        key.EndText();
+    }
+
+    static void FailKey(MappedField key, FieldErrorCode code, string got, RecordRows rows) => rows.Fail(new FieldError(key.Column, key.Pointer, code, key.Expected, got));
 
     void DecodeObject(ref Utf8JsonReader reader, MappingNode node, RecordRows rows)
     {
@@ -161,7 +217,7 @@ public sealed class RecordDecoder
         else reader.Skip();
     }
 
-    static void FailBelow(ref Utf8JsonReader reader, System.Collections.Immutable.ImmutableArray<MappingNode> nodes, string expected, RecordRows rows)
+    static void FailBelow(ref Utf8JsonReader reader, ImmutableArray<MappingNode> nodes, string expected, RecordRows rows)
     {
         foreach (var node in nodes)
             foreach (var field in node.AllFields)
@@ -215,7 +271,24 @@ public sealed class RecordDecoder
             if (allowMissing) rows.Buffers[i].AddAbsent();
             else rows.FailRequest(new FieldError(_fields[i].Column, _fields[i].Pointer, FieldErrorCode.MissingField, _fields[i].Expected, "nothing"));
         }
+        CheckRequired(rows);
         if (rows.RecordTime != ColumnBuffer.NoTime && !rows.HasFailed) ApplyRecordTime(rows);
+    }
+
+    void CheckRequired(RecordRows rows)
+    {
+        var isPatch = rows.Operation == RecordOperation.Patch;
+        for (var i = 0; i < _columns.Length; i++)
+        {
+            var (column, cells) = (_columns[i], rows.Buffers[i + 1]);
+            if (!column.IsRequired || cells.RowCount == rows.NextRow) continue; // of no matter, or wrong already
+            var state = cells.States[rows.NextRow];
+            if (state == CellState.Null || (state == CellState.Absent && !isPatch && column.Default is null))
+                rows.Fail(new FieldError(column.Name, _fields[i + 1].Pointer, FieldErrorCode.MissingRequired, _fields[i + 1].Expected, state == CellState.Null ? "null" : "nothing"));
+        }
+        if (isPatch) return;
+        foreach (var column in _unmappedRequired)
+            rows.Fail(new FieldError(column.Name, "", FieldErrorCode.MissingRequired, column.Type.ToString(), "nothing: the mapping has no entry for it"));
     }
 
     void ApplyRecordTime(RecordRows rows)

@@ -23,15 +23,17 @@ public sealed class RecordRows
     int _warningsBefore;
     bool _wasDiscarded;
 
-    internal RecordRows(ColumnBuffer[] columns, int nodeCount)
+    /// <param name="buffers">The columns, the key first, then the parts of a key that is joined.</param>
+    internal RecordRows(ColumnBuffer[] buffers, int columnCount, int nodeCount)
     {
-        Buffers = columns;
+        Buffers = buffers;
+        Columns = new ArraySegment<ColumnBuffer>(buffers, 0, columnCount);
         NodeSeen = new int[nodeCount];
-        FieldSeen = new int[columns.Length];
+        FieldSeen = new int[buffers.Length];
     }
 
     /// <summary>One a mapped column, the key first; as many rows each as records were accepted.</summary>
-    public IReadOnlyList<ColumnBuffer> Columns => Buffers;
+    public IReadOnlyList<ColumnBuffer> Columns { get; }
 
     /// <summary>Index in the request of the first record here: how many were in the parts before.</summary>
     public int FirstRecordIndex { get; private set; }
@@ -39,7 +41,7 @@ public sealed class RecordRows
     /// <summary>Records read so far.</summary>
     public int RecordCount => _records.Count;
 
-    public int AcceptedCount => Columns[0].RowCount;
+    public int AcceptedCount => Buffers[0].RowCount;
 
     /// <summary>Every record's place in the bytes it was decoded from, rejected or not.</summary>
     public IReadOnlyList<RawRecord> Records => _records;
@@ -52,7 +54,7 @@ public sealed class RecordRows
     /// <summary>A record lacks a mapped field and the sink discards such requests as a whole.</summary>
     public bool IsDiscarded { get; private set; }
 
-    /// <summary><see cref="Columns"/> for the decoder, which looks one up for every cell.</summary>
+    /// <summary>For the decoder, which looks one up for every cell: <see cref="Columns"/>, then the parts of a key that is joined.</summary>
     internal ColumnBuffer[] Buffers { get; }
 
     /// <summary>Scratch space for text with escapes.</summary>
@@ -112,6 +114,8 @@ public sealed class RecordRows
 
     /// <summary>Something is wrong with the present record: its cells are incomplete and will be dropped.</summary>
     internal bool HasFailed => _errors is not null;
+
+    internal FieldError? FirstError => _errors?[0];
 
     internal void Fail(FieldError error) => (_errors ??= []).Add(error);
 
@@ -189,7 +193,7 @@ public sealed class RecordRows
 
     void DropPresent()
     {
-        foreach (var column in Columns) column.TruncateTo(NextRow);
+        foreach (var buffer in Buffers) buffer.TruncateTo(NextRow);
         ForgetWarnings();
         _errors = null;
     }
@@ -202,7 +206,7 @@ public sealed class RecordRows
         _warnings.Clear();
         for (var i = FirstRecordIndex; i < FirstRecordIndex + _records.Count; i++)
             _rejected.Add(wrong.TryGetValue(i, out var record) ? record : new RejectedRecord(i, IsDiscarded: true, []));
-        foreach (var column in Columns) column.TruncateTo(0);
+        foreach (var buffer in Buffers) buffer.TruncateTo(0);
         Operations.Clear();
         Versions.Clear();
     }
@@ -218,7 +222,7 @@ public sealed class RecordRows
     internal void BeginPart()
     {
         FirstRecordIndex += _records.Count;
-        foreach (var column in Columns) column.Clear();
+        foreach (var buffer in Buffers) buffer.Clear();
         Operations.Clear();
         Versions.Clear();
         _records.Clear();

@@ -17,6 +17,11 @@ public sealed class RowBatch
 
     public RowBatch(KeyKind key) => Key = ColumnBuffer.ForKey(key);
 
+    RowBatch(RowBatch rows, IEnumerable<ColumnBuffer> columns)
+    {
+        (Key, _positions, _origins, Origins, _columns) = (rows.Key, rows._positions, rows._origins, rows.Origins, [.. columns]);
+    }
+
     public ColumnBuffer Key { get; }
 
     /// <summary>
@@ -34,6 +39,9 @@ public sealed class RowBatch
     public ReadOnlySpan<int> OriginOfRow => CollectionsMarshal.AsSpan(_origins);
 
     public List<RowOrigin> Origins { get; } = [];
+
+    /// <summary>The same rows with other columns; everything else is shared.</summary>
+    internal RowBatch With(IEnumerable<ColumnBuffer> columns) => new(this, columns);
 
     public void AddColumn(ColumnBuffer column) => _columns.Add(column);
 

@@ -54,7 +54,10 @@ public sealed record SinkDefinition
     /// </summary>
     public required bool AllowMissingFields { get; init; }
 
-    /// <summary>One entry a mapped column, <c>_id</c> among them; no name twice. Two entries may share a path.</summary>
+    /// <summary>
+    /// One entry a mapped column, no name twice, but <c>_id</c>: none where the server makes it, one, or several that are joined by a vertical bar to the key of a
+    /// String table. Two entries may share a path.
+    /// </summary>
     public required ImmutableArray<FieldMapping> Fields { get; init; }
 
     /// <summary>What digits that a column cannot keep (a decimal's beyond its scale, an int's fraction, a timestamp's beyond its unit) do: false: they are cut and the record gets a warning; true: an error.</summary>

@@ -18,7 +18,16 @@ public enum KeyKind : byte
 /// <param name="Id">1 and up, unique for the table's whole life: a dropped and re-added column has a new id. Frames name columns by it.</param>
 /// <param name="Name">Unique among the present columns.</param>
 /// <param name="Type">Never changes for an id.</param>
-public sealed record Column(int Id, string Name, ColumnType Type);
+public sealed record Column(int Id, string Name, ColumnType Type)
+{
+    /// <summary>No upsert or insert may leave the column without a value; with a <see cref="Default"/> it may say nothing of it, but not null.</summary>
+    [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingDefault)]
+    public bool IsRequired { get; init; }
+
+    /// <summary>The value of rows that are made by a record which says nothing of the column, as JSON that a sink takes; <c>null</c>: none.</summary>
+    [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingDefault)]
+    public string? Default { get; init; }
+}
 
 /// <summary>The columns of a table at one version. Immutable; a change makes a new version.</summary>
 public sealed record TableSchema
@@ -38,6 +47,14 @@ public sealed record TableSchema
 
     public required KeyKind Key { get; init; }
 
+    /// <summary>Rows get their <c>_id</c> from the place of their record in the log, and records name none; never changes. Number tables only.</summary>
+    [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingDefault)]
+    public bool IsAutoId { get; init; }
+
+    /// <summary>How long a row is kept after its newest record was received. Zero: for ever.</summary>
+    [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingDefault)]
+    public TimeSpan Retention { get; init; }
+
     /// <summary>1 at creation, one more at each change.</summary>
     public required int Version { get; init; }
 
@@ -54,12 +71,18 @@ public sealed record TableSchema
     public Column? FindColumn(int id) => Columns.FirstOrDefault(column => column.Id == id);
 
     /// <summary>The next version with one more column.</summary>
-    public TableSchema WithColumn(string name, ColumnType type) => this with
+    public TableSchema WithColumn(string name, ColumnType type) => WithColumn(new Column(0, name, type));
+
+    /// <summary>The next version with one more column, whose id is given here.</summary>
+    public TableSchema WithColumn(Column column) => this with
     {
         Version = Version + 1,
-        Columns = Columns.Add(new Column(NextColumnId, name, type)),
+        Columns = Columns.Add(column with { Id = NextColumnId }),
         NextColumnId = NextColumnId + 1,
     };
+
+    /// <summary>The next version, whose rows are kept as long as this.</summary>
+    public TableSchema WithRetention(TimeSpan retention) => this with { Version = Version + 1, Retention = retention };
 
     /// <summary>The next version without the column; the same version when there is none of that name.</summary>
     public TableSchema WithoutColumn(string name) => FindColumn(name) is not { } column ? this : this with
@@ -91,10 +114,10 @@ public sealed record TableSchema
         }
     }
 
-    /// <summary>Equal ids, names and types in the same order, whatever the instance.</summary>
+    /// <summary>Equal columns in the same order and equal properties, whatever the instance.</summary>
     public bool Equals(TableSchema? other) =>
         other is not null && TableId == other.TableId && Name == other.Name && Key == other.Key && Version == other.Version
-        && NextColumnId == other.NextColumnId && Columns.AsSpan().SequenceEqual(other.Columns.AsSpan());
+        && IsAutoId == other.IsAutoId && Retention == other.Retention && NextColumnId == other.NextColumnId && Columns.AsSpan().SequenceEqual(other.Columns.AsSpan());
 
     public override int GetHashCode() => HashCode.Combine(TableId, Version);
 }

@@ -26,6 +26,11 @@ public sealed class CatalogColumn
 
     public int VectorLength { get; init; }
 
+    public bool IsRequired { get; init; }
+
+    /// <summary>JSON; <c>null</c>: none.</summary>
+    public string? Default { get; init; }
+
     public required DateTimeOffset CreatedAt { get; init; }
 
     /// <summary><c>null</c>: the table has the column.</summary>
@@ -44,7 +49,7 @@ public sealed class CatalogColumn
         VectorLength = VectorLength,
     };
 
-    public Column ToColumn() => new(ColumnId, Name, ToType());
+    public Column ToColumn() => new(ColumnId, Name, ToType()) { IsRequired = IsRequired, Default = Default };
 
     public static CatalogColumn From(Guid tableId, Column column, DateTimeOffset now) => new()
     {
@@ -60,6 +65,8 @@ public sealed class CatalogColumn
         TimeQuantum = column.Type.TimeQuantum,
         TimeToLiveSeconds = (long)column.Type.TimeToLive.TotalSeconds,
         VectorLength = column.Type.VectorLength,
+        IsRequired = column.IsRequired,
+        Default = column.Default,
         CreatedAt = now,
     };
 }

@@ -25,6 +25,13 @@ public sealed class CatalogTable
 
     public required string Description { get; init; }
     public required KeyKind Key { get; init; }
+
+    /// <summary><see cref="TableSchema.IsAutoId"/>.</summary>
+    public bool IsAutoId { get; init; }
+
+    /// <summary><see cref="TableSchema.Retention"/> in seconds; 0: for ever.</summary>
+    public long RetentionSeconds { get; set; }
+
     public required TableStatus Status { get; set; }
 
     /// <summary>The last version that the engine has confirmed; <see cref="Columns"/> is what it holds.</summary>
@@ -56,6 +63,8 @@ public sealed class CatalogTable
         TableId = Id,
         Name = Name,
         Key = Key,
+        IsAutoId = IsAutoId,
+        Retention = TimeSpan.FromSeconds(RetentionSeconds),
         Version = SchemaVersion,
         Columns = [.. Columns.Where(column => column.DroppedAt is null).OrderBy(column => column.ColumnId).Select(column => column.ToColumn())],
         NextColumnId = NextColumnId,
@@ -75,6 +84,7 @@ public sealed class CatalogTable
         var kept = schema.Columns.Select(column => column.Id).ToImmutableHashSet();
         foreach (var dropped in Columns.Where(row => row.DroppedAt is null && !kept.Contains(row.ColumnId)))
             dropped.DroppedAt = now;
+        RetentionSeconds = (long)schema.Retention.TotalSeconds;
         SchemaVersion = schema.Version;
         NextColumnId = schema.NextColumnId;
         PendingSchema = null;

@@ -15,7 +15,7 @@ static class ColumnOptions
     static readonly FrozenSet<string> Known = FrozenSet.Create(
         StringComparer.Ordinal,
         "type", "cacheType", "cacheSize", "min", "max", "scale", "epoch", "timeUnit", "timeQuantum", "keys", "noStandardView", "foreignIndex", "ttl", "base",
-        "length");
+        "length", "required", "default");
 
     static readonly FrozenSet<string> Quanta = FrozenSet.Create(StringComparer.Ordinal, "Y", "YM", "YMD", "YMDH", "M", "MD", "MDH", "D", "DH", "H");
 
@@ -38,7 +38,7 @@ static class ColumnOptions
         ["vector"] = (false, ["length"]),
     }.ToFrozenDictionary(StringComparer.Ordinal);
 
-    /// <summary>Reads the options of one column.</summary>
+    /// <summary>Reads the type in the options of one column.</summary>
     /// <exception cref="SluiceException"><see cref="ErrorCode.InvalidParameter"/>.</exception>
     public static ColumnType Parse(JsonBody options)
     {
@@ -62,6 +62,13 @@ static class ColumnOptions
             _ => throw new InvalidOperationException($"column option type {type} has a grammar and no parser"),
         };
     }
+
+    /// <summary>The options that <see cref="NewColumn.Parse(string, JsonBody)"/> reads back as the same column.</summary>
+    public static ColumnOptionsBody Write(Column column) => Write(column.Type) with
+    {
+        Required = column.IsRequired ? true : null,
+        Default = column.Default is { } json ? JsonElement.Parse(json) : null,
+    };
 
     /// <summary>The options that <see cref="Parse"/> reads back as the same type.</summary>
     public static ColumnOptionsBody Write(ColumnType type) => type.Kind switch
@@ -90,7 +97,7 @@ static class ColumnOptions
             throw Fault($"keys does not apply to field type {type}");
         foreach (var member in options.Members)
         {
-            if (member is not ("type" or "keys" or "foreignIndex" or "noStandardView") && !members.Contains(member))
+            if (member is not ("type" or "keys" or "foreignIndex" or "noStandardView" or "required" or "default") && !members.Contains(member))
                 throw Fault($"{member} does not apply to field type {type}");
         }
     }

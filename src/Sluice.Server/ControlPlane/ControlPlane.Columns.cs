@@ -9,21 +9,25 @@ namespace Sluice.Server;
 
 sealed partial class ControlPlane
 {
-    /// <summary>Adds a column. Returns when the table's store has it; records sent earlier were decoded without it.</summary>
+    /// <summary>
+    /// Adds a column. Returns when the table's store has it; records sent earlier were decoded without it. Rows that are there have null in it, also
+    /// when it is required or has a default.
+    /// </summary>
     /// <param name="table">Name or id.</param>
     /// <exception cref="SluiceException">
     /// <see cref="ErrorCode.InvalidParameter"/>, <see cref="ErrorCode.NotFound"/>, <see cref="ErrorCode.AlreadyExists"/>,
     /// <see cref="ErrorCode.IncorrectState"/>: the table is not Running; and what the engine refuses with.
     /// </exception>
-    public Task<CatalogTable> AddColumnAsync(Caller caller, Guid databaseId, string table, string column, ColumnType type, CancellationToken cancellation)
+    public Task<CatalogTable> AddColumnAsync(Caller caller, Guid databaseId, string table, NewColumn column, CancellationToken cancellation)
     {
         RequireWrite(caller);
-        ResourceNames.CheckColumn(column, "column");
+        ResourceNames.CheckColumn(column.Name, "column");
+        var added = column.ToColumn();
         return ChangeSchemaAsync(
             caller,
             databaseId,
             table,
-            schema => schema.FindColumn(column) is null ? schema.WithColumn(column, type) : throw ColumnExists(schema, column),
+            schema => schema.FindColumn(column.Name) is null ? schema.WithColumn(added) : throw ColumnExists(schema, column.Name),
             cancellation);
     }
 

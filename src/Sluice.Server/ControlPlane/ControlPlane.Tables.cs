@@ -59,6 +59,16 @@ sealed partial class ControlPlane
         });
     }
 
+    /// <summary>Changes how long rows are kept after their newest record. Returns when the table's store knows it.</summary>
+    /// <param name="table">Name or id.</param>
+    /// <param name="retention">In whole seconds; zero: for ever.</param>
+    /// <exception cref="SluiceException">As <see cref="AddColumnAsync"/>.</exception>
+    public Task<CatalogTable> SetRetentionAsync(Caller caller, Guid databaseId, string table, TimeSpan retention, CancellationToken cancellation)
+    {
+        RequireWrite(caller);
+        return ChangeSchemaAsync(caller, databaseId, table, schema => schema.WithRetention(retention), cancellation);
+    }
+
     /// <summary>
     /// Drops a table with its data, its log and what is still to be loaded. Its sinks become Failed. Returns when it is gone; asked
     /// again after a failure, it goes on where it stopped.
@@ -126,6 +136,8 @@ sealed partial class ControlPlane
             Name = table.Name,
             Description = table.Description,
             Key = table.Key,
+            IsAutoId = table.IsAutoId,
+            RetentionSeconds = (long)table.Retention.TotalSeconds,
             Status = TableStatus.Creating,
             SchemaVersion = schema.Version,
             NextColumnId = schema.NextColumnId,

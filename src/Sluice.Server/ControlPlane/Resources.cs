@@ -34,7 +34,11 @@ static class Resources
             row.Description,
             row.Status.ToWire(),
             row.Status.ToWire(),
-            new TableOptions(row.Key == KeyKind.String),
+            new TableOptions(row.Key == KeyKind.String)
+            {
+                AutoId = row.IsAutoId ? true : null,
+                Retention = row.RetentionSeconds == 0 ? null : TimeToLive.WriteWithDays(TimeSpan.FromSeconds(row.RetentionSeconds)),
+            },
             [KeyResource(row), .. columns.Select(ToResource)],
             row.SchemaVersion,
             row.Owner,
@@ -45,8 +49,8 @@ static class Resources
 
     public static ColumnResource ToResource(this CatalogColumn row)
     {
-        var type = row.ToType();
-        return new ColumnResource(row.Name, type.ToString(), type.BaseName, ColumnOptions.Write(type), row.CreatedAt.UtcDateTime);
+        var column = row.ToColumn();
+        return new ColumnResource(row.Name, column.Type.ToString(), column.Type.BaseName, ColumnOptions.Write(column), row.CreatedAt.UtcDateTime);
     }
 
     /// <param name="origin">Scheme and host that the caller reached this server under, as in <c>https://localhost:7443</c>.</param>

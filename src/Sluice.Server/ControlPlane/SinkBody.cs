@@ -76,30 +76,35 @@ sealed record SinkBody(string? Name, Guid? DatabaseId, string? Table, SinkSchema
         if (schema.OptionalText("type") is { } type && type != "json")
             throw schema.Invalid("type", "must be \"json\"");
         var allowMissing = schema.RequiredFlag("allow_missing_fields");
-        var (key, isNumber) = ReadKey(schema);
+        var (idField, keys) = ReadKey(schema);
         var fields = (schema.OptionalObjects("definition") ?? throw schema.Missing("definition")).Select(ReadField).ToList();
-        NameKey(schema, fields, key);
+        RequireKeys(schema, fields, idField is null ? keys : [idField]);
+        if (idField is not null)
+            idField = NameKey(fields, idField);
+        if (keys.Count == 1)
+            keys = [NameKey(fields, keys[0])];
         RefuseDuplicates(schema, fields);
-        return new SinkSchema(
-            "json", isNumber ? TableSchema.KeyColumnName : null, isNumber ? null : [TableSchema.KeyColumnName], allowMissing, fields);
+        return new SinkSchema("json", idField, keys.Count == 0 ? null : keys, allowMissing, fields);
     }
 
-    /// <summary>The name that the definition gives to <c>_id</c>, and which of the two members said so.</summary>
-    static (string Name, bool IsNumber) ReadKey(JsonBody schema)
+    /// <summary>The names that the definition gives to <c>_id</c> or to its parts, by the member that said so; neither where the server makes the ids.</summary>
+    static (string? IdField, IReadOnlyList<string> PrimaryKeyFields) ReadKey(JsonBody schema)
     {
         var idField = schema.OptionalText("id_field") is { Length: > 0 } text ? text : null;
-        var primary = schema.OptionalArray("primary_key_fields") is { Count: > 0 } array ? array : null;
-        if (idField is not null && primary is not null)
+        var primary = schema.OptionalArray("primary_key_fields") ?? [];
+        if (idField is not null && primary.Count > 0)
             throw schema.Invalid("primary_key_fields", "cannot be given together with 'id_field': a table's _id is a Number or a String");
-        if (idField is not null)
-            return (idField, true);
-        if (primary is null)
-            throw new SluiceException(ErrorCode.MissingParameter, $"Parameter '{schema.PathOf("id_field")}' or '{schema.PathOf("primary_key_fields")}' is required.");
-        if (primary.Count > 1)
-            throw schema.Invalid("primary_key_fields", "can have one entry only; keys joined from several fields are not supported");
-        return primary[0].ValueKind == JsonValueKind.String
-            ? (primary[0].GetString()!, false)
-            : throw schema.Invalid("primary_key_fields[0]", $"must be a string, not {JsonBody.Describe(primary[0])}");
+        var names = new List<string>();
+        foreach (var entry in primary)
+        {
+            var member = $"primary_key_fields[{names.Count}]";
+            if (entry.ValueKind != JsonValueKind.String)
+                throw schema.Invalid(member, $"must be a string, not {JsonBody.Describe(entry)}");
+            if (names.Contains(entry.GetString()!))
+                throw schema.Invalid(member, "repeats a name");
+            names.Add(entry.GetString()!);
+        }
+        return (idField, names);
     }
 
     static SinkField ReadField(JsonBody entry) => new(
@@ -123,13 +128,18 @@ sealed record SinkBody(string? Name, Guid? DatabaseId, string? Table, SinkSchema
         _ => throw entry.Invalid($"path[{index}]", $"must be a string (a member) or an integer from 0 (an array element), not {JsonBody.Describe(step)}"),
     };
 
+    static void RequireKeys(JsonBody schema, List<SinkField> fields, IReadOnlyList<string> keys)
+    {
+        if (keys.FirstOrDefault(key => !fields.Exists(field => field.Name == key)) is { } missing)
+            throw schema.Invalid("definition", $"must have an entry named \"{(missing.Length <= 64 ? missing : TableSchema.KeyColumnName)}\": a record needs its _id");
+    }
+
     /// <summary>In the first version the key could have any name in the definition; here it is <c>_id</c> from now on.</summary>
-    static void NameKey(JsonBody schema, List<SinkField> fields, string key)
+    static string NameKey(List<SinkField> fields, string key)
     {
         var index = fields.FindIndex(field => field.Name == key);
-        if (index < 0)
-            throw schema.Invalid("definition", $"must have an entry named \"{(key.Length <= 64 ? key : TableSchema.KeyColumnName)}\": a record needs its _id");
         fields[index] = fields[index] with { Name = TableSchema.KeyColumnName };
+        return TableSchema.KeyColumnName;
     }
 
     static void RefuseDuplicates(JsonBody schema, List<SinkField> fields)

@@ -16,9 +16,15 @@ static class SinkMapping
     public static ImmutableArray<FieldMapping> Resolve(SinkSchema schema, TableSchema table)
     {
         CheckKey(schema, table);
-        var fields = schema.Definition.Select((field, index) => ResolveField(field, index, table)).ToImmutableArray();
+        var fields = JoinedKeys(schema).Select(field => MapTo(TableSchema.KeyColumnName, field)).ToList();
+        for (var i = 0; i < schema.Definition.Count; i++)
+        {
+            // a part of a key need not be a column as well
+            if (!IsKeyPart(schema, schema.Definition[i].Name) || table.FindColumn(schema.Definition[i].Name) is not null)
+                fields.Add(ResolveField(schema.Definition[i], i, table));
+        }
         CheckTimeQuantum(schema, table);
-        return fields;
+        return [.. fields];
     }
 
     /// <summary>The mapping without the columns that are gone and with the new names of the renamed.</summary>
@@ -26,25 +32,47 @@ static class SinkMapping
     /// <returns>The same instance when nothing changes.</returns>
     public static SinkSchema Follow(SinkSchema schema, TableSchema before, TableSchema after)
     {
-        var fields = schema.Definition.Select(field => Follow(field, before, after)).OfType<SinkField>().ToList();
-        return fields.SequenceEqual(schema.Definition) ? schema : schema with { Definition = fields };
+        var fields = schema.Definition.Select(field => Follow(schema, field, before, after)).OfType<SinkField>().ToList();
+        if (fields.SequenceEqual(schema.Definition))
+            return schema;
+        var keys = schema.PrimaryKeyFields?.Select(name => NowOf(name, before, after)?.Name ?? name).ToList();
+        return schema with { Definition = fields, PrimaryKeyFields = keys };
     }
 
-    static SinkField? Follow(SinkField field, TableSchema before, TableSchema after)
+    static SinkField? Follow(SinkSchema schema, SinkField field, TableSchema before, TableSchema after)
     {
-        if (before.FindColumn(field.Name) is not { } old)
-            return field; // _id and _timeQuantum
-        if (after.FindColumn(old.Id) is not { } now)
-            return null;
+        if (before.FindColumn(field.Name) is null)
+            return field; // _id, _timeQuantum, a part of the key alone
+        if (NowOf(field.Name, before, after) is not { } now)
+            return IsKeyPart(schema, field.Name) ? field : null;
         return now.Name == field.Name ? field : field with { Name = now.Name };
     }
 
+    static Column? NowOf(string name, TableSchema before, TableSchema after) => before.FindColumn(name) is { } old ? after.FindColumn(old.Id) : null;
+
+    /// <summary>The entries that are joined to the key, in its order; none when the key is one entry.</summary>
+    static IEnumerable<SinkField> JoinedKeys(SinkSchema schema) =>
+        schema.PrimaryKeyFields is { Count: > 1 } keys ? keys.Select(key => schema.Definition.Single(field => field.Name == key)) : [];
+
+    static bool IsKeyPart(SinkSchema schema, string name) => schema.PrimaryKeyFields is { Count: > 1 } keys && keys.Contains(name);
+
     static void CheckKey(SinkSchema schema, TableSchema table)
     {
+        var hasKey = schema.IdField is not null || schema.PrimaryKeyFields is not null;
+        if (table.IsAutoId)
+        {
+            if (hasKey || schema.Definition.Any(field => field.Name == TableSchema.KeyColumnName))
+                throw Invalid("schema", $"may name no _id, neither in 'id_field' nor in 'definition': the server makes the ids of table '{table.Name}'");
+            return;
+        }
+        if (!hasKey)
+            throw new SluiceException(ErrorCode.MissingParameter, "Parameter 'schema.id_field' or 'schema.primary_key_fields' is required.");
         if (table.Key == KeyKind.Number && schema.IdField is null)
             throw Invalid("schema.primary_key_fields", $"does not fit table '{table.Name}': its _id is a Number, which takes 'id_field'");
         if (table.Key == KeyKind.String && schema.IdField is not null)
             throw Invalid("schema.id_field", $"does not fit table '{table.Name}': its _id is a String, which takes 'primary_key_fields'");
+        if (schema.PrimaryKeyFields is { Count: > 1 } keys && !keys.Contains(TableSchema.KeyColumnName) && schema.Definition.Any(field => field.Name == TableSchema.KeyColumnName))
+            throw Invalid("schema.definition", "may have an entry named \"_id\" only where 'primary_key_fields' names it");
     }
 
     static void CheckTimeQuantum(SinkSchema schema, TableSchema table)
@@ -57,7 +85,7 @@ static class SinkMapping
 
     static FieldMapping ResolveField(SinkField field, int index, TableSchema table)
     {
-        var mapping = new FieldMapping(field.Name, [.. field.Path.Select(step => new PathStep(step.Name, step.Index))]);
+        var mapping = MapTo(field.Name, field);
         if (field.Name == TableSchema.KeyColumnName)
             return mapping;
         if (field.Name == SinkDefinition.TimeQuantumName)
@@ -66,6 +94,8 @@ static class SinkMapping
             throw new SluiceException(ErrorCode.RelatedNotFound, $"Table '{table.Name}' has no column '{Shorten(field.Name)}'.");
         return column.Type.Kind == ColumnKind.Timestamp ? WithTimes(mapping, field.Config, index) : mapping;
     }
+
+    static FieldMapping MapTo(string column, SinkField field) => new(column, [.. field.Path.Select(step => new PathStep(step.Name, step.Index))]);
 
     /// <summary>Reads <c>Unit</c>, <c>Epoch</c> and <c>Layout</c>; empty texts count as not given, as the original wrote them.</summary>
     static FieldMapping WithTimes(FieldMapping mapping, JsonElement? config, int index)

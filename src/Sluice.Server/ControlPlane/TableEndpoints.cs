@@ -45,8 +45,8 @@ static class TableEndpoints
         string database, string table, string column, HttpContext http, ControlPlane plane, ServerOptions options, CancellationToken cancellation)
     {
         var body = await JsonBody.ReadAsync(http.Request, options, cancellation);
-        var type = ColumnOptions.Parse(body.RequiredObject("options"));
-        var changed = await plane.AddColumnAsync(Caller.Of(http), DatabaseId(database), table, column, type, cancellation);
+        var added = NewColumn.Parse(column, body.RequiredObject("options"));
+        var changed = await plane.AddColumnAsync(Caller.Of(http), DatabaseId(database), table, added, cancellation);
         return Answer(changed.Columns.Single(row => row.Name == column), StatusCodes.Status201Created);
     }
 

@@ -78,6 +78,11 @@ static partial class TimeToLive
         return string.Create(CultureInfo.InvariantCulture, $"{count}{unit}");
     }
 
+    /// <summary>The duration in the largest unit up to days that divides it.</summary>
+    public static string WriteWithDays(TimeSpan duration) => duration.Ticks > 0 && duration.Ticks % TimeSpan.TicksPerDay == 0
+        ? string.Create(CultureInfo.InvariantCulture, $"{duration.Ticks / TimeSpan.TicksPerDay}d")
+        : Write(duration);
+
     static decimal SecondsPer(string unit) => unit switch
     {
         "d" => 86_400,

@@ -44,10 +44,12 @@ sealed class InsertStatement(SqlPlane plane, SqlContext context, SqlTable table,
     static ImmutableArray<Target> ResolveColumns(TableSchema schema, InsertRows rows)
     {
         if (rows.Columns is not { } names)
-            return [.. ShowAnswers.ColumnsInOrder(schema).Select(column => new Target(column.Name, column.Type))];
-        if (!names.Any(name => name.Text == TableSchema.KeyColumnName))
+            return [.. ShowAnswers.ColumnsInOrder(schema).Skip(schema.IsAutoId ? 1 : 0).Select(column => new Target(column.Name, column.Type))];
+        if (schema.IsAutoId && names.FirstOrDefault(name => name.Text == TableSchema.KeyColumnName) is { Text: not null } key)
+            throw new SqlException("insert column list must not have '_id': the server makes the ids of this table", key.Offset);
+        if (!schema.IsAutoId && !names.Any(name => name.Text == TableSchema.KeyColumnName))
             throw new SqlException("insert column list must have '_id' column specified", rows.Table.Offset);
-        if (names.Length < 2)
+        if (names.Length < (schema.IsAutoId ? 1 : 2))
             throw new SqlException("insert column list must have at least one non '_id' column specified", rows.Table.Offset);
         var seen = new HashSet<string>(StringComparer.Ordinal);
         foreach (var name in names.Where(name => !seen.Add(name.Text)))
@@ -169,13 +171,16 @@ sealed class InsertStatement(SqlPlane plane, SqlContext context, SqlTable table,
         var field = record.Errors[0];
         var column = Array.FindIndex([.. _targets], target => target.Name == field.Column);
         if (column < 0)
-            return new SqlException($"row {row + 1}: expected {field.Expected}, got {field.Got}", rows.Rows[row][0].Offset);
+            return field.Code == FieldErrorCode.MissingRequired
+                ? new SqlException($"column '{field.Column}' is not null and has no value in row {row + 1}", rows.Rows[row][0].Offset)
+                : new SqlException($"row {row + 1}: expected {field.Expected}, got {field.Got}", rows.Rows[row][0].Offset);
         var expression = rows.Rows[row][column];
         var text = SqlValue.TryReadLiteral(expression.Text) is TextValue literal ? literal.Text : expression.Text;
         var value = text.Length <= 64 ? text : text[..64];
         return new SqlException(field.Code switch
         {
             FieldErrorCode.OutOfRange => $"inserting value into column '{field.Column}', row {row + 1}, value '{value}' out of range",
+            FieldErrorCode.MissingRequired => $"column '{field.Column}' is not null and has no value in row {row + 1}",
             FieldErrorCode.NotATimestamp => $"unable to convert '{value}' to type 'timestamp'",
             _ => $"inserting value into column '{field.Column}', row {row + 1}: expected {field.Expected}, got {field.Got}",
         }, expression.Offset);

@@ -31,7 +31,7 @@ static class ShowAnswers
     public static void WriteColumns(SqlAnswer answer, SqlTable table) => answer.Write(
         Columns("""
             _id string, name string, type string, created_at timestamp, keys bool, cache_type string, cache_size int, scale int, min int, max int,
-            timeunit string, epoch int, timequantum string, ttl string
+            timeunit string, epoch int, timequantum string, ttl string, required bool, default string
             """),
         ColumnsInOrder(table.Schema).Select(column => ColumnRow(table, column.Name, column.Type)));
 
@@ -41,9 +41,17 @@ static class ShowAnswers
     /// <summary>The statement that makes the table again.</summary>
     public static string Ddl(TableSchema schema, string description)
     {
-        var columns = ColumnsInOrder(schema).Select(column => $"{column.Name} {TypeText(schema, column.Type)}");
+        var columns = ColumnsInOrder(schema).Select(column => $"{column.Name} {TypeText(schema, column.Type)}{ConstraintText(schema, column.Name)}");
         var comment = description.Length == 0 ? "" : $" comment '{description.Replace("'", "''", StringComparison.Ordinal)}'";
-        return $"create table {schema.Name} ({string.Join(", ", columns)}){comment};";
+        var retention = schema.Retention == TimeSpan.Zero ? "" : $" with retention '{TimeToLive.WriteWithDays(schema.Retention)}'";
+        return $"create table {schema.Name} ({string.Join(", ", columns)}){comment}{retention};";
+    }
+
+    static string ConstraintText(TableSchema schema, string name)
+    {
+        if (schema.FindColumn(name) is not { } column)
+            return schema.IsAutoId ? " auto" : "";
+        return (column.IsRequired ? " not null" : "") + (column.Default is { } json ? $" default {SqlValue.FromDefault(json).ToSql()}" : "");
     }
 
     static object?[] ColumnRow(SqlTable table, string name, ColumnType? type) =>
@@ -58,6 +66,8 @@ static class ShowAnswers
         type?.Epoch?.ToUnixTimeSeconds() ?? 0L,
         type?.TimeQuantum ?? "",
         type is { IsQuantum: true } ? GoDuration.Format(type.TimeToLive) : "",
+        table.Schema.FindColumn(name)?.IsRequired ?? false,
+        table.Schema.FindColumn(name)?.Default is { } json ? SqlValue.FromDefault(json).ToSql() : "",
     ];
 
     static string TypeName(TableSchema schema, ColumnType? type) => type?.ToString() ?? (schema.Key == KeyKind.Number ? "id" : "string");

@@ -31,6 +31,12 @@ static class SqlGrammar
             .Then((_, _, end, span) => new SqlExpression(span.ToString()!.TrimEnd(), end - span.Length))
             .ElseError("expected an expression");
 
+    /// <summary>What may be a literal: one token, a number with its sign, or all up to the bracket that closes.</summary>
+    public static readonly Parser<SqlExpression> Literal =
+        Terms.Scan(static text => LiteralLength(text), [])
+            .Then((_, _, end, span) => new SqlExpression(span.ToString()!, end - span.Length))
+            .ElseError("expected a literal");
+
     /// <summary>Nothing more may come.</summary>
     public static readonly Parser<object?> End = SkipWhiteSpace(Always().Eof()).ElseError("unexpected text after the statement");
 
@@ -47,7 +53,10 @@ static class SqlGrammar
         var constraint = OneOf(
             Constraint("MIN", number), Constraint("MAX", number), Constraint("SIZE", number),
             Constraint("TIMEUNIT", quoted), Constraint("EPOCH", quoted), Constraint("TIMEQUANTUM", quoted), Constraint("TTL", quoted),
-            Constraint("CACHETYPE", Name.Then(name => (name.Text, name.Offset))));
+            Constraint("CACHETYPE", Name.Then(name => (name.Text, name.Offset))),
+            Constraint("DEFAULT", Literal.Then(literal => (literal.Text, literal.Offset))),
+            Constraint("NOT", Terms.Keyword("NULL", caseInsensitive: true).Then((_, _, end, _) => ("", end)).ElseError("expected NULL")),
+            Constraint("AUTO", Always().Then(_ => ("", 0))));
         return Name.And(Name).And(arguments.Optional()).And(ZeroOrMany(constraint))
             .Then(parts => new ColumnText(
                 parts.Item1, parts.Item2, parts.Item3.HasValue ? [.. parts.Item3.Value!] : [], [.. parts.Item4]));
@@ -77,6 +86,27 @@ static class SqlGrammar
         while (length < text.Length && char.IsAsciiDigit(text[length]))
             length++;
         return length == sign ? 0 : length;
+    }
+
+    static int LiteralLength(ReadOnlySpan<char> text)
+    {
+        if (text.IsEmpty)
+            return 0;
+        if (text[0] is '-' or '+')
+            return text.Length > 1 && SqlTokens.ReadOne(text[1..]) is { Kind: SqlTokenKind.Number } number ? 1 + number.Length : 0;
+        if (text[0] is not ('[' or '{'))
+            return SqlTokens.ReadOne(text) is { Kind: not SqlTokenKind.Symbol } token ? token.Length : 0;
+        var end = 1 + ExpressionsLength(text[1..]);
+        return end < text.Length && text[end] is ']' or '}' ? end + 1 : 0;
+    }
+
+    /// <summary>Expressions with the commas between them.</summary>
+    static int ExpressionsLength(ReadOnlySpan<char> text)
+    {
+        var at = ExpressionLength(text);
+        while (at < text.Length && text[at] == ',')
+            at += 1 + ExpressionLength(text[(at + 1)..]);
+        return at;
     }
 
     static int ExpressionLength(ReadOnlySpan<char> text)

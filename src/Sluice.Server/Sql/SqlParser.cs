@@ -54,10 +54,14 @@ static class SqlParser
         var name = SqlGrammar.Name;
         var column = SqlGrammar.Column;
 
+        var quoted = SqlGrammar.Text.Then((_, start, _, text) => new SqlText(text, start));
         var ifNotExists = Flag(Word("IF").AndSkip(Must("NOT")).AndSkip(Must("EXISTS")));
         var ifExists = Flag(Word("IF").AndSkip(Must("EXISTS")));
         var tableOption = OneOf(
-            Word("WITH").SkipAnd(Must("COMMENT")).SkipAnd(SqlGrammar.Text).Then(text => new TableOption(text, null)),
+            Word("WITH").SkipAnd(OneOf(
+                Word("COMMENT").SkipAnd(SqlGrammar.Text).Then(text => new TableOption(text, null)),
+                Word("RETENTION").SkipAnd(quoted).Then(text => new TableOption(null, null) { Retention = text }))
+                .ElseError("expected COMMENT or RETENTION")),
             Word("COMMENT").SkipAnd(SqlGrammar.Text).Then(text => new TableOption(text, null)),
             Word("KEYPARTITIONS").SkipAnd(SqlGrammar.Integer).Then(count => new TableOption(null, count)));
 
@@ -72,7 +76,9 @@ static class SqlParser
             .Then<Func<SqlName, SqlStatement>>(dropped => table => new DropColumn(table, dropped));
         var rename = Word("RENAME").SkipAnd(Word("COLUMN").Optional()).SkipAnd(name).AndSkip(Must("TO")).And(name)
             .Then<Func<SqlName, SqlStatement>>(names => table => new RenameColumn(table, names.Item1, names.Item2));
-        var alterTable = Word("ALTER").SkipAnd(Must("TABLE")).SkipAnd(name).And(OneOf(add, drop, rename).ElseError("expected ADD, DROP or RENAME"))
+        var set = Word("SET").SkipAnd(Must("RETENTION")).SkipAnd(quoted)
+            .Then<Func<SqlName, SqlStatement>>(text => table => new SetRetention(table, TableDefinitions.Retention(text)));
+        var alterTable = Word("ALTER").SkipAnd(Must("TABLE")).SkipAnd(name).And(OneOf(add, drop, rename, set).ElseError("expected ADD, DROP, RENAME or SET"))
             .Then(parts => parts.Item2(parts.Item1));
 
         var dropTable = Word("DROP").SkipAnd(Must("TABLE")).SkipAnd(ifExists).And(name)
@@ -99,7 +105,13 @@ static class SqlParser
 }
 
 /// <summary>What may follow the columns of CREATE TABLE.</summary>
-sealed record TableOption(string? Comment, SqlNumber? KeyPartitions);
+sealed record TableOption(string? Comment, SqlNumber? KeyPartitions)
+{
+    public SqlText? Retention { get; init; }
+}
+
+/// <summary>A text without its quotes.</summary>
+sealed record SqlText(string Text, int Offset);
 
 /// <summary>A number as written.</summary>
 sealed record SqlNumber(string Text, int Offset);

@@ -48,6 +48,9 @@ sealed record SqlPlane
 
     public required Func<SqlContext, SqlTable, CancellationToken, Task> DropTable { get; init; }
 
+    /// <summary>Zero: rows are kept for ever.</summary>
+    public required Func<SqlContext, SqlTable, TimeSpan, CancellationToken, Task> SetRetention { get; init; }
+
     public required InsertValues Insert { get; init; }
 
     public required RunQuery Query { get; init; }

@@ -19,11 +19,24 @@ abstract record SqlStatement
     public bool IsWrite => this is not (Query or ShowTables or ShowDatabases or ShowColumns or ShowCreateTable);
 }
 
-sealed record NewColumn(SqlName Name, ColumnType Type);
+sealed record NewColumn(SqlName Name, ColumnType Type)
+{
+    public bool IsRequired { get; init; }
+
+    /// <summary>JSON; <c>null</c>: none.</summary>
+    public string? Default { get; init; }
+}
 
 /// <param name="Columns">Without <c>_id</c>.</param>
 /// <param name="Comment">"" when there is none.</param>
-sealed record CreateTable(SqlName Table, bool IfNotExists, KeyKind Key, ImmutableArray<NewColumn> Columns, string Comment) : SqlStatement;
+sealed record CreateTable(SqlName Table, bool IfNotExists, KeyKind Key, ImmutableArray<NewColumn> Columns, string Comment) : SqlStatement
+{
+    /// <summary>The server makes the ids.</summary>
+    public bool IsAutoId { get; init; }
+
+    /// <summary>Zero: rows are kept for ever.</summary>
+    public TimeSpan Retention { get; init; }
+}
 
 sealed record AddColumn(SqlName Table, NewColumn Column) : SqlStatement;
 
@@ -32,6 +45,8 @@ sealed record DropColumn(SqlName Table, SqlName Column) : SqlStatement;
 sealed record RenameColumn(SqlName Table, SqlName From, SqlName To) : SqlStatement;
 
 sealed record DropTable(SqlName Table, bool IfExists) : SqlStatement;
+
+sealed record SetRetention(SqlName Table, TimeSpan Retention) : SqlStatement;
 
 sealed record ShowTables : SqlStatement;
 

@@ -109,6 +109,9 @@ sealed class SqlStatements(SqlPlane plane)
                     else if (!drop.IfExists)
                         throw NotFound("table or view", drop.Table);
                     break;
+                case SetRetention set:
+                    await plane.SetRetention(context, TryFind(tables, set.Table) ?? throw NotFound("table", set.Table), set.Retention, cancellation);
+                    break;
                 case AddColumn add:
                     await plane.AddColumn(context, FindAltered(tables, add.Table, add.Column.Name), add.Column, cancellation);
                     break;

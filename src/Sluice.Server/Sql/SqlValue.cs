@@ -13,6 +13,19 @@ abstract record SqlValue
 
     public abstract void Write(Utf8JsonWriter writer);
 
+    /// <summary>The literal that is read as this value.</summary>
+    public abstract string ToSql();
+
+    /// <summary>The default of a column, as JSON that a sink takes.</summary>
+    public static SqlValue FromDefault(string json)
+    {
+        var value = JsonElement.Parse(json);
+        if (value.ValueKind != JsonValueKind.Object)
+            return FromJson(value);
+        var members = (ListValue)FromJson(value.GetProperty("members"));
+        return value.TryGetProperty("time", out var time) && time.ValueKind != JsonValueKind.Null ? new TimedValue(FromJson(time), members) : members;
+    }
+
     /// <summary>Reads an expression that is a literal; <c>null</c>: it is not, it has to be computed.</summary>
     public static SqlValue? TryReadLiteral(string text) => SqlLiteral.Parser.TryParse(text, out var value) ? value : null;
 
@@ -32,6 +45,8 @@ sealed record NullValue : SqlValue
     public override string? TypeName => null;
 
     public override void Write(Utf8JsonWriter writer) => writer.WriteNullValue();
+
+    public override string ToSql() => "null";
 }
 
 sealed record BoolValue(bool Value) : SqlValue
@@ -39,6 +54,8 @@ sealed record BoolValue(bool Value) : SqlValue
     public override string TypeName => "bool";
 
     public override void Write(Utf8JsonWriter writer) => writer.WriteBooleanValue(Value);
+
+    public override string ToSql() => Value ? "true" : "false";
 }
 
 /// <param name="Digits">As written: it never passes through a float.</param>
@@ -51,6 +68,11 @@ sealed record NumberValue(string Digits) : SqlValue
     int Scale => Digits.IndexOf('.', StringComparison.Ordinal) is var point and >= 0 ? Digits.Length - point - 1 : 0;
 
     public override void Write(Utf8JsonWriter writer) => writer.WriteRawValue(Digits, skipInputValidation: true);
+
+    // a literal has no exponent; the elements of a vector may have one beyond what a decimal holds
+    public override string ToSql() => decimal.TryParse(Digits, NumberStyles.Float, CultureInfo.InvariantCulture, out var number) && Digits.AsSpan().IndexOfAny("eE") >= 0
+        ? number.ToString(CultureInfo.InvariantCulture)
+        : Digits;
 }
 
 sealed record TextValue(string Text) : SqlValue
@@ -58,6 +80,8 @@ sealed record TextValue(string Text) : SqlValue
     public override string TypeName => "string";
 
     public override void Write(Utf8JsonWriter writer) => writer.WriteStringValue(Text);
+
+    public override string ToSql() => $"'{Text.Replace("'", "''", StringComparison.Ordinal)}'";
 }
 
 sealed record ListValue(ImmutableArray<SqlValue> Members) : SqlValue
@@ -76,6 +100,8 @@ sealed record ListValue(ImmutableArray<SqlValue> Members) : SqlValue
             member.Write(writer);
         writer.WriteEndArray();
     }
+
+    public override string ToSql() => $"[{string.Join(", ", Members.Select(member => member.ToSql()))}]";
 }
 
 /// <summary>Members of a quantum set and their time: <c>{'2022-01-01', ['a']}</c>. Written as <c>{"time": .., "members": [..]}</c>.</summary>
@@ -93,6 +119,8 @@ sealed record TimedValue(SqlValue Time, ListValue Members) : SqlValue
         Members.Write(writer);
         writer.WriteEndObject();
     }
+
+    public override string ToSql() => $"{{{Time.ToSql()}, {Members.ToSql()}}}";
 }
 
 /// <summary>The literals of VALUES.</summary>

@@ -27,14 +27,20 @@ static class SqlWiring
             ListDatabases = async (context, cancellation) => [.. (await plane.ListDatabasesAsync(context.Caller, cancellation)).Select(DatabaseOf)],
             CreateTable = (context, create, cancellation) => plane.CreateTableAsync(
                 context.Caller, context.DatabaseId,
-                new NewTable(create.Table.Text, create.Key, create.Comment, [.. create.Columns.Select(column => new Server.NewColumn(column.Name.Text, column.Type))]),
+                new NewTable(create.Table.Text, create.Key, create.Comment, [.. create.Columns.Select(ColumnOf)])
+                {
+                    IsAutoId = create.IsAutoId,
+                    Retention = create.Retention,
+                },
                 cancellation),
             AddColumn = (context, table, column, cancellation) => plane.AddColumnAsync(
-                context.Caller, context.DatabaseId, table.Schema.Name, column.Name.Text, column.Type, cancellation),
+                context.Caller, context.DatabaseId, table.Schema.Name, ColumnOf(column), cancellation),
             DropColumn = (context, table, column, cancellation) => plane.DropColumnAsync(context.Caller, context.DatabaseId, table.Schema.Name, column, cancellation),
             RenameColumn = (context, table, from, to, cancellation) => plane.RenameColumnAsync(
                 context.Caller, context.DatabaseId, table.Schema.Name, from, to, cancellation),
             DropTable = (context, table, cancellation) => plane.DeleteTableAsync(context.Caller, context.DatabaseId, table.Schema.Name, cancellation),
+            SetRetention = (context, table, retention, cancellation) => plane.SetRetentionAsync(
+                context.Caller, context.DatabaseId, table.Schema.Name, retention, cancellation),
             Insert = (context, tableId, values, columns, cancellation) =>
             {
                 ControlPlane.RequireWrite(context.Caller);
@@ -54,6 +60,8 @@ static class SqlWiring
             Time = services.GetRequiredService<TimeProvider>(),
         };
     }
+
+    static Server.NewColumn ColumnOf(NewColumn column) => new(column.Name.Text, column.Type) { IsRequired = column.IsRequired, Default = column.Default };
 
     static SqlTable TableOf(CatalogTable table, string catalog)
     {

@@ -1,5 +1,8 @@
+using System.Buffers;
 using System.Collections.Immutable;
 using System.Globalization;
+using System.Text;
+using System.Text.Json;
 using Sluice.Schema;
 
 namespace Sluice.Server.Sql;
@@ -19,11 +22,28 @@ static class TableDefinitions
         ThrowIfDuplicate(columns);
         var others = columns.Where(column => column != key).Select(Column).ToImmutableArray();
         var comment = options.LastOrDefault(option => option.Comment is not null)?.Comment ?? "";
-        return new CreateTable(table, ifNotExists, Key(key), others, comment) { Warnings = CheckKeyPartitions(options) };
+        var (kind, isAuto) = Key(key);
+        var retention = options.LastOrDefault(option => option.Retention is not null)?.Retention;
+        return new CreateTable(table, ifNotExists, kind, others, comment)
+        {
+            IsAutoId = isAuto,
+            Retention = retention is null ? TimeSpan.Zero : Retention(retention),
+            Warnings = CheckKeyPartitions(options),
+        };
     }
 
     /// <exception cref="SqlException">A rule of the original is broken.</exception>
-    public static NewColumn Column(ColumnText column) => new(column.Name, Constrain(column, BaseType(column)));
+    public static NewColumn Column(ColumnText column) => new(column.Name, Constrain(column, BaseType(column)))
+    {
+        IsRequired = column.Constraints.Any(constraint => constraint.Keyword == "NOT"),
+        Default = column.Constraints.LastOrDefault(constraint => constraint.Keyword == "DEFAULT") is { } text ? Default(text) : null,
+    };
+
+    /// <summary>How long rows are kept.</summary>
+    /// <exception cref="SqlException">The text is no duration.</exception>
+    public static TimeSpan Retention(SqlText text) => TimeToLive.TryParse(text.Text, out var retention)
+        ? retention
+        : throw new SqlException($"'{text.Text}' is not a valid retention (a duration in whole seconds such as '12h' or '30d'; '0s' keeps for ever)", text.Offset);
 
     static void ThrowIfDuplicate(IReadOnlyList<ColumnText> columns)
     {
@@ -32,7 +52,7 @@ static class TableDefinitions
             throw new SqlException($"duplicate column '{column.Name}'", column.Name.Offset);
     }
 
-    static KeyKind Key(ColumnText key)
+    static (KeyKind Kind, bool IsAuto) Key(ColumnText key)
     {
         var kind = key.Type.Text switch
         {
@@ -40,7 +60,21 @@ static class TableDefinitions
             "string" when key.Arguments.IsEmpty => KeyKind.String,
             _ => throw new SqlException("_id column must be specified with type ID or STRING", key.Type.Offset),
         };
-        return key.Constraints.IsEmpty ? kind : throw new SqlException("_id column must be specified with no constraints", key.Constraints[0].Offset);
+        var isAuto = kind == KeyKind.Number && key.Constraints is [{ Keyword: "AUTO" }];
+        return isAuto || key.Constraints.IsEmpty ? (kind, isAuto) : throw new SqlException("_id column must be specified with no constraints", key.Constraints[0].Offset);
+    }
+
+    /// <summary>The literal as JSON; NULL is no default.</summary>
+    static string? Default(ConstraintText constraint)
+    {
+        var literal = SqlValue.TryReadLiteral(constraint.Value)
+            ?? throw new SqlException($"'{constraint.Value}' is not a literal, which a default must be", constraint.ValueOffset);
+        if (literal is NullValue)
+            return null;
+        var json = new ArrayBufferWriter<byte>();
+        using (var writer = new Utf8JsonWriter(json))
+            literal.Write(writer);
+        return Encoding.UTF8.GetString(json.WrittenSpan);
     }
 
     static ImmutableArray<string> CheckKeyPartitions(IReadOnlyList<TableOption> options)
@@ -111,6 +145,7 @@ static class TableDefinitions
         ("CACHETYPE", ColumnKind.Id or ColumnKind.IdSet or ColumnKind.IdSetQ or ColumnKind.String or ColumnKind.StringSet or ColumnKind.StringSetQ) =>
             throw new SqlException($"'{constraint.Value}' is not a valid cache type", constraint.ValueOffset),
         ("SIZE", ColumnKind.Id or ColumnKind.IdSet or ColumnKind.IdSetQ or ColumnKind.String or ColumnKind.StringSet or ColumnKind.StringSetQ) => type,
+        ("NOT" or "DEFAULT", _) => type,
         _ => throw new SqlException($"'{constraint.Keyword}' constraint cannot be applied to a column of type '{type}'", constraint.Offset),
     };
 

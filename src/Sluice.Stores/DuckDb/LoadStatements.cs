@@ -21,7 +21,10 @@ sealed class LoadStatements(TableSchema schema, RowBatch rows)
 
     readonly string _table = $"main.{SqlTypes.Quote(schema.Name)}";
 
-    public const string DropTemporary = $"DROP TABLE IF EXISTS temp.{Staged}; DROP TABLE IF EXISTS temp.{Stored}";
+    /// <summary>One row: the defaults that a row of the batch may need.</summary>
+    public const string Fresh = "fresh";
+
+    public const string DropTemporary = $"DROP TABLE IF EXISTS temp.{Staged}; DROP TABLE IF EXISTS temp.{Stored}; DROP TABLE IF EXISTS temp.{Fresh}";
 
     /// <summary>Chunks in the columns of the table itself.</summary>
     public ChunkSource[] TableSources() =>
@@ -75,13 +78,21 @@ sealed class LoadStatements(TableSchema schema, RowBatch rows)
     /// <summary>Deletes the rows that the batch changes, and returns them in the columns of <c>stored</c>.</summary>
     public string DeleteOldReturning() => $"{DeleteOld()} RETURNING {StoredValues()}";
 
-    /// <summary>Inserts the rows of <c>staged</c>, completed from <c>stored</c>.</summary>
+    /// <summary>Whether a row of the batch, if it is new, gets a default.</summary>
+    public bool NeedsDefaults => DefaultedColumns().Any();
+
+    /// <summary>Makes <c>fresh</c> without its row.</summary>
+    public string CreateFresh() => CreateTemporary(Fresh, DefaultedColumns().Select(Definition));
+
+    public ChunkSource[] FreshSources() => [.. DefaultedColumns().Select(column => ChunkSource.Cells(ColumnDefault.Read(column)))];
+
+    /// <summary>Inserts the rows of <c>staged</c>, completed from <c>stored</c>, and new ones from <c>fresh</c>.</summary>
     public string InsertMerged()
     {
         var values = SqlTypes.HiddenColumns.Select(name => $"new.{name}").Concat(schema.Columns.Select(MergedValue));
         return $"""
             INSERT INTO {_table} SELECT new._id, {string.Join(", ", values)}
-            FROM temp.{Staged} AS new LEFT JOIN temp.{Stored} AS old ON old._id = new._id
+            FROM temp.{Staged} AS new LEFT JOIN temp.{Stored} AS old ON old._id = new._id{(NeedsDefaults ? $" CROSS JOIN temp.{Fresh} AS fresh" : "")}
             """;
     }
 
@@ -91,21 +102,25 @@ sealed class LoadStatements(TableSchema schema, RowBatch rows)
 
     static bool HasAbsent(ColumnBuffer cells) => cells.ValueCount < cells.RowCount && cells.States.Contains(CellState.Absent);
 
-    // null leaves a set as it is, just as absent does
-    static bool NeedsPresence(Column column, ColumnBuffer cells) => !column.Type.IsSet && HasAbsent(cells);
+    // null leaves a set as it is, just as absent does; but not in a new row, where absent is the default
+    static bool NeedsPresence(Column column, ColumnBuffer cells) => (!column.Type.IsSet || column.Default is not null) && HasAbsent(cells);
 
     string MergedValue(Column column)
     {
-        var (added, stored) = ($"new.c{column.Id}", $"old.c{column.Id}");
-        if (rows.FindColumn(column.Id) is not { } cells) return stored;
+        var (added, stored, present) = ($"new.c{column.Id}", $"old.c{column.Id}", $"new.p{column.Id}");
+        var kept = ColumnDefault.IsNeeded(column, rows) ? Case(column, "old._id IS NULL", $"fresh.c{column.Id}", stored) : stored;
+        if (rows.FindColumn(column.Id) is not { } cells) return kept;
         if (column.Type.IsSet)
-            return $"CASE WHEN {added} IS NULL THEN {stored} WHEN {stored} IS NULL THEN {added} ELSE list_distinct(list_concat({stored}, {added})) END";
-        if (!NeedsPresence(column, cells)) return added;
-        // DuckDB has no CASE of arrays
-        return column.Type.Kind == ColumnKind.Vector
-            ? $"CAST(CASE WHEN new.p{column.Id} THEN CAST({added} AS DOUBLE[]) ELSE CAST({stored} AS DOUBLE[]) END AS {SqlTypes.DuckDb(column.Type)})"
-            : $"CASE WHEN new.p{column.Id} THEN {added} ELSE {stored} END";
+            added = $"CASE WHEN {added} IS NULL THEN {stored} WHEN {stored} IS NULL THEN {added} ELSE list_distinct(list_concat({stored}, {added})) END";
+        return NeedsPresence(column, cells) ? Case(column, present, added, kept) : added;
     }
+
+    // DuckDB has no CASE of arrays
+    static string Case(Column column, string condition, string yes, string no) => column.Type.Kind == ColumnKind.Vector
+        ? $"CAST(CASE WHEN {condition} THEN CAST({yes} AS DOUBLE[]) ELSE CAST({no} AS DOUBLE[]) END AS {SqlTypes.DuckDb(column.Type)})"
+        : $"CASE WHEN {condition} THEN {yes} ELSE {no} END";
+
+    IEnumerable<Column> DefaultedColumns() => schema.Columns.Where(column => ColumnDefault.IsNeeded(column, rows));
 
     string StoredValues() => string.Join(", ", ["old._id", .. StoredColumns().Select(column => $"old.{SqlTypes.Quote(column.Name)} AS c{column.Id}")]);
 

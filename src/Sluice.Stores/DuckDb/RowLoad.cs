@@ -40,7 +40,7 @@ static class RowLoad
         var statements = new LoadStatements(schema, rows);
         switch (Choose(schema, rows, known))
         {
-            case LoadWay.Append: Append(db, statements, schema, rows); break;
+            case LoadWay.Append: Append(db, schema, rows); break;
             case LoadWay.Replace: Replace(db, statements, schema, rows); break;
             default: Merge(db, statements, schema, rows, known.EstimatedRows); break;
         }
@@ -49,8 +49,8 @@ static class RowLoad
     /// <summary>Whether so many stored rows are better returned by their deletion than read by a join.</summary>
     public static bool AreFew(long storedRows, long tableRows) => storedRows * TableRowsPerReturnedRow <= tableRows;
 
-    static void Append(DuckDbInstance db, LoadStatements statements, TableSchema schema, RowBatch rows) =>
-        db.Append(db.Catalog, schema.Name, statements.TableSources(), rows.RowCount);
+    static void Append(DuckDbInstance db, TableSchema schema, RowBatch rows) =>
+        db.Append(db.Catalog, schema.Name, new LoadStatements(schema, ColumnDefault.Fill(schema, rows)).TableSources(), rows.RowCount);
 
     static void Replace(DuckDbInstance db, LoadStatements statements, TableSchema schema, RowBatch rows)
     {
@@ -58,7 +58,7 @@ static class RowLoad
         db.Append("temp", LoadStatements.Staged, statements.StagedKeySources(), rows.RowCount);
         db.Execute(statements.DeleteOld());
         db.Execute(LoadStatements.DropTemporary);
-        Append(db, statements, schema, rows);
+        Append(db, schema, rows);
     }
 
     static void Merge(DuckDbInstance db, LoadStatements statements, TableSchema schema, RowBatch rows, long tableRows)
@@ -69,7 +69,7 @@ static class RowLoad
         if (storedRows == 0)
         {
             db.Execute(LoadStatements.DropTemporary);
-            Append(db, statements, schema, rows);
+            Append(db, schema, rows);
             return;
         }
         if (AreFew(storedRows, tableRows))
@@ -81,6 +81,11 @@ static class RowLoad
         {
             db.Execute(statements.CreateStoredFilled());
             db.Execute(statements.DeleteOld());
+        }
+        if (statements.NeedsDefaults)
+        {
+            db.Execute(statements.CreateFresh());
+            db.Append("temp", LoadStatements.Fresh, statements.FreshSources(), 1);
         }
         db.Execute(statements.InsertMerged());
         db.Execute(LoadStatements.DropTemporary);

@@ -46,7 +46,7 @@ public sealed class ControlPlaneEngineTests : IAsyncLifetime
     public async Task A_table_its_columns_and_its_sinks_are_there_after_a_restart()
     {
         var table = await CreateTableAsync("t", ("price", ColumnType.Decimal(2)));
-        await _plane.AddColumnAsync(s_user, _database, "t", "tags", ColumnType.StringSet, Cancellation);
+        await _plane.AddColumnAsync(s_user, _database, "t", new NewColumn("tags", ColumnType.StringSet), Cancellation);
         var sink = await CreateSinkAsync("s", "t", "price", "tags");
         var schema = _engine.FindTable(table.Id)!.Schema;
 
@@ -64,11 +64,11 @@ public sealed class ControlPlaneEngineTests : IAsyncLifetime
     {
         await CreateTableAsync("t", ("a", ColumnType.Id));
 
-        await RefusedAsync(ErrorCode.AlreadyExists, () => _plane.AddColumnAsync(s_user, _database, "t", "a", ColumnType.Bool, Cancellation));
+        await RefusedAsync(ErrorCode.AlreadyExists, () => _plane.AddColumnAsync(s_user, _database, "t", new NewColumn("a", ColumnType.Bool), Cancellation));
         await RefusedAsync(ErrorCode.NotFound, () => _plane.DropColumnAsync(s_user, _database, "t", "b", Cancellation));
         await RefusedAsync(ErrorCode.InvalidParameter, () => _plane.DropColumnAsync(s_user, _database, "t", "_id", Cancellation));
-        await RefusedAsync(ErrorCode.InvalidParameter, () => _plane.AddColumnAsync(s_user, _database, "t", "_timeQuantum", ColumnType.Bool, Cancellation));
-        await RefusedAsync(ErrorCode.NotFound, () => _plane.AddColumnAsync(s_user, _database, "other", "b", ColumnType.Bool, Cancellation));
+        await RefusedAsync(ErrorCode.InvalidParameter, () => _plane.AddColumnAsync(s_user, _database, "t", new NewColumn("_timeQuantum", ColumnType.Bool), Cancellation));
+        await RefusedAsync(ErrorCode.NotFound, () => _plane.AddColumnAsync(s_user, _database, "other", new NewColumn("b", ColumnType.Bool), Cancellation));
         Assert.Equal(1, (await _plane.GetTableAsync(s_user, _database, "t", Cancellation)).SchemaVersion);
     }
 
@@ -79,7 +79,7 @@ public sealed class ControlPlaneEngineTests : IAsyncLifetime
         var sink = await CreateSinkAsync("s", "t", "a", "b");
 
         await _plane.DropColumnAsync(s_user, _database, "t", "a", Cancellation);
-        await _plane.AddColumnAsync(s_user, _database, "t", "a", ColumnType.String, Cancellation);
+        await _plane.AddColumnAsync(s_user, _database, "t", new NewColumn("a", ColumnType.String), Cancellation);
         await _plane.RenameColumnAsync(s_user, _database, "t", "b", "c", Cancellation);
 
         Assert.Equal(["2:c", "3:a"], _engine.FindTable(table.Id)!.Schema.Columns.Select(column => $"{column.Id}:{column.Name}"));
@@ -95,7 +95,7 @@ public sealed class ControlPlaneEngineTests : IAsyncLifetime
     {
         var table = await CreateTableAsync("t");
 
-        await Task.WhenAll(Enumerable.Range(0, 8).Select(i => _plane.AddColumnAsync(s_user, _database, "t", $"c{i}", ColumnType.Bool, Cancellation)));
+        await Task.WhenAll(Enumerable.Range(0, 8).Select(i => _plane.AddColumnAsync(s_user, _database, "t", new NewColumn($"c{i}", ColumnType.Bool), Cancellation)));
 
         var schema = _engine.FindTable(table.Id)!.Schema;
         Assert.Equal(9, schema.Version);
@@ -230,7 +230,7 @@ public sealed class ControlPlaneEngineTests : IAsyncLifetime
         await CreateTableAsync("t");
         var go = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
         _stores.SchemaChangesMayGoOn = go.Task;
-        var hanging = _plane.AddColumnAsync(s_user, _database, "t", "a", ColumnType.Bool, Cancellation);
+        var hanging = _plane.AddColumnAsync(s_user, _database, "t", new NewColumn("a", ColumnType.Bool), Cancellation);
         Assert.False(hanging.IsCompleted);
 
         var dropping = _plane.DeleteTableAsync(s_user, _database, "t", Cancellation);

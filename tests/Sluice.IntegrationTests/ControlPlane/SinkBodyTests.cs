@@ -116,7 +116,6 @@ public sealed class SinkBodyTests
     [InlineData("schema.type", "\"csv\"", ErrorCode.InvalidParameter, "Parameter 'schema.type' must be \"json\".")]
     [InlineData("schema.allow_missing_fields", null, ErrorCode.MissingParameter, "Parameter 'schema.allow_missing_fields' is required.")]
     [InlineData("schema.allow_missing_fields", "\"true\"", ErrorCode.InvalidParameter, "Parameter 'schema.allow_missing_fields' must be true or false, not the string \"true\".")]
-    [InlineData("schema.id_field", null, ErrorCode.MissingParameter, "Parameter 'schema.id_field' or 'schema.primary_key_fields' is required.")]
     [InlineData("schema.id_field", "\"other\"", ErrorCode.InvalidParameter, "Parameter 'schema.definition' must have an entry named \"other\": a record needs its _id.")]
     [InlineData("schema.primary_key_fields", """["_id"]""", ErrorCode.InvalidParameter, "Parameter 'schema.primary_key_fields' cannot be given together with 'id_field': a table's _id is a Number or a String.")]
     [InlineData("schema.definition", null, ErrorCode.MissingParameter, "Parameter 'schema.definition' is required.")]
@@ -142,14 +141,57 @@ public sealed class SinkBodyTests
         Assert.Equal((code, message), (refusal.Code, refusal.Message));
     }
 
-    [Fact]
-    public void Several_key_fields_are_refused()
+    [Theory]
+    [InlineData("""["a",1]""", "Parameter 'schema.primary_key_fields[1]' must be a string, not 1.")]
+    [InlineData("""["a","a"]""", "Parameter 'schema.primary_key_fields[1]' repeats a name.")]
+    [InlineData("""["a","c"]""", "Parameter 'schema.definition' must have an entry named \"c\": a record needs its _id.")]
+    public void The_fields_of_a_joined_key_are_entries_of_the_definition(string fields, string message)
     {
-        var refusal = Assert.Throws<SluiceException>(() => Schema("""{"primary_key_fields":["a","b"],"allow_missing_fields":true,"definition":[{"name":"a","path":["a"]},{"name":"b","path":["b"]}]}"""));
+        var refusal = Assert.Throws<SluiceException>(() => Schema($$"""{"primary_key_fields":{{fields}},"allow_missing_fields":true,"definition":[{"name":"a","path":["a"]},{"name":"b","path":["b"]}]}"""));
+
+        Assert.Equal((ErrorCode.InvalidParameter, message), (refusal.Code, refusal.Message));
+    }
+
+    [Fact]
+    public void The_fields_of_a_joined_key_go_into_their_columns_too_and_follow_them()
+    {
+        var table = s_texts.WithColumn("a", ColumnType.Int);
+        var schema = Schema("""{"primary_key_fields":["b","a"],"allow_missing_fields":true,"definition":[{"name":"a","path":["x"]},{"name":"b","path":["y"]}]}""");
+
+        Assert.Equal(["_id /y", "_id /x", "a /x"], SinkMapping.Resolve(schema, table).Select(field => $"{field.Column} {field.Pointer}"));
+
+        var renamed = SinkMapping.Follow(schema, table, table.WithRenamedColumn("a", "c"));
+        Assert.Equal(["b", "c"], renamed.PrimaryKeyFields);
+        Assert.Equal(["_id /y", "_id /x", "c /x"], SinkMapping.Resolve(renamed, table.WithRenamedColumn("a", "c")).Select(field => $"{field.Column} {field.Pointer}"));
+
+        var dropped = SinkMapping.Follow(schema, table, table.WithoutColumn("a"));
+        Assert.Equal(["_id /y", "_id /x"], SinkMapping.Resolve(dropped, table.WithoutColumn("a")).Select(field => $"{field.Column} {field.Pointer}"));
+
+        var stray = Schema("""{"primary_key_fields":["b","a"],"allow_missing_fields":true,"definition":[{"name":"a","path":["x"]},{"name":"b","path":["y"]},{"name":"_id","path":["z"]}]}""");
+        Assert.Equal("Parameter 'schema.definition' may have an entry named \"_id\" only where 'primary_key_fields' names it.", Assert.Throws<SluiceException>(() => SinkMapping.Resolve(stray, table)).Message);
+    }
+
+    [Theory]
+    [InlineData("""{"id_field":"_id","allow_missing_fields":true,"definition":[{"name":"_id","path":["i"]}]}""")]
+    [InlineData("""{"allow_missing_fields":true,"definition":[{"name":"_id","path":["i"]}]}""")]
+    [InlineData("""{"primary_key_fields":["price","at"],"allow_missing_fields":true,"definition":[{"name":"price","path":["i"]},{"name":"at","path":["i"]}]}""")]
+    public void Where_the_server_makes_the_ids_a_mapping_names_none(string json)
+    {
+        var refusal = Assert.Throws<SluiceException>(() => SinkMapping.Resolve(Schema(json), s_numbers with { IsAutoId = true }));
 
         Assert.Equal(
-            (ErrorCode.InvalidParameter, "Parameter 'schema.primary_key_fields' can have one entry only; keys joined from several fields are not supported."),
+            (ErrorCode.InvalidParameter, "Parameter 'schema' may name no _id, neither in 'id_field' nor in 'definition': the server makes the ids of table 'numbers'."),
             (refusal.Code, refusal.Message));
+    }
+
+    [Fact]
+    public void A_mapping_names_the_key_unless_the_server_makes_it()
+    {
+        var none = Schema("""{"allow_missing_fields":true,"definition":[{"name":"price","path":["p"]}]}""");
+
+        Assert.Equal("price", Assert.Single(SinkMapping.Resolve(none, s_numbers with { IsAutoId = true })).Column);
+        var refusal = Assert.Throws<SluiceException>(() => SinkMapping.Resolve(none, s_numbers));
+        Assert.Equal((ErrorCode.MissingParameter, "Parameter 'schema.id_field' or 'schema.primary_key_fields' is required."), (refusal.Code, refusal.Message));
     }
 
     [Theory]

@@ -119,6 +119,7 @@ public sealed class QueryDatabase : IDisposable
         DropColumn = (_, table, column, _) => Note((table.Schema.Name, column)),
         RenameColumn = (_, table, from, to, _) => Note((table.Schema.Name, from, to)),
         DropTable = (_, table, _) => Note(table.Schema.Name),
+        SetRetention = (_, table, retention, _) => Note((table.Schema.Name, retention)),
         Insert = (_, _, values, columns, _) =>
         {
             Inserted.Add((Encoding.UTF8.GetString(values.Span), columns));

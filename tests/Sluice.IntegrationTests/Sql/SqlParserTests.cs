@@ -61,7 +61,7 @@ public sealed class SqlParserTests
     [InlineData("create table t (_id id", "[1:23] expected ')'")]
     [InlineData("create view v as select 1", "[1:8] expected TABLE")]
     [InlineData("create table t (_id id); drop table t", "[1:26] unexpected text after the statement")]
-    [InlineData("alter table t change a int", "[1:15] expected ADD, DROP or RENAME")]
+    [InlineData("alter table t change a int", "[1:15] expected ADD, DROP, RENAME or SET")]
     [InlineData("alter table t rename a b", "[1:24] expected TO")]
     [InlineData("show me", "[1:6] expected TABLES, COLUMNS, DATABASES or CREATE TABLE")]
     [InlineData("insert into t set a = 1", "[1:15] expected VALUES")]

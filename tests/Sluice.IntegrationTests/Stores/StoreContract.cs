@@ -105,6 +105,34 @@ public abstract partial class StoreContract : IAsyncLifetime
         Assert.Equal(LogPosition.OfRecord(3, 1), rows["2"].Position);
     }
 
+    /// <summary>In a batch that has new and stored keys, of which some say nothing, some null, some a value.</summary>
+    [Theory]
+    [InlineData(true)]
+    [InlineData(false)]
+    public async Task A_default_is_for_new_rows_that_say_nothing(bool leaveOutAbsentColumns)
+    {
+        var plain = AllTypes(KeyKind.Number);
+        var schema = plain with { Version = plain.Version + 1, Columns = [.. plain.Columns.Select(column => column with { Default = TestRows.DefaultOf(column.Type).Json })] };
+        var store = await CreateAsync(plain, sequence: 1);
+        await LoadAsync(store, plain, [Row(plain, 1), Row(plain, 2, ("i", 6L))], sequence: 2);
+        await store.ApplySchemaAsync(schema, At(3), Cancellation);
+
+        var nulls = schema.Columns.Select(column => (column.Name, (object?)null)).ToArray();
+        List<TestRow> mixed = [Row(schema, 2), Row(schema, 3), Row(schema, 4, nulls), Row(schema, 5, ("i", 8L), ("ss", Members("y")))];
+        await LoadAsync(store, schema, mixed, sequence: 4, leaveOutAbsentColumns);
+        await LoadAsync(store, schema, [Row(schema, 2), Row(schema, 0)], sequence: 5, leaveOutAbsentColumns); // no column is spoken of
+
+        var rows = await ReadRowsAsync(schema);
+        var fresh = schema.Columns.ToDictionary(column => column.Name, column => TestRows.Canonical(column.Type, TestRows.DefaultOf(column.Type).Value));
+        Assert.All(rows["1"].Values, value => Assert.Null(value.Value)); // there before the defaults were
+        Assert.Equal("6", rows["2"].Values["i"]);
+        Assert.Null(rows["2"].Values["s"]);
+        Assert.Equal(fresh, rows["3"].Values);
+        Assert.All(rows["4"].Values, value => Assert.Null(value.Value));
+        Assert.Equal(("8", "{y}", "a default"), (rows["5"].Values["i"], rows["5"].Values["ss"], rows["5"].Values["s"]));
+        Assert.Equal(fresh, rows["0"].Values);
+    }
+
     [Fact]
     public async Task Quantum_sets_keep_each_pair_of_member_and_time_once()
     {
@@ -434,7 +462,8 @@ public abstract partial class StoreContract : IAsyncLifetime
         var all = AllTypes(key);
         var withSets = rows.Random.Next(2) == 0;
         var columns = all.Columns.Where(column => (withSets || !column.Type.IsSet) && rows.Random.Next(2) == 0);
-        return columns.Aggregate(all with { TableId = tableId, Columns = [] }, (made, column) => made.WithColumn(column.Name, column.Type));
+        return columns.Aggregate(all with { TableId = tableId, Columns = [] }, (made, column) => made.WithColumn(
+            column with { Default = rows.Random.Next(3) == 0 ? TestRows.DefaultOf(column.Type).Json : null }));
     }
 
     static TableModel ModelOf(TableSchema schema, params (IReadOnlyList<TestRow> Rows, ulong Sequence)[] loads)

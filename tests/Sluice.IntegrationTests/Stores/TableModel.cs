@@ -25,10 +25,16 @@ public sealed class TableModel
     {
         for (var i = 0; i < rows.Count; i++)
         {
-            if (!_rows.TryGetValue(rows[i].Key, out var row)) _rows.Add(rows[i].Key, row = new Row());
+            var isNew = !_rows.TryGetValue(rows[i].Key, out var row);
+            if (row is null) _rows.Add(rows[i].Key, row = new Row());
             row.Origin = TestRows.OriginOf(sequence);
             row.Position = LogPosition.OfRecord(sequence, i);
-            foreach (var column in schema.Columns) Apply(row, column, TestRows.CellOf(rows[i], column));
+            foreach (var column in schema.Columns)
+            {
+                var cell = TestRows.CellOf(rows[i], column);
+                if (isNew && cell.State == CellState.Absent && column.Default is not null) row.Values[column.Id] = TestRows.DefaultOf(column.Type).Value;
+                else Apply(row, column, cell);
+            }
         }
     }
 

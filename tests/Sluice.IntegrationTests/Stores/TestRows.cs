@@ -55,6 +55,22 @@ public static class TestRows
 
     public static Cell CellOf(TestRow row, Column column) => row.Cells.GetValueOrDefault(column.Id, Cell.Absent);
 
+    /// <summary>A default for a column of the type: as JSON, and as the value that it is.</summary>
+    public static (string Json, object Value) DefaultOf(ColumnType type) => type.Kind switch
+    {
+        ColumnKind.Id => ("5", 5L),
+        ColumnKind.IdSet => ("[1,2]", Cell.Set(1L, 2L).Value!),
+        ColumnKind.IdSetQ => ("""{"time":"1970-01-02T03:00:00Z","members":[9]}""", Cell.Times((9L, 86_400)).Value!),
+        ColumnKind.Int => ("-3", -3L),
+        ColumnKind.Decimal => (type.Scale == 0 ? "7" : "0.5", type.Scale switch { 0 => 7L, 2 => 50L, _ => 500_000_000_000_000_000L }),
+        ColumnKind.Bool => ("true", true),
+        ColumnKind.String => ("\"a default\"", "a default"),
+        ColumnKind.StringSet => ("[\"x\"]", Cell.Set("x").Value!),
+        ColumnKind.StringSetQ => ("[\"q\"]", Cell.Set("q").Value!),
+        ColumnKind.Timestamp => ("\"1970-01-01T00:00:01Z\"", type.Unit switch { TimeUnit.Second => 1L, TimeUnit.Millisecond => 1_000L, TimeUnit.Microsecond => 1_000_000L, _ => 1_000_000_000L }),
+        _ => ("[1,2.5,3]", new[] { 1, 2.5, 3 }),
+    };
+
     /// <summary>A value as one text, the same for equal values: members of sets are sorted, each once.</summary>
     public static string? Canonical(ColumnType type, object? value) => value switch
     {

@@ -27,6 +27,30 @@ public sealed class LoaderTests
     }
 
     [Fact]
+    public async Task Ids_that_the_server_makes_are_the_places_of_the_records_in_the_log()
+    {
+        var schema = TableOf(KeyKind.Number, ("i", ColumnType.Int)) with { IsAutoId = true };
+        var sink = SinkWith(schema, true, ("i", "/i"));
+        using var load = await LoadFixture.CreateAsync(schema);
+        await load.SendAsync(sink, schema, """{"i":7}""", """{"i":"x"}""", """{"i":7}""");
+        await load.SendAsync(sink, schema, """{"i":7}""");
+        await load.LoadAllAsync();
+        Assert.Equal(["schema 1 @1", "load 3 rows @3"], load.Database.Calls);
+        Assert.Equal(["262144: 1=7", "262146: 1=7", "393216: 1=7"], load.Database.Rows());
+        Assert.Equal(3, load.AssertBalanced(sink.Id).Loaded);
+    }
+
+    [Fact]
+    public async Task A_default_is_for_new_rows_that_no_record_of_the_batch_says_anything_of()
+    {
+        var schema = TableOf(KeyKind.Number) with { Columns = [new(1, "i", ColumnType.Int) { Default = "5" }, new(2, "ss", ColumnType.StringSet) { Default = "[\"x\"]" }] };
+        using var load = await LoadFixture.CreateAsync(schema);
+        await load.SendAsync(schema, """{"_id":1}""", """{"_id":2,"i":null}""", """{"_id":3}""", """{"_id":3,"i":8}""", """{"_id":2,"ss":["y"]}""");
+        await load.LoadAllAsync();
+        Assert.Equal(["1: 1=5 2=['x']", "2: 2=['y']", "3: 1=8 2=['x']"], load.Database.Rows());
+    }
+
+    [Fact]
     public async Task Any_records_load_to_what_one_after_the_other_makes()
     {
         var seed = Random.Shared.Next();

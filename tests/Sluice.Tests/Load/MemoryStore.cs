@@ -162,7 +162,12 @@ sealed class MemoryDatabase
     void Upsert(LoadBatch batch, int row)
     {
         var key = SampleTable.Cell(batch.Rows.Key, row);
-        if (!_rows.TryGetValue(key, out var stored)) _rows.Add(key, stored = []);
+        if (!_rows.TryGetValue(key, out var stored))
+        {
+            _rows.Add(key, stored = []);
+            foreach (var column in batch.Schema.Columns)
+                if (column.Default is not null && batch.Rows.FindColumn(column.Id)?.States[row] is null or CellState.Absent) stored[column.Id] = SampleTable.Cell(ColumnDefault.Read(column), 0);
+        }
         _positions[key] = batch.Rows.Positions[row];
         foreach (var column in batch.Rows.Columns)
         {

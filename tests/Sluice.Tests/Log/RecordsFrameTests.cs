@@ -136,7 +136,8 @@ public sealed class RecordsFrameTests
     {
         var schema = TableOf(
             KeyKind.String, ("i", ColumnType.IntBetween(-5, 5)), ("d", ColumnType.Decimal(18)), ("q", ColumnType.IdSetQ("YMDH") with { TimeToLive = TimeSpan.FromDays(30) }),
-            ("t", ColumnType.Timestamp(TimeUnit.Nanosecond) with { Epoch = DateTimeOffset.UnixEpoch.AddYears(30) }), ("v", ColumnType.Vector(3))).WithoutColumn("d").WithColumn("d", ColumnType.Bool);
+            ("t", ColumnType.Timestamp(TimeUnit.Nanosecond) with { Epoch = DateTimeOffset.UnixEpoch.AddYears(30) }), ("v", ColumnType.Vector(3))).WithoutColumn("d").WithColumn("d", ColumnType.Bool)
+            .WithColumn(new Column(0, "r", ColumnType.Int) { IsRequired = true, Default = "5" }).WithRetention(TimeSpan.FromDays(30)) with { IsAutoId = true };
         using var frame = BarrierFrame.Encode(schema, 7);
         FrameHeader.Seal(frame.Span[..FrameHeader.Size], new LogPosition(SinkId, 1, 2));
         Assert.True(FrameHeader.TryRead(frame.Span, out var header));
@@ -144,6 +145,7 @@ public sealed class RecordsFrameTests
         var read = BarrierFrame.Decode(frame.Span.Slice(FrameHeader.Size, header.PayloadBytes));
         Assert.Equal(schema, read);
         Assert.Equal(schema.Columns.Select(column => column.Type), read.Columns.Select(column => column.Type));
+        Assert.Equal((true, TimeSpan.FromDays(30), "5"), (read.IsAutoId, read.Retention, read.Columns[^1].Default));
         Assert.Throws<InvalidDataException>(() => BarrierFrame.Decode("{}"u8));
         Assert.Throws<InvalidDataException>(() => BarrierFrame.Decode("null"u8));
     }

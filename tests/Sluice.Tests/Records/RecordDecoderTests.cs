@@ -56,6 +56,116 @@ public sealed class RecordDecoderTests
         Assert.Equal("KeyTooLong", DecodeKey(KeyKind.String, $"{{\"_id\":\"{longest}x\"}}"));
     }
 
+    [Theory]
+    [InlineData("""{"a":"x","b":{"c":7}}""", "'x|7' | absent | 7")]
+    [InlineData("""{"b":{"c":1.50},"a":true}""", "'true|1.50' | absent | 1")]
+    [InlineData("""{"a":"x|y","b":{"c":"7"},"s":"t"}""", "'x|y|7' | 't' | 7")]
+    [InlineData("""{"a":"x"}""", "_id:MissingKey")]
+    [InlineData("""{"b":{}}""", "_id:MissingKey _id:MissingKey")]
+    [InlineData("""{"a":null,"b":{"c":7}}""", "_id:MissingKey")]
+    [InlineData("""{"a":"","b":{"c":7}}""", "_id:MissingKey")]
+    [InlineData("""{"a":"x","b":{"c":[7]}}""", "_id:WrongType i:NotAnInteger")]
+    [InlineData("""{"a":"x","b":7}""", "_id:PathNotAnObject i:PathNotAnObject _id:MissingKey")]
+    [InlineData("""{"a":"\ud800","b":{"c":7}}""", "_id:InvalidUnicode")]
+    public void A_key_may_be_joined_from_several_fields_that_are_columns_too(string value, string expected)
+    {
+        var rows = DecodeJoined("""{"a":"k","b":{"c":1}}""", value, """{"a":"k","b":{"c":3}}""");
+
+        var isRow = rows.Rejected.Count == 0;
+        Assert.Equal(isRow ? ["'k|1' | absent | 1", expected, "'k|3' | absent | 3"] : ["'k|1' | absent | 1", "'k|3' | absent | 3"], Rows(rows));
+        if (!isRow) Assert.Equal(expected, Errors(Assert.Single(rows.Rejected)));
+    }
+
+    [Fact]
+    public void A_joined_key_has_at_most_1024_bytes_with_its_bars()
+    {
+        var longest = new string('k', TableSchema.MaxKeyBytes - 2);
+        Assert.Equal(1, DecodeJoined($$$"""{"a":"{{{longest}}}","b":{"c":7}}""").AcceptedCount);
+        Assert.Equal("_id:KeyTooLong", Errors(DecodeJoined($$$"""{"a":"{{{longest}}}","b":{"c":77}}""").Rejected[0]));
+    }
+
+    static RecordRows DecodeJoined(params string[] values)
+    {
+        var schema = TableOf(KeyKind.String, ("s", ColumnType.String), ("i", ColumnType.Int));
+        return Decode(SinkWith(schema, true, ("s", "/s"), ("i", "/b/c"), ("_id", "/a"), ("_id", "/b/c")), schema, values);
+    }
+
+    [Fact]
+    public void Where_the_server_makes_the_ids_a_record_names_none()
+    {
+        var schema = TableOf(KeyKind.Number, ("i", ColumnType.Int)) with { IsAutoId = true };
+        var sink = SinkWith(schema, true, ("i", "/i"));
+
+        var rows = DecodeBody(sink, schema, """{"records":[{"value":{"i":1}},{"value":{"_id":7},"op":"insert"},{"value":{},"op":"patch"},{"value":{},"op":"delete"},{"value":{"i":"x"}}]}""");
+
+        Assert.Equal(["absent | 1", "absent | absent"], Rows(rows));
+        Assert.Equal(["_id:MissingKey", "_id:MissingKey", "i:NotAnInteger"], rows.Rejected.Select(Errors));
+        Assert.Throws<SluiceException>(() => RecordDecoder.Compile(SinkOf(schema), schema));
+    }
+
+    [Theory]
+    [InlineData("upsert", """{"_id":1,"a":1,"b":2,"ss":["x"]}""", "")]
+    [InlineData("upsert", """{"_id":1,"a":1,"ss":["x"]}""", "")]
+    [InlineData("upsert", """{"_id":1}""", "a:MissingRequired ss:MissingRequired")]
+    [InlineData("insert", """{"_id":1,"a":null,"b":null,"ss":[]}""", "a:MissingRequired b:MissingRequired")]
+    [InlineData("upsert", """{"_id":1,"a":"","ss":null}""", "a:MissingRequired ss:MissingRequired")]
+    [InlineData("upsert", """{"_id":1,"a":"x","ss":""}""", "a:NotAnInteger ss:MissingRequired")]
+    [InlineData("patch", """{"_id":1}""", "")]
+    [InlineData("patch", """{"_id":1,"a":null}""", "a:MissingRequired")]
+    [InlineData("delete", """{"_id":1}""", "")]
+    [InlineData("remove", """{"_id":1,"ss":["x"]}""", "")]
+    public void A_required_column_needs_a_value_unless_it_has_a_default(string op, string value, string errors)
+    {
+        var schema = Required;
+        var rows = DecodeBody(SinkOf(schema), schema, $$$"""{"records":[{"op":"{{{op}}}","value":{{{value}}} },{"value":{"_id":2,"a":1,"ss":["x"]}}]}""");
+
+        Assert.Equal(errors, string.Join(' ', rows.Rejected.Select(Errors)));
+        Assert.Equal(errors.Length == 0 ? 2 : 1, rows.AcceptedCount);
+    }
+
+    [Fact]
+    public void A_required_column_that_no_path_is_mapped_to_fails_what_makes_rows()
+    {
+        var sink = SinkWith(Required, true, ("_id", "/_id"), ("b", "/b"));
+        var rows = DecodeBody(sink, Required, """{"records":[{"value":{"_id":1}},{"op":"patch","value":{"_id":1,"b":2}}]}""");
+
+        Assert.Equal("a:MissingRequired ss:MissingRequired", Errors(Assert.Single(rows.Rejected)));
+        Assert.Equal(1, rows.AcceptedCount);
+    }
+
+    static TableSchema Required => TableOf(KeyKind.Number) with
+    {
+        Columns = [new(1, "a", ColumnType.Int) { IsRequired = true }, new(2, "b", ColumnType.Int) { IsRequired = true, Default = "5" }, new(3, "ss", ColumnType.StringSet) { IsRequired = true }],
+    };
+
+    static RecordRows DecodeBody(SinkDefinition sink, TableSchema schema, string body) => Decode(sink, schema, (ReadOnlySpan<byte>)Encoding.UTF8.GetBytes(body));
+
+    [Theory]
+    [InlineData("int(0,100)", "101", "OutOfRange")]
+    [InlineData("int", "\"x\"", "NotAnInteger")]
+    [InlineData("decimal(2)", "1.239", "Truncated")]
+    [InlineData("string", "\"\"", "stored as null")]
+    [InlineData("string", "null", "null")]
+    [InlineData("stringset", "[1]", "WrongType")]
+    [InlineData("idset", "[]", "null")]
+    [InlineData("vector(2)", "[1]", "WrongLength")]
+    public void A_default_that_is_no_value_of_its_column_is_refused(string type, string json, string why)
+    {
+        var refusal = Assert.Throws<SluiceException>(() => ColumnDefault.Read(new Column(1, "c", Type(type)) { Default = json }));
+        Assert.Equal(ErrorCode.InvalidParameter, refusal.Code);
+        Assert.Contains(why, refusal.Message, StringComparison.Ordinal);
+    }
+
+    [Theory]
+    [InlineData("decimal(2)", "\"5.1\"", "5.10")]
+    [InlineData("id", "\" 7 \"", "7")]
+    [InlineData("string", "1e3", "\"1e3\"")]
+    [InlineData("timestamp(ms)", "1767323045123", "\"2026-01-02T03:04:05.123Z\"")]
+    [InlineData("idset", "\"1,2\"", "[1,2]")]
+    [InlineData("bool", "\"T\"", "true")]
+    public void A_default_is_kept_in_the_form_of_its_value(string type, string json, string kept) =>
+        Assert.Equal(kept, ColumnDefault.Normalize(new Column(1, "c", Type(type)) { Default = json }));
+
     [Fact]
     public void A_mapping_without_a_key_is_refused()
     {

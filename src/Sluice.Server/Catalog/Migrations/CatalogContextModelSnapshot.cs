@@ -72,11 +72,17 @@ namespace Sluice.Server.Catalog.Migrations
                     b.Property<DateTime>("CreatedAt")
                         .HasColumnType("TEXT");
 
+                    b.Property<string>("Default")
+                        .HasColumnType("TEXT");
+
                     b.Property<DateTime?>("DroppedAt")
                         .HasColumnType("TEXT");
 
                     b.Property<DateTime?>("Epoch")
                         .HasColumnType("TEXT");
+
+                    b.Property<bool>("IsRequired")
+                        .HasColumnType("INTEGER");
 
                     b.Property<string>("Kind")
                         .IsRequired()
@@ -285,6 +291,9 @@ namespace Sluice.Server.Catalog.Migrations
                         .IsRequired()
                         .HasColumnType("TEXT");
 
+                    b.Property<bool>("IsAutoId")
+                        .HasColumnType("INTEGER");
+
                     b.Property<string>("Key")
                         .IsRequired()
                         .HasMaxLength(32)
@@ -304,6 +313,9 @@ namespace Sluice.Server.Catalog.Migrations
 
                     b.Property<string>("PendingSchema")
                         .HasColumnType("TEXT");
+
+                    b.Property<long>("RetentionSeconds")
+                        .HasColumnType("INTEGER");
 
                     b.Property<int>("SchemaVersion")
                         .HasColumnType("INTEGER");
