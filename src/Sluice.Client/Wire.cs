@@ -89,7 +89,11 @@ public sealed record TableResource(
     string Owner,
     DateTime CreatedAt,
     DateTime UpdatedAt,
-    string UpdatedBy);
+    string UpdatedBy)
+{
+    /// <summary>Rows that have outlived the table's retention since the table was made; <c>null</c>: rows are kept for ever, and none has.</summary>
+    public long? ExpiredRows { get; init; }
+}
 
 /// <summary>Body of <c>POST /v2/tables/{database}/{table}/fields/{column}</c>; there the name stands in the path.</summary>
 public sealed record ColumnRequest(string? Name, ColumnOptionsBody Options);

@@ -2,7 +2,7 @@ using Microsoft.Extensions.Logging;
 
 namespace Sluice;
 
-/// <summary>Every log message of the engine. The highest id is 11. Normal operation logs nothing per request or per load.</summary>
+/// <summary>Every log message of the engine. The highest id is 13. Normal operation logs nothing per request or per load.</summary>
 static partial class EngineLog
 {
     [LoggerMessage(1, LogLevel.Information, "LogRecovered table {TableId}: {SegmentBytes} bytes, durable up to sequence {Sequence}, loaded up to {LoadedSequence}, {ElapsedMilliseconds} ms")]
@@ -37,4 +37,10 @@ static partial class EngineLog
 
     [LoggerMessage(11, LogLevel.Warning, "LogTrimFailed table {TableId}: old segments stay for now")]
     public static partial void LogTrimFailed(this ILogger logger, Exception exception, Guid tableId);
+
+    [LoggerMessage(12, LogLevel.Information, "RowsExpired table {TableId}: {Count} rows have outlived its retention")]
+    public static partial void RowsExpired(this ILogger logger, Guid tableId, long count);
+
+    [LoggerMessage(13, LogLevel.Warning, "ExpiryDelayed table {TableId}: what has outlived its retention stays for now")]
+    public static partial void ExpiryDelayed(this ILogger logger, Exception exception, Guid tableId);
 }

@@ -70,6 +70,9 @@ public sealed class Table : IAsyncDisposable
     /// <summary>The position everything up to which is in the store.</summary>
     public ulong LoadedSequence => _loader.Loaded;
 
+    /// <summary>Rows that have outlived the table's retention since the table was made.</summary>
+    public long ExpiredRows => _loader.ExpiredRows;
+
     /// <summary>
     /// Makes a table: an empty log, then the schema as its first frame. Returns when the store has it. Finishes what an interrupted
     /// creation left.

@@ -44,6 +44,8 @@ sealed class PositionBesideStore(ITableStore store, string file, bool isBefore) 
 
     public ValueTask CheckAsync(LoadBatch batch, CancellationToken cancellation) => store.CheckAsync(batch, cancellation);
 
+    public ValueTask<ExpiryStep> ExpireAsync(RowExpiry expiry, CancellationToken cancellation) => store.ExpireAsync(expiry, cancellation);
+
     public ValueTask DropAsync(CancellationToken cancellation) => store.DropAsync(cancellation);
 
     public ValueTask<IReadOnlyList<LateError>> ReadErrorsAsync(Guid sinkId, int limit, CancellationToken cancellation) => store.ReadErrorsAsync(sinkId, limit, cancellation);

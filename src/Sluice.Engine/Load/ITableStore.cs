@@ -30,7 +30,11 @@ public sealed record LateError(
 /// <param name="Position">Everything up to and including this position is in the table, and <see cref="LogPosition.RecordsAhead"/> records of the next request.</param>
 /// <param name="Schema">The schema the table has at that position.</param>
 /// <param name="Counts">Totals per sink since the table was created.</param>
-public sealed record StoredTable(LogPosition Position, TableSchema Schema, IReadOnlyDictionary<Guid, SinkCounts> Counts);
+public sealed record StoredTable(LogPosition Position, TableSchema Schema, IReadOnlyDictionary<Guid, SinkCounts> Counts)
+{
+    /// <summary>Rows that have outlived the table's retention since the table was made.</summary>
+    public long ExpiredRows { get; init; }
+}
 
 /// <summary>One load: rows folded to one per key, and everything that becomes true together with them.</summary>
 /// <param name="Schema">The schema the table has when the rows go in.</param>
@@ -80,6 +84,9 @@ public interface ITableStore : IAsyncDisposable
 
     /// <summary>Does all that <see cref="LoadAsync"/> does and undoes it: finds out whether the store takes the rows.</summary>
     ValueTask CheckAsync(LoadBatch batch, CancellationToken cancellation);
+
+    /// <summary>Does one step of removing what the table keeps no longer. A writing member: the position does not move.</summary>
+    ValueTask<ExpiryStep> ExpireAsync(RowExpiry expiry, CancellationToken cancellation);
 
     /// <summary>Removes the table, its position, counts and errors. Does nothing when there is no such table.</summary>
     ValueTask DropAsync(CancellationToken cancellation);

@@ -18,6 +18,12 @@ public sealed record LoadOptions
     /// <summary>Time before a load that failed for a passing reason is tried again; doubled each time. Defaults to 100 ms.</summary>
     public TimeSpan FirstRetryDelay { get; init; } = TimeSpan.FromMilliseconds(100);
 
+    /// <summary>Time from one search for rows that have outlived the table's retention to the next. Defaults to 1 hour.</summary>
+    public TimeSpan ExpiryInterval { get; init; } = TimeSpan.FromHours(1);
+
+    /// <summary>Most rows of one step of such a search; loads go on between two steps. Defaults to 100,000: well below a second (bench/results/SUMMARY.md, replacing rows).</summary>
+    public int MaxExpiredRows { get; init; } = 100_000;
+
     /// <summary>Longest time between two tries. Defaults to 10 s.</summary>
     public TimeSpan MaxRetryDelay { get; init; } = TimeSpan.FromSeconds(10);
 }

@@ -29,16 +29,20 @@ sealed class Loader : IDisposable
     readonly LoadProgress _progress;
 
     readonly QuarantineOf _quarantineOf;
+    readonly ExpirySchedule _expiry;
 
     FrameBatch? _batch;
     HashSet<int> _replayedBefore = []; // rows of a replay that are in the table already
     LogPosition _position; // of the table
     long _lastLoad;
+    long _expiredRows;
 
     public Loader(
         Guid tableId, TableLog log, ITableStore store, StoredTable? stored, TableLedger ledger, IngestMeters meters, LoadOptions options, TimeProvider time, ILogger logger,
         QuarantineOf? quarantineOf = null)
     {
+        _expiry = new ExpirySchedule(options, time);
+        _expiredRows = stored?.ExpiredRows ?? 0;
         _quarantineOf = quarantineOf ?? (_ => new QuarantinePolicy());
         (_tableId, _log, _store, _ledger, _meters, _options, _time, _logger) = (tableId, log, store, ledger, meters, options, time, logger);
         _position = stored?.Position ?? log.DurablePosition with { Sequence = 0 };
@@ -52,6 +56,9 @@ sealed class Loader : IDisposable
 
     /// <summary>The schema the store has; <c>null</c> before the first barrier.</summary>
     public TableSchema? Schema => _batch?.Schema;
+
+    /// <summary>Rows that have outlived the table's retention since the table was made.</summary>
+    public long ExpiredRows => Volatile.Read(ref _expiredRows);
 
     /// <summary>Called on the loader's thread after a load, at most every few seconds: the time to trim the log.</summary>
     public Action<ulong>? OnLoaded { get; init; }
@@ -68,7 +75,9 @@ sealed class Loader : IDisposable
         var failures = 0;
         while (!cancellation.IsCancellationRequested)
         {
-            if (!HasFrames) await _log.WaitForMoreAsync(_reader.Sequence, cancellation);
+            var isWoken = HasFrames || await WaitForMoreAsync(cancellation);
+            await ExpireWhenDueAsync(cancellation);
+            if (!isWoken) continue;
             if (failures == 0) await GatherAsync(cancellation);
             if (!HasFrames && _log.DurablePosition.Sequence <= _reader.Sequence) return; // the log is closed and all of it is loaded
             try
@@ -90,6 +99,48 @@ sealed class Loader : IDisposable
 
     /// <summary>Frames were taken from the log and are not loaded yet.</summary>
     bool HasFrames => _batch is { Frames.Count: > 0 };
+
+    /// <summary>False: nothing came, and it is time to look for what the table keeps no longer.</summary>
+    async Task<bool> WaitForMoreAsync(CancellationToken cancellation)
+    {
+        var more = _log.WaitForMoreAsync(_reader.Sequence, cancellation);
+        if (NextExpiry() is not null)
+        {
+            try
+            {
+                await more.WaitAsync(_expiry.TimeToNext > TimeSpan.Zero ? _expiry.TimeToNext : TimeSpan.Zero, _time, cancellation);
+            }
+            catch (TimeoutException)
+            {
+                return false;
+            }
+        }
+        await more;
+        return true;
+    }
+
+    /// <summary><c>null</c>: the table keeps everything for ever.</summary>
+    RowExpiry? NextExpiry() => _batch is null ? null : RowExpiry.Of(_batch.Schema, _time.GetUtcNow(), _options.MaxExpiredRows);
+
+    /// <summary>One step, so that a load never waits for more than one; a store that fails only delays the next.</summary>
+    async Task ExpireWhenDueAsync(CancellationToken cancellation)
+    {
+        if (_expiry.TimeToNext > TimeSpan.Zero || NextExpiry() is not { } expiry) return;
+        try
+        {
+            var step = await _store.ExpireAsync(expiry, cancellation);
+            var rows = step.ExpiredRows - _expiredRows;
+            Volatile.Write(ref _expiredRows, step.ExpiredRows);
+            if (rows > 0) _logger.RowsExpired(_tableId, rows);
+            if (step.HasMore) _expiry.Now();
+            else _expiry.Later();
+        }
+        catch (StoreException e)
+        {
+            _logger.ExpiryDelayed(e, _tableId);
+            _expiry.TryAgain();
+        }
+    }
 
     /// <summary>Lets small requests gather, unless somebody waits for them.</summary>
     async Task GatherAsync(CancellationToken cancellation)
@@ -151,6 +202,7 @@ sealed class Loader : IDisposable
         {
             await _store.ApplySchemaAsync(schema, frame.UpTo, cancellation);
             _batch = new FrameBatch(schema);
+            _expiry.Now();
             _logger.SchemaApplied(_tableId, schema.Version);
         }
         else

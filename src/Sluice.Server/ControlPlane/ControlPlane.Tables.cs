@@ -59,6 +59,9 @@ sealed partial class ControlPlane
         });
     }
 
+    /// <summary>Rows of the table that have outlived its retention; 0 when there is no such table.</summary>
+    public long FindExpiredRows(Guid tableId) => Engine.FindTable(tableId)?.ExpiredRows ?? 0;
+
     /// <summary>Changes how long rows are kept after their newest record. Returns when the table's store knows it.</summary>
     /// <param name="table">Name or id.</param>
     /// <param name="retention">In whole seconds; zero: for ever.</param>

@@ -24,7 +24,8 @@ static class Resources
     };
 
     /// <summary>The table with <c>_id</c> first and its other columns by name, as the original showed them.</summary>
-    public static TableResource ToResource(this CatalogTable row)
+    /// <param name="expiredRows">From <see cref="ControlPlane.FindExpiredRows"/>.</param>
+    public static TableResource ToResource(this CatalogTable row, long expiredRows)
     {
         var columns = row.Columns.Where(column => column.DroppedAt is null).OrderBy(column => column.Name, StringComparer.Ordinal);
         return new TableResource(
@@ -44,7 +45,10 @@ static class Resources
             row.Owner,
             row.CreatedAt.UtcDateTime,
             row.UpdatedAt.UtcDateTime,
-            row.UpdatedBy);
+            row.UpdatedBy)
+        {
+            ExpiredRows = row.RetentionSeconds == 0 && expiredRows == 0 ? null : expiredRows,
+        };
     }
 
     public static ColumnResource ToResource(this CatalogColumn row)

@@ -54,6 +54,19 @@ sealed class DuckDbStore(DuckDbDatabase database, Guid tableId) : ITableStore
     public async ValueTask CheckAsync(LoadBatch batch, CancellationToken cancellation) =>
         await database.RunAsync(db => Check(db, batch), cancellation).ConfigureAwait(false);
 
+    public async ValueTask<ExpiryStep> ExpireAsync(RowExpiry expiry, CancellationToken cancellation)
+    {
+        var step = default(ExpiryStep);
+        await RunTwiceAsync(
+            db =>
+            {
+                step = Expire(db, expiry);
+                return true;
+            },
+            cancellation).ConfigureAwait(false);
+        return step;
+    }
+
     public async ValueTask DropAsync(CancellationToken cancellation)
     {
         await RunTwiceAsync(Drop, cancellation).ConfigureAwait(false);
@@ -163,6 +176,19 @@ sealed class DuckDbStore(DuckDbDatabase database, Guid tableId) : ITableStore
             db.Rollback();
         }
         return true;
+    }
+
+    ExpiryStep Expire(DuckDbInstance db, RowExpiry expiry)
+    {
+        var (deleted, cleared) = (0L, 0L);
+        InTransaction(db, () =>
+        {
+            deleted = ExpiryStatements.DeleteRows(db, expiry);
+            if (deleted > 0) InternalTables.AddExpired(db, tableId, deleted);
+            cleared = ExpiryStatements.ClearTimes(db, expiry);
+            return deleted + cleared > 0;
+        });
+        return new ExpiryStep(InternalTables.ReadExpired(db, tableId), HasMore: deleted >= expiry.MaxRows || cleared >= expiry.MaxRows);
     }
 
     bool Drop(DuckDbInstance db)

@@ -32,6 +32,7 @@ static class InternalTables
         CREATE TABLE IF NOT EXISTS _sluice.schemas (table_id UUID NOT NULL, schema VARCHAR NOT NULL);
         CREATE TABLE IF NOT EXISTS _sluice.sink_counts ( -- a row for each load and sink; their sums are the totals
             table_id UUID NOT NULL, sink_id UUID NOT NULL, loaded BIGINT NOT NULL, failed BIGINT NOT NULL);
+        CREATE TABLE IF NOT EXISTS _sluice.expired_rows (table_id UUID NOT NULL, rows BIGINT NOT NULL); -- since the table was made
         CREATE SEQUENCE IF NOT EXISTS _sluice.transactions;
         CREATE TABLE IF NOT EXISTS _sluice.late_errors (
             table_id UUID NOT NULL, sink_id UUID NOT NULL, position UBIGINT NOT NULL, request_id VARCHAR NOT NULL, record_index INTEGER NOT NULL,
@@ -67,7 +68,7 @@ static class InternalTables
             row => KeyValuePair.Create(row.GetGuid(0), new SinkCounts(row.GetInt64(1), row.GetInt64(2))));
         var totals = counts.ToDictionary();
         foreach (var (sinkId, replayed) in QuarantineTables.ReadReplays(db, tableId)) totals[sinkId] = totals.GetValueOrDefault(sinkId) with { Replayed = replayed };
-        return new StoredTable(position, schema.Single(), totals);
+        return new StoredTable(position, schema.Single(), totals) { ExpiredRows = ReadExpired(db, tableId) };
     }
 
     /// <returns><c>null</c>: the table was never created, or was dropped.</returns>
@@ -109,6 +110,15 @@ static class InternalTables
         db.Execute($"INSERT INTO _sluice.sink_counts VALUES {string.Join(", ", rows)}");
     }
 
+    public static long ReadExpired(DuckDbInstance db, Guid tableId) =>
+        db.Query($"SELECT coalesce(sum(rows), 0)::BIGINT FROM _sluice.expired_rows WHERE table_id = '{tableId}'", row => row.GetInt64(0))[0];
+
+    public static void AddExpired(DuckDbInstance db, Guid tableId, long rows)
+    {
+        var total = ReadExpired(db, tableId) + rows;
+        db.Execute(Invariant($"DELETE FROM _sluice.expired_rows WHERE table_id = '{tableId}'; INSERT INTO _sluice.expired_rows VALUES ('{tableId}', {total})"));
+    }
+
     /// <summary>Makes one row of the many that loads have left for each sink.</summary>
     public static void SumUpCounts(DuckDbInstance db, Guid tableId) => db.Execute(
         $"""
@@ -141,7 +151,7 @@ static class InternalTables
     public static void Delete(DuckDbInstance db, Guid tableId)
     {
         // positions first: the first statement of a transaction writes the position
-        string[] tables = ["positions", "schemas", "sink_counts", "late_errors", .. QuarantineTables.Names];
+        string[] tables = ["positions", "schemas", "sink_counts", "late_errors", "expired_rows", .. QuarantineTables.Names];
         foreach (var table in tables)
             db.Execute($"DELETE FROM _sluice.{table} WHERE table_id = '{tableId}'");
     }

@@ -46,6 +46,8 @@ sealed class SchemaStores
 
         public ValueTask CheckAsync(LoadBatch batch, CancellationToken cancellation) => ValueTask.CompletedTask;
 
+        public ValueTask<ExpiryStep> ExpireAsync(RowExpiry expiry, CancellationToken cancellation) => new(default(ExpiryStep));
+
         public ValueTask DropAsync(CancellationToken cancellation)
         {
             State = null;

@@ -129,6 +129,39 @@ public sealed class TablePropertiesTests(IngestServer server) : IClassFixture<In
         Assert.Equal(error, await ErrorAsync($"CREATE TABLE wrong (_id ID, {column})"));
 
     [Fact]
+    public async Task Rows_that_have_outlived_the_retention_go_and_the_table_says_how_many()
+    {
+        var table = await PostAsync($"v2/tables/{server.DatabaseId}", """{"name":"recent","options":{"retention":"720h"},"fields":[{"name":"a","options":{"type":"int"}}]}""");
+        Assert.Equal(("30d", 0), (table["options"]!["retention"]!.GetValue<string>(), table["expired_rows"]!.GetValue<int>()));
+        await QueryAsync("INSERT INTO recent VALUES (1, 1), (2, 2)");
+        var path = $"v2/tables/{server.DatabaseId}/recent";
+
+        // the rows are younger than a second at first; each change has the table searched
+        JsonNode patched;
+        for (var tries = 0; ; tries++)
+        {
+            var answer = await server.Api.SendAsync(HttpMethod.Patch, path, """{"options":{"retention":"1s"}}"""u8.ToArray(), Cancellation);
+            Assert.Equal(HttpStatusCode.OK, answer.Status);
+            patched = (await server.Api.GetAsync(path, Cancellation)).Json;
+            if (patched["expired_rows"]!.GetValue<int>() == 2) break;
+            Assert.True(tries < 100, answer.Text);
+            await Task.Delay(TimeSpan.FromMilliseconds(100), TimeProvider.System, Cancellation);
+        }
+        Assert.Equal("1s", patched["options"]!["retention"]!.GetValue<string>());
+        Assert.Equal("[[0]]", await QueryAsync("SELECT count(*) FROM recent"));
+
+        await QueryAsync("ALTER TABLE recent SET RETENTION '0s'");
+        Assert.Null((await server.Api.GetAsync(path, Cancellation)).Json["options"]!["retention"]);
+        await QueryAsync("ALTER TABLE recent SET RETENTION '36h'");
+        Assert.Equal("""[["create table recent (_id id, a int) with retention '36h';"]]""", await QueryAsync("SHOW CREATE TABLE recent"));
+        await QueryAsync("CREATE TABLE kept (_id ID, a INT) WITH COMMENT 'for a week' WITH RETENTION '7d'");
+        Assert.Equal("""[["create table kept (_id id, a int) comment 'for a week' with retention '7d';"]]""", await QueryAsync("SHOW CREATE TABLE kept"));
+        Assert.Equal("[1:32] 'soon' is not a valid retention (a duration in whole seconds such as '12h' or '30d'; '0s' keeps for ever)", await ErrorAsync("ALTER TABLE kept SET RETENTION 'soon'"));
+        Assert.Equal("Parameter 'options.retention' must be a duration in whole seconds such as 12h or 30d; 0s keeps for ever.", await RefusalAsync(HttpMethod.Patch, path, """{"options":{"retention":"-1h"}}"""));
+        Assert.Equal("Parameter 'options.keys' is not known here.", await RefusalAsync(HttpMethod.Patch, path, """{"options":{"keys":true}}"""));
+    }
+
+    [Fact]
     public async Task A_default_of_null_is_none()
     {
         await QueryAsync("CREATE TABLE nulls (_id ID, a INT DEFAULT NULL, b VECTOR(2) DEFAULT {1.5, 2})");

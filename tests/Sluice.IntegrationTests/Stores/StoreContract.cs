@@ -134,6 +134,61 @@ public abstract partial class StoreContract : IAsyncLifetime
     }
 
     [Fact]
+    public async Task Rows_whose_newest_record_is_too_old_go_in_steps_the_oldest_first()
+    {
+        var schema = Schema(KeyKind.Number, ("i", ColumnType.Int));
+        var store = await CreateAsync(schema, sequence: 1);
+        await LoadAsync(store, schema, [Row(schema, 1), Row(schema, 2), Row(schema, 3)], sequence: 2);
+        await LoadAsync(store, schema, [Row(schema, 4), Row(schema, 5)], sequence: 3);
+        await LoadAsync(store, schema, [Row(schema, 6), Row(schema, 2, ("i", 7L))], sequence: 4);
+        var expiry = new RowExpiry(schema, TestRows.OriginOf(4).ReceivedAtMicroseconds, [], MaxRows: 2);
+
+        Assert.Equal(new ExpiryStep(2, HasMore: true), await store.ExpireAsync(expiry, Cancellation));
+        Assert.Equal(["2", "4", "5", "6"], (await ReadRowsAsync(schema)).Keys.Order());
+        Assert.Equal(new ExpiryStep(4, HasMore: true), await store.ExpireAsync(expiry, Cancellation));
+        Assert.Equal(new ExpiryStep(4, HasMore: false), await store.ExpireAsync(expiry, Cancellation));
+        Assert.Equal(["2", "6"], (await ReadRowsAsync(schema)).Keys.Order());
+
+        // the position has not moved, and the keys are as new
+        await LoadAsync(store, schema, [Row(schema, 1, ("i", 8L)), Row(schema, 6, ("i", 9L))], sequence: 5);
+        await ReopenAsync();
+        store = await OpenAsync(_databaseId, _tableId);
+        Assert.Equal(4, (await store.ReadStateAsync(Cancellation))!.ExpiredRows);
+        Assert.Equal(["1=8", "2=7", "6=9"], (await ReadRowsAsync(schema)).Select(row => $"{row.Key}={row.Value.Values["i"]}").Order());
+        await store.DropAsync(Cancellation);
+        await store.ApplySchemaAsync(schema, At(1), Cancellation);
+        Assert.Equal(0, (await store.ReadStateAsync(Cancellation))!.ExpiredRows);
+    }
+
+    [Fact]
+    public async Task Members_lose_times_that_are_over_and_stay()
+    {
+        var schema = Schema(KeyKind.String, ("sq", ColumnType.StringSetQ("YMDH")), ("iq", ColumnType.IdSetQ("YMD")), ("i", ColumnType.Int));
+        var (sq, iq) = (schema.FindColumn("sq")!, schema.FindColumn("iq")!);
+        var store = await CreateAsync(schema, sequence: 1);
+        TestRow Row(string key, Cell texts, Cell ids) => new(key, new Dictionary<int, Cell> { [sq.Id] = texts, [iq.Id] = ids, [3] = Cell.Of(5L) });
+        await LoadAsync(store, schema,
+        [
+            Row("a", Cell.Times(("x", 0), ("x", 7_200), ("y", 3_600), ("z", ColumnBuffer.NoTime), ("z", 0)), Cell.Times((1L, 0), (2L, 86_400))),
+            Row("b", Cell.Times(("x", 7_200)), Cell.Null),
+            Row("c", Cell.Null, Cell.Times((1L, 0), (1L, 86_400))),
+            Row("d", Cell.Times(), Cell.Times((3L, 172_800))),
+        ], sequence: 2);
+        var before = await ReadRowsAsync(schema);
+        var expiry = new RowExpiry(schema, null, [(sq, 7_200), (iq, 86_400)], MaxRows: 2);
+
+        Assert.True((await store.ExpireAsync(expiry, Cancellation)).HasMore);
+        Assert.False((await store.ExpireAsync(expiry, Cancellation)).HasMore);
+
+        var rows = await ReadRowsAsync(schema);
+        Assert.Equal(("{x;x@7200;y;z}", "{1;2@86400}"), (rows["a"].Values["sq"], rows["a"].Values["iq"]));
+        Assert.Equal(("{x@7200}", null), (rows["b"].Values["sq"], rows["b"].Values["iq"]));
+        Assert.Equal((null, "{1;1@86400}"), (rows["c"].Values["sq"], rows["c"].Values["iq"]));
+        Assert.Equal(("{}", "{3@172800}"), (rows["d"].Values["sq"], rows["d"].Values["iq"]));
+        Assert.All(rows, row => Assert.Equal(("5", before[row.Key].Position, before[row.Key].IngestedAtMicroseconds), (row.Value.Values["i"], row.Value.Position, row.Value.IngestedAtMicroseconds)));
+    }
+
+    [Fact]
     public async Task Quantum_sets_keep_each_pair_of_member_and_time_once()
     {
         var schema = AllTypes(KeyKind.Number);

@@ -20,6 +20,8 @@ sealed class MemoryDatabase
     readonly SortedDictionary<string, SortedDictionary<int, string>> _rows = new(StringComparer.Ordinal); // key -> column id -> cell
     readonly Dictionary<Guid, SinkCounts> _counts = [];
     readonly List<LateError> _errors = [];
+    readonly Dictionary<string, long> _receivedAt = [];
+    long _expiredRows;
     readonly Dictionary<string, ulong> _positions = []; // key -> position of the record that wrote it last
     TableSchema? _schema;
     LogPosition _position;
@@ -73,7 +75,7 @@ sealed class MemoryDatabase
 
     public StoredTable? Read()
     {
-        lock (_lock) return _schema is null ? null : new StoredTable(_position, _schema, new Dictionary<Guid, SinkCounts>(_counts));
+        lock (_lock) return _schema is null ? null : new StoredTable(_position, _schema, new Dictionary<Guid, SinkCounts>(_counts)) { ExpiredRows = _expiredRows };
     }
 
     public void ApplySchema(TableSchema schema, LogPosition position)
@@ -102,6 +104,19 @@ sealed class MemoryDatabase
             if (batch.Quarantine is not null) Quarantine.Add(batch.Quarantine);
             _errors.AddRange(batch.Errors);
         });
+    }
+
+    /// <summary>Of rows only: the times of members are not kept here.</summary>
+    public ExpiryStep Expire(RowExpiry expiry)
+    {
+        var expired = _rows.Keys.Where(key => _receivedAt[key] < expiry.RowsBeforeMicroseconds).OrderBy(key => _receivedAt[key]).Take(expiry.MaxRows).ToList();
+        Write($"expire {expired.Count} rows", () =>
+        {
+            Assert.Equal(_schema, expiry.Schema);
+            foreach (var key in expired) _rows.Remove(key);
+            _expiredRows += expired.Count;
+        });
+        return new ExpiryStep(_expiredRows, HasMore: expired.Count == expiry.MaxRows);
     }
 
     public void Check(LoadBatch batch) => Write($"check {batch.Rows.RowCount} rows", () => ThrowIfRefused(batch));
@@ -169,6 +184,7 @@ sealed class MemoryDatabase
                 if (column.Default is not null && batch.Rows.FindColumn(column.Id)?.States[row] is null or CellState.Absent) stored[column.Id] = SampleTable.Cell(ColumnDefault.Read(column), 0);
         }
         _positions[key] = batch.Rows.Positions[row];
+        _receivedAt[key] = batch.Rows.Origins[batch.Rows.OriginOfRow[row]].ReceivedAtMicroseconds;
         foreach (var column in batch.Rows.Columns)
         {
             var isSet = column.Kind is PhysicalKind.Int64List or PhysicalKind.TextList;
@@ -205,6 +221,12 @@ sealed class MemoryStore(MemoryDatabase database) : ITableStore
     public ValueTask LoadAsync(LoadBatch batch, CancellationToken cancellation) => Run(() => database.Load(batch));
 
     public ValueTask CheckAsync(LoadBatch batch, CancellationToken cancellation) => Run(() => database.Check(batch));
+
+    public async ValueTask<ExpiryStep> ExpireAsync(RowExpiry expiry, CancellationToken cancellation)
+    {
+        await Task.Yield();
+        return database.Expire(expiry);
+    }
 
     public ValueTask DropAsync(CancellationToken cancellation) => Run(database.Drop);
 
