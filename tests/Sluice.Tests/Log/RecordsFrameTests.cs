@@ -137,7 +137,8 @@ public sealed class RecordsFrameTests
         var schema = TableOf(
             KeyKind.String, ("i", ColumnType.IntBetween(-5, 5)), ("d", ColumnType.Decimal(18)), ("q", ColumnType.IdSetQ("YMDH") with { TimeToLive = TimeSpan.FromDays(30) }),
             ("t", ColumnType.Timestamp(TimeUnit.Nanosecond) with { Epoch = DateTimeOffset.UnixEpoch.AddYears(30) }), ("v", ColumnType.Vector(3))).WithoutColumn("d").WithColumn("d", ColumnType.Bool)
-            .WithColumn(new Column(0, "r", ColumnType.Int) { IsRequired = true, Default = "5" }).WithRetention(TimeSpan.FromDays(30)) with { IsAutoId = true };
+            .WithColumn(new Column(0, "r", ColumnType.Int) { IsRequired = true, Default = "5" }).WithRetention(TimeSpan.FromDays(30));
+        schema = schema with { IsAutoId = true };
         using var frame = BarrierFrame.Encode(schema, 7);
         FrameHeader.Seal(frame.Span[..FrameHeader.Size], new LogPosition(SinkId, 1, 2));
         Assert.True(FrameHeader.TryRead(frame.Span, out var header));
