@@ -58,12 +58,14 @@ sealed class ServerProcess : IAsyncDisposable
     public static ServerProcess Start(string dataDirectory, string assembly, int? maxOpenFiles, params (string Name, string Value)[] environment)
     {
         var (http, https) = (FreePort(), FreePort());
-        var start = new ProcessStartInfo(Environment.ProcessPath!.EndsWith("dotnet", StringComparison.Ordinal) ? Environment.ProcessPath : "dotnet")
+        // umask 0: the server closes its files to others itself, whatever it inherits; exec, so that the process is the server
+        var start = new ProcessStartInfo("/bin/sh")
         {
             RedirectStandardOutput = true,
             RedirectStandardError = true,
             ArgumentList =
             {
+                "-c", "umask 0; exec \"$@\"", "sh", Environment.ProcessPath!.EndsWith("dotnet", StringComparison.Ordinal) ? Environment.ProcessPath : "dotnet",
                 Path.Combine(AppContext.BaseDirectory, assembly + ".dll"), "--data", dataDirectory,
                 "--https-port", https.ToString(System.Globalization.CultureInfo.InvariantCulture),
                 "--http-port", http.ToString(System.Globalization.CultureInfo.InvariantCulture),

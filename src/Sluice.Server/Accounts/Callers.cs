@@ -123,7 +123,7 @@ sealed class Callers(IDbContextFactory<CatalogContext> catalog, Tokens tokens, T
         var now = time.GetUtcNow();
         await using var context = await catalog.CreateDbContextAsync(cancellation);
         var user = await context.Users.AsNoTracking().SingleOrDefaultAsync(it => it.Id == userId, cancellation);
-        var isAlive = await RefreshTokens.IsAliveAsync(context, sessionId, now, cancellation);
+        var isAlive = await RefreshTokens.IsAliveAsync(context, userId, sessionId, now, cancellation);
         var found = user is null ? new Recognition(null, "There is no such user.")
             : user.Status == UserStatus.Active && !isAlive ? new Recognition(null, "The login of this token has ended.")
             : Recognise(user, user.Role, keyId: null, caller => caller with { SessionId = sessionId });

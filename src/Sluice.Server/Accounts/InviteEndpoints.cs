@@ -86,7 +86,7 @@ static class InviteEndpoints
         const int maxBodyBytes = 16 * 1024;
         var body = JsonBody.Parse(await ControlBody.ReadAsync(http.Request, maxBodyBytes, cancellation));
         var user = await invites.AcceptAsync(
-            body.RequiredText("token"), body.RequiredText("password"), body.OptionalText("full_name"), RequestOrigin.Of(http), cancellation);
+            body.RequiredSecret("token"), body.RequiredSecret("password"), body.OptionalText("full_name"), RequestOrigin.Of(http), cancellation);
         return TypedResults.Ok(UserAnswer.Of(user));
     }
 

@@ -31,8 +31,8 @@ sealed class RefreshTokens(IDbContextFactory<CatalogContext> catalog, TimeProvid
     }
 
     /// <summary>Whether the login still counts.</summary>
-    public static Task<bool> IsAliveAsync(CatalogContext context, Guid familyId, DateTimeOffset now, CancellationToken cancellation) =>
-        context.RefreshTokens.AnyAsync(token => token.FamilyId == familyId && token.RevokedAt == null && token.ExpiresAt > now, cancellation);
+    public static Task<bool> IsAliveAsync(CatalogContext context, Guid userId, Guid familyId, DateTimeOffset now, CancellationToken cancellation) =>
+        context.RefreshTokens.AnyAsync(token => token.FamilyId == familyId && token.UserId == userId && token.RevokedAt == null && token.ExpiresAt > now, cancellation);
 
     /// <summary>Ends the logins of a user, in the transaction of the context.</summary>
     /// <param name="except">The login that goes on; <c>null</c>: none.</param>

@@ -59,7 +59,7 @@ static class UserEndpoints
         var caller = Caller.Of(http);
         caller.RequireLogin();
         var body = await JsonBody.ReadAsync(http.Request, options, cancellation);
-        await sessions.ChangePasswordAsync(caller, body.RequiredText("current_password"), body.RequiredText("password"), http.Connection.RemoteIpAddress, cancellation);
+        await sessions.ChangePasswordAsync(caller, body.RequiredSecret("current_password"), body.RequiredSecret("password"), http.Connection.RemoteIpAddress, cancellation);
         return TypedResults.Ok(UserAnswer.Of(await users.GetAsync(caller, caller.UserId, cancellation)));
     }
 

@@ -57,6 +57,11 @@ sealed class JsonBody
 
     public string RequiredText(string member) => OptionalText(member) is { Length: > 0 } text ? text : throw Missing(member);
 
+    /// <summary>As <see cref="RequiredText"/>, for what no message may repeat.</summary>
+    public string RequiredSecret(string member) => Find(member) is not { } value ? throw Missing(member)
+        : value.ValueKind != JsonValueKind.String ? throw Invalid(member, "must be a string")
+        : value.GetString() is { Length: > 0 } text ? text : throw Missing(member);
+
     public string? OptionalText(string member) => Find(member) is not { } value ? null
         : value.ValueKind == JsonValueKind.String ? value.GetString()
         : throw Invalid(member, $"must be a string, not {Describe(value)}");

@@ -60,12 +60,23 @@ public sealed class TokenTests
             ["foreign key, our key id"] = Foreign(payload, kid),
             ["foreign key, foreign key id"] = Foreign(payload, "another"),
             ["foreign key, no key id"] = Foreign(payload, null),
+            ["key of its own in the header"] = SelfCertified(payload, kid, "jwk"),
+            ["address of a key in the header"] = SelfCertified(payload, kid, "jku"),
+            ["another type"] = Resigned(server, With(header, "typ", "logout+jwt"), payload),
             ["refresh token"] = session.GetProperty("RefreshToken").GetString()!,
             ["cut signature"] = session.GetProperty("IdToken").GetString()![..^8],
         };
 
+        var answers = new HashSet<string>();
         foreach (var (name, forgery) in forgeries)
+        {
             Assert.True(await RefusalOfAsync(server, forgery) == "Unauthorized", name);
+            var answer = JsonNode.Parse((await server.JsonAsync(HttpStatusCode.Unauthorized, HttpMethod.Get, Protected, forgery)).GetRawText())!.AsObject();
+            answer.Remove("request_id");
+            answers.Add(answer.ToJsonString());
+        }
+
+        Assert.Single(answers); // nothing says what was wrong
     }
 
     [Theory]
@@ -75,6 +86,9 @@ public sealed class TokenTests
     [InlineData("aud", "somebody")]
     [InlineData("exp", null)]
     [InlineData("sub", "not-an-id")]
+    [InlineData("sub", null)]
+    [InlineData("sid", null)]
+    [InlineData("sid", "00000000-0000-4000-8000-000000000000")]
     public async Task Our_own_signature_on_a_wrong_claim_is_not_enough(string claim, string? value)
     {
         await using var server = await ServerUnderTest.StartAsync();
@@ -113,6 +127,27 @@ public sealed class TokenTests
         var (_, payload, _) = Parts(early);
         var elsewhere = Sign(With(payload, "sub", await UserIdAsync(behind)), behind.Services.GetRequiredService<TokenKey>().SecurityKey);
         Assert.Equal("Unauthorized", await RefusalOfAsync(behind, elsewhere));
+    }
+
+    [Theory]
+    [InlineData("IdToken")]
+    [InlineData("AccessToken")]
+    public async Task A_token_of_a_login_is_no_refresh_token(string name)
+    {
+        await using var server = await ServerUnderTest.StartAsync();
+        Assert.Null(await RefreshAsync(server, (await server.LogInAsync()).GetProperty(name).GetString()!));
+    }
+
+    [Fact]
+    public async Task The_token_of_one_login_does_not_live_on_another()
+    {
+        await using var server = await ServerUnderTest.StartAsync();
+        var administrator = await server.IdTokenAsync();
+        var (_, ann) = await server.AddUserAsync(administrator, "ann@x.org");
+        var stolen = With(Parts(ann).Payload, "sub", Parts(administrator).Payload["sub"]!.GetValue<string>());
+
+        Assert.Null(await RefusalOfAsync(server, administrator));
+        Assert.Equal("Unauthorized", await RefusalOfAsync(server, Sign(stolen, server.Services.GetRequiredService<TokenKey>().SecurityKey)));
     }
 
     [Fact]
@@ -243,6 +278,25 @@ public sealed class TokenTests
     {
         using var key = ECDsa.Create(ECCurve.NamedCurves.nistP256);
         return Sign(payload, new ECDsaSecurityKey(key) { KeyId = kid, CryptoProviderFactory = new CryptoProviderFactory { CacheSignatureProviders = false } });
+    }
+
+    /// <summary>Signed by another key, which the header offers.</summary>
+    static string SelfCertified(JsonObject payload, string kid, string member)
+    {
+        using var key = ECDsa.Create(ECCurve.NamedCurves.nistP256);
+        var point = key.ExportParameters(false).Q;
+        JsonNode offer = member == "jku" ? "https://example.org/keys"
+            : new JsonObject { ["kty"] = "EC", ["crv"] = "P-256", ["x"] = Base64Url.EncodeToString(point.X), ["y"] = Base64Url.EncodeToString(point.Y) };
+        return SignedBy(key, new JsonObject { ["alg"] = "ES256", ["typ"] = "JWT", ["kid"] = kid, [member] = offer }, payload);
+    }
+
+    static string Resigned(ServerUnderTest server, JsonObject header, JsonObject payload) =>
+        SignedBy(server.Services.GetRequiredService<TokenKey>().SecurityKey.ECDsa, header, payload);
+
+    static string SignedBy(ECDsa key, JsonObject header, JsonObject payload)
+    {
+        var signed = $"{Encode(header)}.{Encode(payload)}";
+        return $"{signed}.{Base64Url.EncodeToString(key.SignData(Encoding.ASCII.GetBytes(signed), HashAlgorithmName.SHA256))}";
     }
 
     static string Hmac(JsonObject payload, string kid, string publicKey)
