@@ -5,7 +5,7 @@ namespace Sluice.IntegrationTests.Server;
 /// <summary>
 /// The table of docs/security.md: for each call what each kind of caller gets. <c>yes</c>: the call is carried out or refused for its content;
 /// a number: exactly this status; <c>-</c>: there is no such case. A call that ends in <c>*</c> stands for all that begin with it, <c>/v1</c> goes by
-/// the row of <c>/v2</c>.
+/// the row of <c>/v2</c>, HEAD by that of GET.
 /// </summary>
 sealed partial record AuthorizationTable(IReadOnlyDictionary<string, IReadOnlyList<string>> Rows)
 {
@@ -38,12 +38,17 @@ sealed partial record AuthorizationTable(IReadOnlyDictionary<string, IReadOnlyLi
         var second = call.Contains(" /v1/", StringComparison.Ordinal)
             ? call.Replace(" /v1/", " /v2/", StringComparison.Ordinal).Replace("deployment", "database", StringComparison.Ordinal)
             : call;
-        return Rows.Keys.FirstOrDefault(row => row == call) ?? Rows.Keys.FirstOrDefault(row => row == second)
-            ?? Rows.Keys.Where(row => row.EndsWith('*') && call.StartsWith(row[..^1], StringComparison.Ordinal)).MaxBy(row => row.Length);
+        return Find(call) ?? Find(second)
+            ?? Rows.Keys.Where(row => IsForMany(row) && call.StartsWith(row[..^1], StringComparison.Ordinal)).MaxBy(row => row.Length)
+            ?? (call.StartsWith("HEAD ", StringComparison.Ordinal) ? RowOf(string.Concat("GET", call.AsSpan(4))) : null);
+
+        string? Find(string name) => Rows.ContainsKey(name) ? name : null;
     }
 
+    public static bool IsForMany(string row) => row.EndsWith('*');
+
     public static bool Fits(string cell, int status) =>
-        cell == "yes" ? status is not (401 or 403 or 404 or 405) and < 500 : cell == status.ToString(System.Globalization.CultureInfo.InvariantCulture);
+        cell == "yes" ? status is (>= 200 and < 300) or (>= 400 and < 500 and not (401 or 403 or 404 or 405)) : cell == status.ToString(System.Globalization.CultureInfo.InvariantCulture);
 
     static IReadOnlyList<string> Cells(string line) => [.. line.Trim().Trim('|').Split('|').Select(cell => cell.Trim())];
 

@@ -50,12 +50,15 @@ public sealed partial class AuthorizationTests : IAsyncLifetime
     public async Task Every_caller_gets_what_the_table_says()
     {
         var differences = new List<string>();
+        var asked = new HashSet<string>(StringComparer.Ordinal);
         foreach (var call in Calls())
         {
             if (_table.RowOf(call) is not { } row)
                 continue; // told by the other test
 
-            for (var column = 0; column < AuthorizationTable.Columns.Count; column++)
+            // hundreds of files with one row: the first is asked for by everybody, the others by nobody
+            var columns = AuthorizationTable.IsForMany(row) && !asked.Add(row) ? 1 : AuthorizationTable.Columns.Count;
+            for (var column = 0; column < columns; column++)
             {
                 var cell = _table.Rows[row][column];
                 var hasCase = column != (int)Who.UserForeign || call.Contains('{', StringComparison.Ordinal);
@@ -94,7 +97,7 @@ public sealed partial class AuthorizationTests : IAsyncLifetime
         Assert.Equal("POST /v2/databases", _table.RowOf("POST /v1/deployments"));
         Assert.False(AuthorizationTable.Fits("401", 200));
         Assert.False(AuthorizationTable.Fits("404", 403));
-        Assert.All([401, 403, 404, 405, 500, 503], status => Assert.False(AuthorizationTable.Fits("yes", status)));
+        Assert.All([302, 401, 403, 404, 405, 500, 503], status => Assert.False(AuthorizationTable.Fits("yes", status)));
         Assert.True(AuthorizationTable.Fits("yes", 400));
         Assert.True(Calls().Count > 50);
     }
@@ -222,7 +225,7 @@ public sealed partial class AuthorizationTests : IAsyncLifetime
         {
             var isForeign = who == Who.UserForeign;
             var isLast = path.EndsWith($"{{{name}}}", StringComparison.Ordinal);
-            var noun = path.Split('/', StringSplitOptions.RemoveEmptyEntries) switch { [_, var second, ..] => second, [var only] => only, _ => "" };
+            var noun = path.Split('/', StringSplitOptions.RemoveEmptyEntries).First(segment => segment is not ("v1" or "v2"));
             return (noun, name) switch
             {
                 ("sinks", "id") => isForeign ? Unknown : isThrownAway && isLast ? await MakeSinkAsync() : who == Who.IngestKeyElsewhere ? _otherSink : _sink,
@@ -233,6 +236,8 @@ public sealed partial class AuthorizationTests : IAsyncLifetime
                 ("users", "id") => isForeign ? _people[Who.Administrator].UserId : _people[who].UserId,
                 ("users", "keyId") => Text(await MakeKeyAsync(_people[isForeign ? Who.Administrator : who].UserId, "{}"), "id"),
                 ("invites", "id") => isForeign ? Unknown : Text(await InviteAsync(), "id"),
+                (_, "path") => "nothing-here",
+                (_, [>= 'A' and <= 'Z', ..]) => Unknown, // a page of the console, which looks at its cookie first
                 (_, "documentName") => isForeign ? "v9" : "v2",
                 _ => throw new InvalidOperationException($"AuthorizationTests does not know what to put for {{{name}}} in {path}: add it to ValueAsync"),
             };

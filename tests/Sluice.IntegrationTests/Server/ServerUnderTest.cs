@@ -23,7 +23,7 @@ sealed class ServerUnderTest : IAsyncDisposable
         _app = app;
         Data = data;
         Time = time;
-        Http = new HttpClient { BaseAddress = app.HttpAddress };
+        Http = new HttpClient(new SocketsHttpHandler { AllowAutoRedirect = false }) { BaseAddress = app.HttpAddress };
     }
 
     public TemporaryDirectory Data { get; }
