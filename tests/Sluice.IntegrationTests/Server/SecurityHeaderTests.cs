@@ -15,17 +15,16 @@ public sealed class SecurityHeaderTests
             await server.SendAsync(HttpMethod.Get, "/v2/users/current", token),
             await server.SendAsync(HttpMethod.Get, "/health"),
             await server.SendAsync(HttpMethod.Get, "/openapi/v2.json"),
-            await server.SendAsync(HttpMethod.Head, "/health"),
             await server.SendAsync(HttpMethod.Post, "/v2/databases", token, body: "["),
             await server.SendAsync(HttpMethod.Get, "/v2/databases"),
-            await server.SendAsync(HttpMethod.Get, "/nowhere"),
+            await server.SendAsync(HttpMethod.Get, "/v2/nowhere"),
             await server.SendAsync(HttpMethod.Delete, "/v2/login"),
             await server.PostAsync("/", "--x", "multipart/form-data; boundary=x"),
             await server.PostAsync("/", new string(' ', 20_000)),
             await server.SendAsync(HttpMethod.Get, $"/v2/sinks/{Guid.NewGuid()}/ledger", token), // no engine: 503
         };
 
-        Assert.Equal([200, 200, 200, 401, 400, 401, 404, 401, 400, 413, 503], answers.Select(answer => (int)answer.StatusCode));
+        Assert.Equal([200, 200, 200, 400, 401, 404, 401, 400, 413, 503], answers.Select(answer => (int)answer.StatusCode));
         foreach (var answer in answers)
         {
             Assert.Equal("nosniff", Header(answer, "X-Content-Type-Options"));
