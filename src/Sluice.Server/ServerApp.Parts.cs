@@ -154,9 +154,10 @@ public sealed partial class ServerApp
     {
         var logger = provider.GetRequiredService<ILogger<ServerCertificate>>();
         var tls = options.Tls;
+        var names = tls.OriginalHosts ? [.. tls.Names, .. OriginalHosts.Names] : tls.Names;
         return tls is { CertificateFile: { } certificate, KeyFile: { } key }
             ? new OperatorCertificateSource(certificate, key, logger)
-            : new LocalCertificateSource(provider.GetRequiredService<DataDirectory>().TlsDirectory, tls.Names, options.HttpsPort, console, logger);
+            : new LocalCertificateSource(provider.GetRequiredService<DataDirectory>().TlsDirectory, names, options.HttpsPort, console, logger);
     }
 
     /// <summary>What ASP.NET adds: authentication, authorisation, JSON, the API's description.</summary>

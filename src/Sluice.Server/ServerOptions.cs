@@ -47,6 +47,12 @@ public sealed record TlsOptions
     /// </summary>
     public IReadOnlyList<string> Names { get; init; } = [];
 
+    /// <summary>
+    /// Adds the host names of the original (<c>id.</c>, <c>api.</c>, <c>data.</c>, <c>query.featurebase.com</c>, their <c>molecula.cloud</c> forms) to
+    /// <see cref="Names"/>, for clients that have them built in. Defaults to false: whoever trusts the authority would trust it for them.
+    /// </summary>
+    public bool OriginalHosts { get; init; }
+
     /// <summary>A certificate of your own, PEM, with its intermediates. <c>null</c>: the server makes one. Read again when it changes.</summary>
     public string? CertificateFile { get; init; }
 

@@ -15,6 +15,11 @@ static class SqlEndpoint
         sql.MapPost("/query/sql", RunAsync).WithName("querySqlDatabase").WithSummary("Runs one SQL statement, sent as text.");
         sql.MapPost("/query", RunLegacyAsync).WithName("queryDatabase").WithSummary("Runs one SQL statement and answers in the first version's shape.");
         sql.MapPost("/", RunLegacyAsync).ExcludeFromDescription(); // one client leaves /query out
+
+        // the first version's addresses, with and without its word for a database
+        foreach (var path in new[] { "/v1/deployments/{id:guid}/query", "/v1/deployments/{id:guid}", "/v1/{id:guid}/query" })
+            app.MapPost(path, RunLegacyAsync).RequireAuthorization(Policies.Read).ExcludeFromDescription();
+        app.MapPost("/v1/deployments/{id:guid}/query/sql", RunAsync).RequireAuthorization(Policies.Read).ExcludeFromDescription();
     }
 
     /// <remarks>The status is 200 also when the statement is wrong: then the answer has a member <c>error</c>.</remarks>

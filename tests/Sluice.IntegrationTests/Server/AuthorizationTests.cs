@@ -229,7 +229,7 @@ public sealed partial class AuthorizationTests : IAsyncLifetime
             return (noun, name) switch
             {
                 ("sinks", "id") => isForeign ? Unknown : isThrownAway && isLast ? await MakeSinkAsync() : who == Who.IngestKeyElsewhere ? _otherSink : _sink,
-                ("databases" or "deployments", "id") => isForeign ? Unknown : isThrownAway && isLast ? await MakeDatabaseAsync() : _database,
+                ("databases" or "deployments" or "{id}", "id") => isForeign ? Unknown : isThrownAway && isLast ? await MakeDatabaseAsync() : _database,
                 ("tables", "database") => isForeign ? Unknown : _database,
                 ("tables", "table") => isThrownAway && isLast ? await MakeTableAsync($"t{++_made}") : "t",
                 ("tables", "column") => isThrownAway && isLast ? await MakeColumnAsync("t", $"c{++_made}") : "c",
@@ -244,14 +244,14 @@ public sealed partial class AuthorizationTests : IAsyncLifetime
         }
 
         /// <summary>A body that is right where an empty object would be refused before anybody looks whose thing it is.</summary>
-        public string? BodyOf(string call) => call.Replace("/v1/", "/v2/", StringComparison.Ordinal) switch
+        public string? BodyOf(string call) => call.Replace("/v1/", "/v2/", StringComparison.Ordinal).Replace("deployments", "databases", StringComparison.Ordinal) switch
         {
             "POST /v2/tables/{database}" => $$$"""{"name":"t{{{++_made}}}","options":{"keys":false}}""",
             "POST /v2/tables/{database}/{table}/fields/{column}" => """{"options":{"type":"int"}}""",
             "PUT /v2/sinks/{id}" => """{"schema":{"id_field":"_id","allow_missing_fields":true,"definition":[{"name":"_id","path":["id"]}]}}""",
             "PUT /v2/users/{id}/keys/{keyId}" => """{"description":"renamed"}""",
             "POST /v2/databases/{id}/query/sql" => "SELECT 1",
-            "POST /v2/databases/{id}/query" or "POST /v2/databases/{id}" => """{"language":"sql","statement":"SELECT 1"}""",
+            "POST /v2/databases/{id}/query" or "POST /v2/databases/{id}" or "POST /v2/{id}/query" => """{"language":"sql","statement":"SELECT 1"}""",
             _ => call.StartsWith("GET ", StringComparison.Ordinal) || call.StartsWith("DELETE ", StringComparison.Ordinal) ? null : "{}",
         };
 
