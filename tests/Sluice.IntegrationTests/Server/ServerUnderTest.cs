@@ -123,7 +123,8 @@ sealed class ServerUnderTest : IAsyncDisposable
     }
 
     /// <param name="authorization">The value of the header, as it is sent.</param>
-    public async Task<HttpResponseMessage> SendAsync(HttpMethod method, string path, string? authorization = null, string? key = null, string? body = null)
+    public async Task<HttpResponseMessage> SendAsync(
+        HttpMethod method, string path, string? authorization = null, string? key = null, string? body = null, HttpCompletionOption until = HttpCompletionOption.ResponseContentRead)
     {
         using var request = new HttpRequestMessage(method, path);
         if (authorization is not null)
@@ -132,7 +133,7 @@ sealed class ServerUnderTest : IAsyncDisposable
             request.Headers.Add("X-API-Key", key);
         if (body is not null)
             request.Content = new StringContent(body, new MediaTypeHeaderValue("text/plain"));
-        return await Http.SendAsync(request, TestContext.Current.CancellationToken);
+        return await Http.SendAsync(request, until, TestContext.Current.CancellationToken);
     }
 
     public static async Task<JsonElement> ReadJsonAsync(HttpResponseMessage response) =>
