@@ -37,6 +37,13 @@ sealed class Admission(EngineOptions options, TimeProvider time)
     {
         if (IsDraining) throw new SluiceException(ErrorCode.Draining, "The server is stopping and takes no more records.");
         if (table.Log.Failed.IsCompleted) throw new SluiceException(ErrorCode.LogFailed, "The log could not be written to disk; the server must restart and recover.");
+        ThrowIfNoRoom(table);
+    }
+
+    /// <summary>The part of it that holds for a body that is arriving too.</summary>
+    /// <exception cref="SluiceException">DiskLow, LogBacklog: nothing was stored.</exception>
+    public void ThrowIfNoRoom(Table table)
+    {
         if (IsDiskLow) throw new SluiceException(ErrorCode.DiskLow, $"The server's disk has less than {options.DiskReserveBytes} bytes free.");
         if (table.BacklogBytes > options.Log.MaxBacklogBytes)
             throw new SluiceException(ErrorCode.LogBacklog, $"More than {options.Log.MaxBacklogBytes} bytes of records wait to be loaded.");

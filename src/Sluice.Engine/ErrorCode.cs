@@ -28,6 +28,9 @@ public enum ErrorCode
     /// <summary>The disk has less free space than the reserve. Retry later.</summary>
     DiskLow,
 
+    /// <summary>Request bodies take as much memory as they may. Retry later.</summary>
+    MemoryLow,
+
     /// <summary>A write or fsync failed; the log takes nothing more until the process has restarted and recovered.</summary>
     LogFailed,
 

@@ -50,6 +50,8 @@ public sealed partial class Sink
         var receivedAt = NowMicroseconds();
         body = BatchReader.WithoutByteOrderMark(body);
         var (definition, decoder) = Volatile.Read(ref _mapping);
+        if (MayNeedParts(body, definition)) return await IngestAsync(new BodyWindow(body), format, operation, caller, cancellation);
+
         var rows = decoder.Rent();
         _context.Admission.Enter();
         try
@@ -134,6 +136,10 @@ public sealed partial class Sink
         var frame = RecordsFrame.Encode(decoder, definition.Id, NowMicroseconds(), new RecordsFrame.Meta(caller, "", default), rows, values.Span);
         return Outcome(await _table.Log.AppendAsync(frame).WaitAsync(cancellation), rows);
     }
+
+    /// <summary>More records than one frame holds: only a sink whose limit was raised takes them, and a record takes two bytes at least.</summary>
+    static bool MayNeedParts(ReadOnlyMemory<byte> body, SinkDefinition definition) =>
+        definition.MaxRecordsPerRequest > PartReader.MaxRecords && body.Length / 2 > PartReader.MaxRecords;
 
     static BatchOutcome Outcome(LogPosition position, RecordRows rows) => new(
         FrameHeader.FormatRequestId(position), position.Sequence, rows.RecordCount,

@@ -28,7 +28,6 @@ static class Refusals
     public static Refusal MultipartBody { get; } = new(StatusCodes.Status400BadRequest, "InvalidContentType");
     public static Refusal MethodNotAllowed { get; } = new(StatusCodes.Status405MethodNotAllowed, "MethodNotAllowed");
     public static Refusal NotImplemented { get; } = new(StatusCodes.Status501NotImplemented, "NotImplemented");
-    public static Refusal TooBusy { get; } = new(StatusCodes.Status503ServiceUnavailable, Unavailable, 1, "memory");
 
     public static Refusal LoginFailed { get; } = new(StatusCodes.Status400BadRequest, "Unauthorized", Type: "NotAuthorizedException");
     public static Refusal WrongPassword { get; } = new(StatusCodes.Status400BadRequest, "InvalidParameter");
@@ -61,6 +60,7 @@ static class Refusals
         ErrorCode.RequestTimeout => new(StatusCodes.Status408RequestTimeout, "RequestTimeout", 1),
         ErrorCode.LogBacklog => new(StatusCodes.Status503ServiceUnavailable, Unavailable, 1, "log_backlog"),
         ErrorCode.DiskLow => new(StatusCodes.Status503ServiceUnavailable, Unavailable, 30, "disk_low"),
+        ErrorCode.MemoryLow => new(StatusCodes.Status503ServiceUnavailable, Unavailable, 1, "memory"),
         // the process ends and is started again; a supervisor needs a few seconds for that
         ErrorCode.LogFailed => new(StatusCodes.Status503ServiceUnavailable, Unavailable, 10, "log_failed"),
         ErrorCode.Draining => new(StatusCodes.Status503ServiceUnavailable, Unavailable, 5, "draining"),

@@ -15,6 +15,9 @@ public sealed record LogOptions
     /// <summary>Requests are refused while this much of the log is not loaded yet. Defaults to 4,294,967,296 bytes (4 GiB).</summary>
     public long MaxBacklogBytes { get; init; } = 4L * 1024 * 1024 * 1024;
 
+    /// <summary>Longest time in which a large body may arrive: as long, its parts keep the log from being trimmed. Defaults to 1 hour.</summary>
+    public TimeSpan MaxReceiveTime { get; init; } = TimeSpan.FromHours(1);
+
     /// <summary>
     /// Requests are refused while appends of this size wait for the disk, so that memory stays bounded. Defaults to 268,435,456 bytes (256 MiB).
     /// </summary>

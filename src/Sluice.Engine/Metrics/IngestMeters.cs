@@ -29,7 +29,7 @@ public sealed class IngestMeters
         _loadRecords = meter.CreateHistogram<long>("sluice.load.records", "{record}", "Records in one load transaction");
     }
 
-    public void BatchIngested(Guid sinkId, int acceptedCount, int rejectedCount, int bodyBytes)
+    public void BatchIngested(Guid sinkId, int acceptedCount, int rejectedCount, long bodyBytes)
     {
         var sink = new KeyValuePair<string, object?>("sink", sinkId);
         _requests.Add(1, sink);

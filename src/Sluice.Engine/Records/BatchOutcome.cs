@@ -73,7 +73,7 @@ public enum FieldErrorCode
 /// <param name="IsDiscarded">
 /// True: nothing is wrong with this record, its request was discarded because another record lacks a field. False: see <paramref name="Errors"/>.
 /// </param>
-/// <param name="Errors">All wrong fields.</param>
+/// <param name="Errors">All wrong fields; empty where a very large request has too many of them.</param>
 public sealed record RejectedRecord(int Index, bool IsDiscarded, IReadOnlyList<FieldError> Errors)
 {
     /// <summary>Why the store refused a record that had been accepted; <c>null</c> for every other.</summary>
@@ -92,6 +92,12 @@ public readonly record struct TruncationWarning(int RecordIndex, string Column);
 public sealed record BatchOutcome(
     string RequestId, ulong Sequence, int RecordCount, IReadOnlyList<RejectedRecord> Rejected, IReadOnlyList<TruncationWarning> Warnings)
 {
+    /// <summary>Rejected records whose errors are left out, because the request has so many; 0 but for very large requests.</summary>
+    public int UndetailedCount { get; init; }
+
+    /// <summary>Warnings that are left out for the same reason.</summary>
+    public int OmittedWarningCount { get; init; }
+
     public int RejectedCount => Rejected.Count;
 
     public int AcceptedCount => RecordCount - RejectedCount;

@@ -26,8 +26,10 @@ public static class BatchReader
     static ReadOnlySpan<byte> ByteOrderMark => [0xEF, 0xBB, 0xBF];
 
     /// <summary>The body without the byte order mark that some senders put first.</summary>
-    public static ReadOnlyMemory<byte> WithoutByteOrderMark(ReadOnlyMemory<byte> body) =>
-        body.Span.StartsWith(ByteOrderMark) ? body[ByteOrderMark.Length..] : body;
+    public static ReadOnlyMemory<byte> WithoutByteOrderMark(ReadOnlyMemory<byte> body) => body[ByteOrderMarkLength(body.Span)..];
+
+    /// <summary>How much of the beginning of a body is a byte order mark.</summary>
+    internal static int ByteOrderMarkLength(ReadOnlySpan<byte> body) => body.StartsWith(ByteOrderMark) ? ByteOrderMark.Length : 0;
 
     /// <param name="operation">Of the records that name none.</param>
     /// <exception cref="SluiceException">
@@ -48,24 +50,31 @@ public static class BatchReader
         }
         catch (JsonException e)
         {
-            throw new SluiceException(ErrorCode.InvalidBody, $"The body is not valid JSON at line {e.LineNumber + 1}, byte {e.BytePositionInLine + 1}: {Reason(e)}", e);
+            throw NotJson(e);
         }
         rows.Complete();
     }
 
+    internal static SluiceException NotJson(JsonException e) =>
+        new(ErrorCode.InvalidBody, $"The body is not valid JSON at line {e.LineNumber + 1}, byte {e.BytePositionInLine + 1}: {Reason(e)}", e);
+
+    internal static SluiceException NotAnArray() => new(ErrorCode.InvalidBody, "The body is not a JSON array.");
+
+    internal static SluiceException NotAnEnvelope() => new(ErrorCode.InvalidBody, "The body is not a JSON object with a member \"records\".");
+
+    internal static SluiceException RecordsTwice() => new(ErrorCode.InvalidBody, "The body has the member \"records\" twice.");
+
+    internal static SluiceException RecordsNotAnArray() => new(ErrorCode.InvalidBody, "The member \"records\" is not an array.");
+
+    internal static SluiceException RecordsMissing() => new(ErrorCode.MissingParameter, "The body has no member \"records\".");
+
+    internal static JsonReaderOptions OptionsFor(BodyFormat format) => new() { MaxDepth = MaxDepth + (format == BodyFormat.Records ? EnvelopeDepth : 1) };
+
     static void ReadValues(ReadOnlySpan<byte> body, RecordDecoder decoder, int maxRecords, RecordRows rows)
     {
-        var reader = new Utf8JsonReader(body, new JsonReaderOptions { MaxDepth = MaxDepth + 1 });
-        if (!reader.Read() || reader.TokenType != JsonTokenType.StartArray) throw new SluiceException(ErrorCode.InvalidBody, "The body is not a JSON array.");
-        while (reader.Read() && reader.TokenType != JsonTokenType.EndArray)
-        {
-            ThrowIfTooMany(rows, maxRecords);
-            var start = (int)reader.TokenStartIndex;
-            rows.Begin();
-            ReadValue(ref reader, decoder, rows);
-            decoder.FinishRecord(rows);
-            rows.End(new RawRecord(start, (int)reader.BytesConsumed - start));
-        }
+        var reader = new Utf8JsonReader(body, OptionsFor(BodyFormat.Values));
+        if (!reader.Read() || reader.TokenType != JsonTokenType.StartArray) throw NotAnArray();
+        while (reader.Read() && reader.TokenType != JsonTokenType.EndArray) ReadElement(ref reader, BodyFormat.Values, 0, decoder, maxRecords, rows);
         reader.Read(); // throws when anything follows
     }
 
@@ -74,16 +83,18 @@ public static class BatchReader
         foreach (var range in body.Split((byte)'\n'))
         {
             var line = body[range];
-            if (line.IndexOfAnyExcept((byte)' ', (byte)'\t', (byte)'\r') < 0) continue;
-            ThrowIfTooMany(rows, maxRecords);
-            rows.Begin();
-            ReadLine(line, decoder, rows);
-            rows.End(new RawRecord(range.Start.GetOffset(body.Length), line.Length));
+            if (IsBlank(line)) continue;
+            ReadLine(line, range.Start.GetOffset(body.Length), decoder, maxRecords, rows);
         }
     }
 
-    static void ReadLine(ReadOnlySpan<byte> line, RecordDecoder decoder, RecordRows rows)
+    internal static bool IsBlank(ReadOnlySpan<byte> line) => line.IndexOfAnyExcept((byte)' ', (byte)'\t', (byte)'\r') < 0;
+
+    /// <param name="start">Where the line begins in the bytes that the places of records count in.</param>
+    internal static void ReadLine(ReadOnlySpan<byte> line, int start, RecordDecoder decoder, int maxRecords, RecordRows rows)
     {
+        ThrowIfTooMany(rows, maxRecords);
+        rows.Begin();
         var reader = new Utf8JsonReader(line, new JsonReaderOptions { MaxDepth = MaxDepth });
         try
         {
@@ -96,6 +107,7 @@ public static class BatchReader
         {
             rows.Fail(new FieldError("", "", FieldErrorCode.NotJson, "one JSON object a line", $"at byte {e.BytePositionInLine + 1}: {Reason(e)}"));
         }
+        rows.End(new RawRecord(start, line.Length));
     }
 
     /// <summary>Decodes one record from its own text, without the request it came in. Text that is not JSON fails the record.</summary>
@@ -125,9 +137,9 @@ public static class BatchReader
 
     static void ReadEnvelope(ReadOnlySpan<byte> body, RecordDecoder decoder, int maxRecords, RecordRows rows)
     {
-        var reader = new Utf8JsonReader(body, new JsonReaderOptions { MaxDepth = MaxDepth + EnvelopeDepth });
+        var reader = new Utf8JsonReader(body, OptionsFor(BodyFormat.Records));
         if (!reader.Read() || reader.TokenType != JsonTokenType.StartObject)
-            throw new SluiceException(ErrorCode.InvalidBody, "The body is not a JSON object with a member \"records\".");
+            throw NotAnEnvelope();
         var hasRecords = false;
         while (reader.Read() && reader.TokenType == JsonTokenType.PropertyName)
         {
@@ -138,25 +150,32 @@ public static class BatchReader
                 reader.Skip();
                 continue;
             }
-            if (hasRecords) throw new SluiceException(ErrorCode.InvalidBody, "The body has the member \"records\" twice.");
-            if (reader.TokenType != JsonTokenType.StartArray) throw new SluiceException(ErrorCode.InvalidBody, "The member \"records\" is not an array.");
+            if (hasRecords) throw RecordsTwice();
+            if (reader.TokenType != JsonTokenType.StartArray) throw RecordsNotAnArray();
             hasRecords = true;
-            ReadRecords(ref reader, decoder, maxRecords, rows);
+            while (reader.Read() && reader.TokenType != JsonTokenType.EndArray) ReadElement(ref reader, BodyFormat.Records, 0, decoder, maxRecords, rows);
         }
         reader.Read(); // throws when anything follows
-        if (!hasRecords) throw new SluiceException(ErrorCode.MissingParameter, "The body has no member \"records\".");
+        if (!hasRecords) throw RecordsMissing();
     }
 
-    static void ReadRecords(ref Utf8JsonReader reader, RecordDecoder decoder, int maxRecords, RecordRows rows)
+    /// <summary>Reads the element of the array of records that the reader stands on.</summary>
+    /// <param name="origin">Where the reader's bytes begin in those that the places of records count in.</param>
+    internal static void ReadElement(ref Utf8JsonReader reader, BodyFormat format, int origin, RecordDecoder decoder, int maxRecords, RecordRows rows)
     {
-        while (reader.Read() && reader.TokenType != JsonTokenType.EndArray)
+        ThrowIfTooMany(rows, maxRecords);
+        var start = (int)reader.TokenStartIndex;
+        rows.Begin();
+        if (format == BodyFormat.Records)
         {
-            ThrowIfTooMany(rows, maxRecords);
-            var start = (int)reader.TokenStartIndex;
-            rows.Begin();
             ReadRecord(ref reader, decoder, rows);
-            rows.End(new RawRecord(start, (int)reader.BytesConsumed - start));
         }
+        else
+        {
+            ReadValue(ref reader, decoder, rows);
+            decoder.FinishRecord(rows);
+        }
+        rows.End(new RawRecord(origin + start, (int)reader.BytesConsumed - start));
     }
 
     static void ReadRecord(ref Utf8JsonReader reader, RecordDecoder decoder, RecordRows rows)
@@ -203,16 +222,22 @@ public static class BatchReader
 
     static void ThrowIfTooMany(RecordRows rows, int maxRecords)
     {
-        if (rows.RecordCount < maxRecords) return;
+        if (rows.FirstRecordIndex + rows.RecordCount < maxRecords) return;
         // the text old clients know, with the limit named
         throw new SluiceException(ErrorCode.TooManyRecords, $"Request exceeded record count limit ({maxRecords} records)");
     }
 
-    /// <summary>The reader's words without its own position suffix.</summary>
+    /// <summary>The reader's words without its own position suffix, and of a wrong literal no more than what makes it wrong: it cites all that follows.</summary>
     static string Reason(JsonException e)
     {
-        var end = e.Message.IndexOf(" LineNumber:", StringComparison.Ordinal);
-        return end < 0 ? e.Message : e.Message[..end];
+        const string wrongLiteral = "' is an invalid JSON literal. Expected the literal '";
+        var end = e.Message.LastIndexOf(" LineNumber:", StringComparison.Ordinal);
+        var reason = end < 0 ? e.Message : e.Message[..end];
+        var at = reason.LastIndexOf(wrongLiteral, StringComparison.Ordinal);
+        if (at < 0) return reason;
+        var cited = reason.AsSpan(1, at - 1);
+        var wrongAt = cited.CommonPrefixLength(reason.AsSpan(at + wrongLiteral.Length));
+        return string.Concat("'", cited[..Math.Min(cited.Length, wrongAt + 1)], reason.AsSpan(at));
     }
 
     /// <summary>The members of an element of <c>records</c>; all others are passed over.</summary>

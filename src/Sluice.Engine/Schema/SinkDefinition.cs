@@ -69,9 +69,9 @@ public sealed record SinkDefinition
     /// <summary>Whether the newest records are kept in memory, for trying mappings.</summary>
     public bool KeepsSample { get; init; } = true;
 
-    /// <summary>Most records in one request. Defaults to 100,000; at most 131,072 (<see cref="Log.LogPosition.RecordIndexBits"/>).</summary>
+    /// <summary>Most records in one request. Defaults to 100,000.</summary>
     public int MaxRecordsPerRequest { get; init; } = 100_000;
 
     /// <summary>Longest body after decompression. Defaults to 33,554,432 bytes (32 MiB).</summary>
-    public int MaxRequestBytes { get; init; } = 32 * 1024 * 1024;
+    public long MaxRequestBytes { get; init; } = 32 * 1024 * 1024;
 }

@@ -1,10 +1,10 @@
 using System.Buffers;
 
-namespace Sluice.Server.DataPlane;
+namespace Sluice.Records;
 
 /// <summary>Bytes in a buffer of the shared pool. Dispose exactly once, and use nothing of it after.</summary>
 /// <remarks>A value, so that a request allocates nothing for its body: <see cref="Grow"/> and <see cref="Extend"/> replace the one they are called on.</remarks>
-readonly struct PooledBody : IDisposable
+public readonly struct PooledBody : IDisposable
 {
     readonly byte[] _buffer;
     readonly BodyBudget _budget;
@@ -22,6 +22,7 @@ readonly struct PooledBody : IDisposable
 
     public ReadOnlyMemory<byte> Memory => _buffer.AsMemory(0, Length);
 
+    /// <exception cref="SluiceException"><see cref="ErrorCode.MemoryLow"/>.</exception>
     public static PooledBody Rent(int minBytes, BodyBudget budget)
     {
         var buffer = ArrayPool<byte>.Shared.Rent(minBytes);
@@ -39,18 +40,28 @@ readonly struct PooledBody : IDisposable
     }
 
     /// <summary>The same bytes in a buffer of twice the size, but no more than <paramref name="maxBytes"/> asks for.</summary>
-    public PooledBody Grow(int maxBytes, BodyBudget budget)
+    /// <exception cref="SluiceException"><see cref="ErrorCode.MemoryLow"/>.</exception>
+    public PooledBody Grow(int maxBytes)
     {
-        var larger = Rent((int)Math.Min(2L * Capacity, maxBytes), budget);
+        var larger = Rent((int)Math.Min(2L * Capacity, maxBytes), _budget);
         Memory.CopyTo(larger._buffer);
-        var grown = new PooledBody(larger._buffer, Length, budget);
+        var grown = new PooledBody(larger._buffer, Length, _budget);
         Dispose();
         return grown;
     }
 
+    /// <summary>Room behind the bytes.</summary>
     public Memory<byte> Free(int count) => _buffer.AsMemory(Length, count);
 
+    /// <summary>With so many bytes of <see cref="Free"/> more.</summary>
     public PooledBody Extend(int count) => new(_buffer, Length + count, _budget);
+
+    /// <summary>Without the first bytes; the others move to the front.</summary>
+    public PooledBody Without(int count)
+    {
+        Memory[count..].CopyTo(_buffer);
+        return new PooledBody(_buffer, Length - count, _budget);
+    }
 
     public void Dispose()
     {

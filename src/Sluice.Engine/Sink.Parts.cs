@@ -1,0 +1,98 @@
+using Sluice.Log;
+using Sluice.Records;
+
+namespace Sluice;
+
+public sealed partial class Sink
+{
+    /// <summary>Decodes, validates and durably appends the records of one request while its body arrives, in memory that does not grow with it.</summary>
+    /// <inheritdoc cref="IngestAsync(ReadOnlyMemory{byte}, BodyFormat, RecordOperation, string, CancellationToken)"/>
+    /// <param name="body">The request body, UTF-8 JSON.</param>
+    /// <exception cref="SluiceException">
+    /// Whatever a body that is read whole is refused with, and what <paramref name="body"/> throws; <see cref="ErrorCode.RequestTimeout"/>: it takes longer than
+    /// <see cref="LogOptions.MaxReceiveTime"/>. Nothing of the request is stored, unless the exception's outcome says that this is unknown.
+    /// </exception>
+    public async ValueTask<BatchOutcome> IngestAsync(BodyWindow body, BodyFormat format, RecordOperation operation, string caller, CancellationToken cancellation)
+    {
+        var request = new LargeRequest(NowMicroseconds(), _context.Time.GetTimestamp(), new RecordsFrame.Meta(caller, "", default));
+        var (definition, decoder) = Volatile.Read(ref _mapping);
+        var reader = new PartReader(format, operation, decoder, definition.MaxRecordsPerRequest);
+        var rows = decoder.Rent();
+        _context.Admission.Enter();
+        try
+        {
+            await using var parts = new PartWriter(_table.Log);
+            while (true)
+            {
+                await body.FillAsync(cancellation);
+                var taken = reader.Read(body.Bytes.Span, body.IsComplete, rows);
+                request.Add(rows);
+                if (reader.IsDone) break;
+                if (rows.RecordCount > 0)
+                {
+                    ThrowIfNotGoingOn(request);
+                    parts.Append(Encode(await parts.NextAsync(hasMore: true)), rows.AcceptedCount);
+                    rows.BeginPart();
+                }
+                body.Take(taken);
+            }
+            var position = await parts.CompleteAsync(Encode(await parts.NextAsync(hasMore: false))).WaitAsync(cancellation);
+
+            var outcome = request.Complete(position, rows);
+            _context.Meters.BatchIngested(definition.Id, outcome.AcceptedCount, outcome.RejectedCount, body.BodyBytes);
+            return outcome;
+
+            FrameBuffer Encode(RecordsFrame.Part part) => RecordsFrame.Encode(decoder, definition.Id, request.ReceivedAt, request.Meta, rows, body.Bytes.Span, part);
+        }
+        finally
+        {
+            _context.Admission.Leave();
+            decoder.Return(rows);
+        }
+    }
+
+    /// <summary>A body that arrives for hours may meet a full disk, or a loader that has fallen behind; and its parts keep the log from being trimmed.</summary>
+    void ThrowIfNotGoingOn(LargeRequest request)
+    {
+        _context.Admission.ThrowIfNoRoom(_table);
+        var longest = _context.Options.Log.MaxReceiveTime;
+        if (_context.Time.GetElapsedTime(request.Started) > longest) throw new SluiceException(ErrorCode.RequestTimeout, $"The body did not arrive within {longest}.");
+    }
+
+    /// <summary>What is known of a request in parts before its end.</summary>
+    sealed class LargeRequest(long receivedAt, long started, RecordsFrame.Meta meta)
+    {
+        const int MaxWarnings = 10_000;
+
+        readonly RejectedRecords _rejected = new();
+        readonly List<TruncationWarning> _warnings = [];
+        int _warningCount;
+
+        public long ReceivedAt => receivedAt;
+
+        /// <summary>Timestamp of the clock.</summary>
+        public long Started => started;
+
+        public RecordsFrame.Meta Meta => meta;
+
+        /// <summary>Adds what became of the records of the next part.</summary>
+        public void Add(RecordRows rows)
+        {
+            _rejected.Add(rows.Rejected);
+            _warningCount += rows.Warnings.Count;
+            _warnings.AddRange(rows.Warnings.Take(MaxWarnings - _warnings.Count));
+        }
+
+        /// <param name="last">The last part.</param>
+        public BatchOutcome Complete(LogPosition position, RecordRows last)
+        {
+            var recordCount = last.FirstRecordIndex + last.RecordCount;
+            if (last.IsDiscarded) _rejected.DiscardAll(recordCount);
+            return new BatchOutcome(FrameHeader.FormatRequestId(position), position.Sequence, recordCount, _rejected, last.IsDiscarded ? [] : _warnings)
+            {
+                UndetailedCount = _rejected.UndetailedCount,
+                OmittedWarningCount = last.IsDiscarded ? 0 : _warningCount - _warnings.Count,
+            };
+        }
+    }
+}
