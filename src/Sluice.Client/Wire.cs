@@ -131,7 +131,7 @@ public sealed record ColumnOptionsBody(
 /// <param name="MaxRecords">Most records in a request; <c>null</c>: the server's default.</param>
 /// <param name="MaxBytes">Longest body after decompression; <c>null</c>: the server's default.</param>
 public sealed record SinkRequest(
-    string? Name, SinkDetails? SinkDetails, SinkSchema? Schema, string? Truncation = null, int? MaxRecords = null, int? MaxBytes = null)
+    string? Name, SinkDetails? SinkDetails, SinkSchema? Schema, string? Truncation = null, int? MaxRecords = null, long? MaxBytes = null)
 {
     /// <summary><c>null</c>: the server's default.</summary>
     public SinkQuarantine? Quarantine { get; init; }
@@ -177,7 +177,7 @@ public sealed record SinkResource(
     SinkSchema Schema,
     string Truncation,
     int MaxRecords,
-    int MaxBytes,
+    long MaxBytes,
     int MappingVersion,
     string SinkStatus,
     string Status,

@@ -12,7 +12,7 @@ public sealed partial class Sink
     /// Whatever a body that is read whole is refused with, and what <paramref name="body"/> throws; <see cref="ErrorCode.RequestTimeout"/>: it takes longer than
     /// <see cref="LogOptions.MaxReceiveTime"/>. Nothing of the request is stored, unless the exception's outcome says that this is unknown.
     /// </exception>
-    public async ValueTask<BatchOutcome> IngestAsync(BodyWindow body, BodyFormat format, RecordOperation operation, string caller, CancellationToken cancellation)
+    public async ValueTask<BatchOutcome> IngestLargeAsync(BodyWindow body, BodyFormat format, RecordOperation operation, string caller, CancellationToken cancellation)
     {
         var request = new LargeRequest(NowMicroseconds(), _context.Time.GetTimestamp(), new RecordsFrame.Meta(caller, "", default));
         var (definition, decoder) = Volatile.Read(ref _mapping);

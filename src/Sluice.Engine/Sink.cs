@@ -50,7 +50,7 @@ public sealed partial class Sink
         var receivedAt = NowMicroseconds();
         body = BatchReader.WithoutByteOrderMark(body);
         var (definition, decoder) = Volatile.Read(ref _mapping);
-        if (MayNeedParts(body, definition)) return await IngestAsync(new BodyWindow(body), format, operation, caller, cancellation);
+        if (MayNeedParts(body, definition)) return await IngestLargeAsync(new BodyWindow(body), format, operation, caller, cancellation);
 
         var rows = decoder.Rent();
         _context.Admission.Enter();

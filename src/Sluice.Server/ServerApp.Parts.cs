@@ -6,6 +6,7 @@ using Microsoft.AspNetCore.Server.Kestrel.Core;
 using Microsoft.AspNetCore.Server.Kestrel.Https;
 using Microsoft.Extensions.DependencyInjection.Extensions;
 using Microsoft.Extensions.Logging.Console;
+using Sluice.Records;
 using Sluice.Server.Accounts;
 using Sluice.Server.Audit;
 using Sluice.Server.Catalog;

@@ -24,6 +24,7 @@ public sealed class BodyWindow : IDisposable
     readonly long _maxBodyBytes;
     PooledBody _buffer;
     int _taken;
+    bool _isStuck;
     int _reserved;
 
     /// <param name="start">What was read of the body already; the window owns it from here on.</param>
@@ -84,8 +85,12 @@ public sealed class BodyWindow : IDisposable
         }
     }
 
-    /// <summary>The first bytes are done with.</summary>
-    public void Take(int count) => _taken += count;
+    /// <summary>The first bytes are done with; none: more are needed to take any.</summary>
+    public void Take(int count)
+    {
+        _taken += count;
+        _isStuck = count == 0;
+    }
 
     public void Dispose()
     {
@@ -105,7 +110,7 @@ public sealed class BodyWindow : IDisposable
             _buffer = _buffer.Without(_taken);
             _taken = 0;
         }
-        else if (_buffer.Length == _buffer.Capacity)
+        else if (_isStuck && _buffer.Length == _buffer.Capacity)
         {
             if (_buffer.Capacity >= MaxBytes) throw new SluiceException(ErrorCode.RequestTooLarge, $"A record of the body, or a text in it, is longer than {MaxBytes} bytes.");
             _buffer = _buffer.Grow(MaxBytes);

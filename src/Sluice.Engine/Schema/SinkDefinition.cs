@@ -42,6 +42,12 @@ public sealed record SinkDefinition
 {
     public const string TimeQuantumName = "_timeQuantum";
 
+    /// <summary>Highest <see cref="MaxRecordsPerRequest"/>: 10,000,000.</summary>
+    public const int MostRecordsPerRequest = 10_000_000;
+
+    /// <summary>Highest <see cref="MaxRequestBytes"/>: 17,179,869,184 (16 GiB).</summary>
+    public const long MostRequestBytes = 16L << 30;
+
     public required Guid Id { get; init; }
     public required string Name { get; init; }
     public required Guid TableId { get; init; }

@@ -21,7 +21,7 @@ public sealed class CatalogSinkMapping
     public required int? MaxRecords { get; init; }
 
     /// <summary><c>null</c>: the default of <see cref="SinkDefinition"/>.</summary>
-    public required int? MaxBytes { get; init; }
+    public required long? MaxBytes { get; init; }
 
     /// <summary>Whether the text of records that fail is kept; <c>null</c>: the default of <see cref="QuarantinePolicy"/>, as below.</summary>
     public bool? QuarantineKeepRaw { get; init; }

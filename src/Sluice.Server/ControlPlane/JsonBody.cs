@@ -72,11 +72,13 @@ sealed class JsonBody
         : value.ValueKind is JsonValueKind.True or JsonValueKind.False ? value.GetBoolean()
         : throw Invalid(member, $"must be true or false, not {Describe(value)}");
 
-    public int? OptionalInteger(string member, int min, int max)
+    public int? OptionalInteger(string member, int min, int max) => (int?)OptionalLong(member, min, max);
+
+    public long? OptionalLong(string member, long min, long max)
     {
         if (Find(member) is not { } value)
             return null;
-        return value.ValueKind == JsonValueKind.Number && value.TryGetInt32(out var number) && number >= min && number <= max
+        return value.ValueKind == JsonValueKind.Number && value.TryGetInt64(out var number) && number >= min && number <= max
             ? number
             : throw Invalid(member, $"must be an integer from {min} to {max}, not {Describe(value)}");
     }

@@ -1,6 +1,5 @@
 using System.Text.Json;
 using Sluice.Client;
-using Sluice.Log;
 using Sluice.Schema;
 
 namespace Sluice.Server;
@@ -13,7 +12,7 @@ namespace Sluice.Server;
 /// <param name="RejectTruncation"><c>null</c>: not given.</param>
 /// <param name="MaxRecords"><c>null</c>: not given.</param>
 /// <param name="MaxBytes"><c>null</c>: not given.</param>
-sealed record SinkBody(string? Name, Guid? DatabaseId, string? Table, SinkSchema? Schema, bool? RejectTruncation, int? MaxRecords, int? MaxBytes)
+sealed record SinkBody(string? Name, Guid? DatabaseId, string? Table, SinkSchema? Schema, bool? RejectTruncation, int? MaxRecords, long? MaxBytes)
 {
     /// <summary>What the body says of the quarantine.</summary>
     public QuarantineBody Quarantine { get; init; } = new(null, null, null);
@@ -47,8 +46,8 @@ sealed record SinkBody(string? Name, Guid? DatabaseId, string? Table, SinkSchema
             details?.OptionalText("table"),
             schema is null ? null : ReadSchema(schema),
             ReadTruncation(body),
-            body.OptionalInteger("max_records", 1, 1 << LogPosition.RecordIndexBits),
-            body.OptionalInteger("max_bytes", 1, 1 << 30))
+            body.OptionalInteger("max_records", 1, SinkDefinition.MostRecordsPerRequest),
+            body.OptionalLong("max_bytes", 1, SinkDefinition.MostRequestBytes))
         {
             Quarantine = body.OptionalObject("quarantine") is { } quarantine ? QuarantineBody.Read(quarantine) : new QuarantineBody(null, null, null),
             KeepsSample = body.OptionalFlag("sample"),

@@ -4,7 +4,7 @@ namespace Sluice.Server;
 
 /// <summary>What a sink has beside its mapping; <c>null</c>: the default, or not given.</summary>
 sealed record SinkSettings(
-    bool? RejectTruncation, int? MaxRecords, int? MaxBytes, bool? KeepRaw, int? QuarantineMaxBytes, int? QuarantineMaxAgeSeconds, bool? KeepsSample)
+    bool? RejectTruncation, int? MaxRecords, long? MaxBytes, bool? KeepRaw, int? QuarantineMaxBytes, int? QuarantineMaxAgeSeconds, bool? KeepsSample)
 {
     public static SinkSettings Of(SinkBody body) => new(
         body.RejectTruncation, body.MaxRecords, body.MaxBytes, body.Quarantine.KeepRaw, body.Quarantine.MaxBytes, (int?)body.Quarantine.MaxAge?.TotalSeconds, body.KeepsSample);

@@ -1,3 +1,4 @@
+using Sluice.Records;
 using Sluice.Server.Accounts;
 
 namespace Sluice.Server.DataPlane;
@@ -34,7 +35,9 @@ static class IngestEndpoint
         sink.ThrowIfNotAdmitting();
 
         using var body = await RequestBody.ReadAsync(context, sink.Definition.MaxRequestBytes, budget, cancellation);
-        var outcome = await sink.IngestAsync(body.Memory, query.Format, query.Operation, caller.Id, cancellation);
+        var outcome = body.Window is { } window
+            ? await sink.IngestLargeAsync(window, query.Format, query.Operation, caller.Id, cancellation)
+            : await sink.IngestAsync(body.Memory, query.Format, query.Operation, caller.Id, cancellation);
         var loaded = query.WaitsUntilLoaded ? await sink.WaitLoadedAsync(outcome, query.Timeout, cancellation) : outcome;
 
         await OutcomeWriter.WriteAsync(context.Response, loaded ?? outcome, isPending: loaded is null, query.Return, cancellation);

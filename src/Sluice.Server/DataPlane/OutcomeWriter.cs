@@ -34,6 +34,10 @@ static class OutcomeWriter
         WriteCounts(pipe, outcome);
         if (isPending)
             pipe.Write(",\"state\":\"pending\""u8);
+        if (outcome.UndetailedCount > 0)
+            WriteOmitted(pipe, ",\"errors_omitted\":"u8, outcome.UndetailedCount);
+        if (outcome.OmittedWarningCount > 0)
+            WriteOmitted(pipe, ",\"warnings_omitted\":"u8, outcome.OmittedWarningCount);
 
         if (returned == ReturnedRecords.Summary)
         {
@@ -61,6 +65,12 @@ static class OutcomeWriter
         pipe.Write(",\"request_id\":\""u8);
         Encoding.UTF8.GetBytes(outcome.RequestId, pipe); // our own text: hexadecimal digits and dashes
         pipe.Write("\""u8);
+    }
+
+    static void WriteOmitted(PipeWriter pipe, ReadOnlySpan<byte> name, int count)
+    {
+        pipe.Write(name);
+        WriteNumber(pipe, count);
     }
 
     static async ValueTask WriteMixedAsync(PipeWriter pipe, BatchOutcome outcome, bool withSuccesses, CancellationToken cancellation)

@@ -12,6 +12,8 @@ sealed class RecordNotes(IBufferWriter<byte> output, bool withIndex) : IDisposab
     const string Preamble = "Incorrect values for one or more of record fields";
     const string Discarded = "The record was discarded with its request: another record lacks a mapped field, and the sink does not allow that";
 
+    const string Undetailed = Preamble + ": left out, because so many records of the request are wrong; send the record alone to see what is wrong with it";
+
     static readonly JsonEncodedText[] Codes = [.. Enum.GetNames<FieldErrorCode>().Select(name => JsonEncodedText.Encode(name))];
 
     readonly Utf8JsonWriter _json = new(output, new JsonWriterOptions
@@ -89,7 +91,7 @@ sealed class RecordNotes(IBufferWriter<byte> output, bool withIndex) : IDisposab
         _json.WriteEndObject();
     }
 
-    static string MessageFor(IReadOnlyList<FieldError> errors) => $"{Preamble}: {string.Join("; ", errors.Select(Describe))}";
+    static string MessageFor(IReadOnlyList<FieldError> errors) => errors.Count == 0 ? Undetailed : $"{Preamble}: {string.Join("; ", errors.Select(Describe))}";
 
     static string Describe(FieldError error) =>
         error.Column.Length == 0 ? $"expected {error.Expected}, got {error.Got}" : $"{error.Column}: expected {error.Expected}, got {error.Got}";

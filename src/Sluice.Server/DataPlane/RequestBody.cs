@@ -1,15 +1,16 @@
-using System.Buffers;
 using System.IO.Compression;
 using System.Runtime.CompilerServices;
 using Microsoft.AspNetCore.Http.Features;
+using Sluice.Records;
 
 namespace Sluice.Server.DataPlane;
 
 /// <summary>
-/// Reads a request body with records into one contiguous pooled buffer, decompressed. The only place that decides on too large
-/// (413) and on an encoding that is not known (415).
+/// A request body with records, decompressed: whole in one pooled buffer, or, when it is large, its beginning and a window through which the rest is read while
+/// it is decoded. The only place that decides on too large (413) and on an encoding that is not known (415).
 /// </summary>
-static class RequestBody
+/// <remarks>A value, so that a request allocates nothing for a body that is read whole. Dispose exactly once.</remarks>
+readonly struct RequestBody : IDisposable
 {
     /// <summary>What <c>Content-Encoding</c> may be; sent with 415 as RFC 7694 has it.</summary>
     const string Encodings = "gzip, br, zstd";
@@ -18,13 +19,27 @@ static class RequestBody
     const int FirstBufferBytes = 1024 * 1024;
     const int SmallBufferBytes = 16 * 1024;
 
-    /// <summary>Reads the whole body. Nothing of it outlives the returned value's <see cref="PooledBody.Dispose"/>.</summary>
+    readonly PooledBody _whole;
+
+    RequestBody(PooledBody whole) => _whole = whole;
+
+    RequestBody(BodyWindow window) => Window = window;
+
+    /// <summary>The whole body, when there is no <see cref="Window"/>.</summary>
+    public ReadOnlyMemory<byte> Memory => _whole.Memory;
+
+    /// <summary>The body when it is too large to be read whole; else <c>null</c>.</summary>
+    public BodyWindow? Window { get; }
+
+    /// <summary>Reads the whole body, or as much of it as tells that it is large. Nothing of it outlives <see cref="Dispose"/>.</summary>
     /// <param name="maxBytes">After decompression.</param>
     /// <exception cref="SluiceException">
-    /// <see cref="ErrorCode.RequestTooLarge"/>; <see cref="ErrorCode.UnsupportedEncoding"/>; <see cref="ErrorCode.InvalidBody"/>: what came does not decompress.
+    /// <see cref="ErrorCode.RequestTooLarge"/>; <see cref="ErrorCode.UnsupportedEncoding"/>; <see cref="ErrorCode.InvalidBody"/>: what came does not decompress;
+    /// <see cref="ErrorCode.MemoryLow"/>.
     /// </exception>
-    /// <exception cref="RefusedException">Multipart, or no memory for it now.</exception>
-    public static async ValueTask<PooledBody> ReadAsync(HttpContext context, int maxBytes, BodyBudget budget, CancellationToken cancellation)
+    /// <exception cref="RefusedException">Multipart.</exception>
+    [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder<>))]
+    public static async ValueTask<RequestBody> ReadAsync(HttpContext context, long maxBytes, BodyBudget budget, CancellationToken cancellation)
     {
         var request = context.Request;
         ControlBody.ThrowIfMultipart(request);
@@ -34,18 +49,22 @@ static class RequestBody
         if (context.Features.Get<IHttpMaxRequestBodySizeFeature>() is { IsReadOnly: false } limit)
             limit.MaxRequestBodySize = null;
 
-        if (encoding is null)
-            return await FillAsync(request.Body, request.ContentLength, maxBytes, budget, cancellation);
+        var announced = encoding is null ? request.ContentLength : null;
+        if (announced > maxBytes)
+            throw BodyWindow.TooLarge(maxBytes);
 
-        await using var decompressed = Decompress(request.Body, encoding);
-        try
-        {
-            return await FillAsync(decompressed, contentLength: null, maxBytes, budget, cancellation);
-        }
-        catch (Exception e) when (e is InvalidDataException or InvalidOperationException or ZstdSharp.ZstdException or EndOfStreamException)
-        {
-            throw new SluiceException(ErrorCode.InvalidBody, $"The body is not valid {encoding}.", e);
-        }
+        var source = new BodySource(Decompress(context, encoding), encoding);
+        var (body, isWhole) = await FillAsync(source, announced, maxBytes, budget, cancellation);
+
+        return isWhole ? new RequestBody(body) : new RequestBody(new BodyWindow(body, maxBytes, budget, source.ReadAsync));
+    }
+
+    public void Dispose()
+    {
+        if (Window is null)
+            _whole.Dispose();
+        else
+            Window.Dispose();
     }
 
     static string? ReadEncoding(HttpContext context)
@@ -66,39 +85,47 @@ static class RequestBody
         }
     }
 
-    static Stream Decompress(Stream body, string encoding) => encoding switch
+    static Stream Decompress(HttpContext context, string? encoding)
     {
-        "gzip" => new GZipStream(body, CompressionMode.Decompress, leaveOpen: true),
-        "br" => new BrotliStream(body, CompressionMode.Decompress, leaveOpen: true),
-        _ => new ZstdSharp.DecompressionStream(body, checkEndOfStream: true, leaveOpen: true),
-    };
+        var body = context.Request.Body;
+        if (encoding is null)
+            return body;
 
+        Stream decompressed = encoding switch
+        {
+            "gzip" => new GZipStream(body, CompressionMode.Decompress, leaveOpen: true),
+            "br" => new BrotliStream(body, CompressionMode.Decompress, leaveOpen: true),
+            _ => new ZstdSharp.DecompressionStream(body, checkEndOfStream: true, leaveOpen: true),
+        };
+        context.Response.RegisterForDisposeAsync(decompressed); // the rest of a large body is read through it
+        return decompressed;
+    }
+
+    /// <summary>Reads to the end, or until the body turns out to be large.</summary>
     [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder<>))]
-    static async ValueTask<PooledBody> FillAsync(Stream source, long? contentLength, int maxBytes, BodyBudget budget, CancellationToken cancellation)
+    static async ValueTask<(PooledBody Body, bool IsWhole)> FillAsync(BodySource source, long? announced, long maxBytes, BodyBudget budget, CancellationToken cancellation)
     {
-        if (contentLength > maxBytes)
-            throw TooLarge(maxBytes);
-
-        var body = PooledBody.Rent((int)Math.Min(contentLength ?? SmallBufferBytes, FirstBufferBytes), budget);
+        var body = PooledBody.Rent((int)Math.Min(announced ?? SmallBufferBytes, FirstBufferBytes), budget);
         try
         {
-            while (body.Length < maxBytes)
+            while (true)
             {
                 if (body.Length == body.Capacity)
-                    body = body.Grow(maxBytes, budget);
+                {
+                    if (body.Length >= BodyWindow.DefaultBytes)
+                        return (body, false);
 
-                var room = Math.Min(body.Capacity, maxBytes) - body.Length;
-                var count = await source.ReadAsync(body.Free(room), cancellation);
+                    body = body.Grow(BodyWindow.DefaultBytes);
+                }
+
+                var count = await source.ReadAsync(body.Free(body.Capacity - body.Length), cancellation);
                 if (count == 0)
-                    return body;
+                    return (body, true);
 
                 body = body.Extend(count);
+                if (body.Length > maxBytes)
+                    throw BodyWindow.TooLarge(maxBytes);
             }
-
-            if (await IsAtEndAsync(source, cancellation))
-                return body;
-
-            throw TooLarge(maxBytes);
         }
         catch
         {
@@ -107,19 +134,20 @@ static class RequestBody
         }
     }
 
-    static async ValueTask<bool> IsAtEndAsync(Stream source, CancellationToken cancellation)
+    /// <summary>Where the bytes come from: what does not decompress is the sender's fault.</summary>
+    readonly struct BodySource(Stream stream, string? encoding)
     {
-        var probe = ArrayPool<byte>.Shared.Rent(1);
-        try
+        [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder<>))]
+        public async ValueTask<int> ReadAsync(Memory<byte> room, CancellationToken cancellation)
         {
-            return await source.ReadAsync(probe.AsMemory(0, 1), cancellation) == 0;
-        }
-        finally
-        {
-            ArrayPool<byte>.Shared.Return(probe);
+            try
+            {
+                return await stream.ReadAsync(room, cancellation);
+            }
+            catch (Exception e) when (encoding is not null && e is InvalidDataException or InvalidOperationException or ZstdSharp.ZstdException or EndOfStreamException)
+            {
+                throw new SluiceException(ErrorCode.InvalidBody, $"The body is not valid {encoding}.", e);
+            }
         }
     }
-
-    static SluiceException TooLarge(int maxBytes) =>
-        new(ErrorCode.RequestTooLarge, $"The request body is larger than the limit of {maxBytes} bytes after decompression.");
 }

@@ -129,8 +129,8 @@ public sealed class SinkBodyTests
     [InlineData("schema.definition", """[{"name":"_id","path":["a",null]}]""", ErrorCode.InvalidParameter, "Parameter 'schema.definition[0].path[1]' must be a string (a member) or an integer from 0 (an array element), not null.")]
     [InlineData("schema.definition", """[{"name":"_id","path":["a"]},{"name":"_id","path":["b"]}]""", ErrorCode.InvalidParameter, "Parameter 'schema.definition[1].name' repeats the name of entry 0.")]
     [InlineData("truncation", "\"drop\"", ErrorCode.InvalidParameter, "Parameter 'truncation' must be \"warn\" or \"error\".")]
-    [InlineData("max_records", "0", ErrorCode.InvalidParameter, "Parameter 'max_records' must be an integer from 1 to 131072, not 0.")]
-    [InlineData("max_bytes", "1e3", ErrorCode.InvalidParameter, "Parameter 'max_bytes' must be an integer from 1 to 1073741824, not 1e3.")]
+    [InlineData("max_records", "0", ErrorCode.InvalidParameter, "Parameter 'max_records' must be an integer from 1 to 10000000, not 0.")]
+    [InlineData("max_bytes", "1e3", ErrorCode.InvalidParameter, "Parameter 'max_bytes' must be an integer from 1 to 17179869184, not 1e3.")]
     public void A_wrong_body_is_refused_naming_the_member(string member, string? json, ErrorCode code, string message)
     {
         var body = JsonNode.Parse(Body("""{"id_field":"_id","allow_missing_fields":true,"definition":[{"name":"_id","path":["id"]}]}"""))!;

@@ -1,6 +1,8 @@
 using System.IO.Compression;
+using System.Security.Cryptography;
 using System.Text;
 using Microsoft.AspNetCore.Http;
+using Sluice.Records;
 using Sluice.Server;
 using Sluice.Server.DataPlane;
 using Xunit;
@@ -47,7 +49,7 @@ public sealed class RequestBodyTests
     public async Task One_byte_more_than_the_limit_is_refused_and_the_limit_is_named(string? encoding, bool announced)
     {
         using (var body = await ReadAsync(Compress(Random(100_000), encoding), encoding, 100_000, announced))
-            Assert.Equal(100_000, body.Length);
+            Assert.Equal(100_000, body.Memory.Length);
 
         var fault = await Assert.ThrowsAsync<SluiceException>(() => ReadAsync(Compress(Random(100_001), encoding), encoding, 100_000, announced));
 
@@ -121,7 +123,7 @@ public sealed class RequestBodyTests
         context.Request.ContentType = contentType;
 
         using var body = await RequestBody.ReadAsync(context, 100, _budget, TestContext.Current.CancellationToken);
-        Assert.Equal(2, body.Length);
+        Assert.Equal(2, body.Memory.Length);
 
         context.Request.ContentType = "multipart/form-data; boundary=x";
         await Assert.ThrowsAsync<RefusedException>(async () => await RequestBody.ReadAsync(context, 100, _budget, TestContext.Current.CancellationToken));
@@ -134,10 +136,75 @@ public sealed class RequestBodyTests
         using var first = await ReadAsync(Random(600_000), null, 1_000_000, announced: true, budget);
         var used = budget.UsedBytes;
 
-        var fault = await Assert.ThrowsAsync<RefusedException>(() => ReadAsync(Random(600_000), null, 1_000_000, announced: true, budget));
+        var fault = await Assert.ThrowsAsync<SluiceException>(() => ReadAsync(Random(600_000), null, 1_000_000, announced: true, budget));
 
-        Assert.Equal((503, "memory"), (fault.Refusal.Status, fault.Refusal.Cause));
+        Assert.Equal((503, "memory"), (Refusals.For(fault.Code).Status, Refusals.For(fault.Code).Cause));
         Assert.Equal(used, budget.UsedBytes);
+    }
+
+    [Theory]
+    [InlineData(null, true)]
+    [InlineData(null, false)]
+    [InlineData("gzip", true)]
+    [InlineData("br", true)]
+    [InlineData("zstd", false)]
+    public async Task A_large_body_is_read_through_a_window_in_bounded_memory(string? encoding, bool announced)
+    {
+        var bytes = Random(20_000_000);
+        var hash = SHA256.HashData(bytes);
+        using (var body = await ReadAsync(Compress(bytes, encoding), encoding, bytes.Length, announced))
+        {
+            using var read = IncrementalHash.CreateHash(HashAlgorithmName.SHA256);
+            var window = body.Window!;
+            for (var isDone = false; !isDone;)
+            {
+                await window.FillAsync(TestContext.Current.CancellationToken);
+                isDone = window.IsComplete;
+                var count = isDone ? window.Bytes.Length : window.Bytes.Length - 1_000; // a record that is not complete stays
+                read.AppendData(window.Bytes.Span[..count]);
+                window.Take(count);
+            }
+            Assert.Equal((bytes.Length, true), ((int)window.BodyBytes, read.GetHashAndReset().SequenceEqual(hash)));
+        }
+
+        Assert.Equal(0, _budget.UsedBytes);
+        Assert.InRange(_budget.HighestUsedBytes, BodyWindow.DefaultBytes, 3 * BodyWindow.DefaultBytes);
+    }
+
+    [Theory]
+    [InlineData(null)]
+    [InlineData("gzip")]
+    [InlineData("br")]
+    [InlineData("zstd")]
+    public async Task A_large_body_that_is_too_long_or_cut_is_refused_where_that_shows(string? encoding)
+    {
+        var bytes = Random(10_000_000);
+        var tooLong = await Assert.ThrowsAsync<SluiceException>(() => DrainAsync(Compress(bytes, encoding), encoding, bytes.Length - 1));
+        Assert.Equal(ErrorCode.RequestTooLarge, tooLong.Code);
+        if (encoding is not null)
+        {
+            var cut = await Assert.ThrowsAsync<SluiceException>(() => DrainAsync(Compress(bytes, encoding)[..^1_000], encoding, bytes.Length));
+            Assert.Equal((ErrorCode.InvalidBody, $"The body is not valid {encoding}."), (cut.Code, cut.Message));
+        }
+        Assert.Equal(0, _budget.UsedBytes);
+    }
+
+    [Fact]
+    public async Task A_record_longer_than_the_window_makes_it_grow_within_the_budget()
+    {
+        var budget = new BodyBudget(64 << 20);
+        using var body = await ReadAsync(Random(30_000_000), null, 1L << 40, announced: true, budget);
+        var window = body.Window!;
+        var refused = await Assert.ThrowsAsync<SluiceException>(async () =>
+        {
+            while (!window.IsComplete)
+            {
+                await window.FillAsync(TestContext.Current.CancellationToken);
+                window.Take(0);
+            }
+        });
+        Assert.Equal(ErrorCode.MemoryLow, refused.Code);
+        Assert.InRange(budget.HighestUsedBytes, 1, 64 << 20);
     }
 
     [Fact]
@@ -172,8 +239,18 @@ public sealed class RequestBodyTests
         }
     }
 
-    Task<PooledBody> ReadAsync(byte[] sent, string? encoding, int maxBytes, bool announced, BodyBudget? budget = null) =>
+    Task<RequestBody> ReadAsync(byte[] sent, string? encoding, long maxBytes, bool announced, BodyBudget? budget = null) =>
         RequestBody.ReadAsync(Context(sent, encoding, announced), maxBytes, budget ?? _budget, TestContext.Current.CancellationToken).AsTask();
+
+    async Task DrainAsync(byte[] sent, string? encoding, long maxBytes)
+    {
+        using var body = await ReadAsync(sent, encoding, maxBytes, announced: false);
+        while (!body.Window!.IsComplete)
+        {
+            body.Window.Take(body.Window.Bytes.Length);
+            await body.Window.FillAsync(TestContext.Current.CancellationToken);
+        }
+    }
 
     static DefaultHttpContext Context(byte[] sent, string? encoding, bool announced)
     {

@@ -246,7 +246,7 @@ namespace Sluice.Server.Catalog.Migrations
                     b.Property<bool?>("KeepsSample")
                         .HasColumnType("INTEGER");
 
-                    b.Property<int?>("MaxBytes")
+                    b.Property<long?>("MaxBytes")
                         .HasColumnType("INTEGER");
 
                     b.Property<int?>("MaxRecords")
