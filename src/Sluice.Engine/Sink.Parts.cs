@@ -1,5 +1,6 @@
 using Sluice.Log;
 using Sluice.Records;
+using Sluice.Watch;
 
 namespace Sluice;
 
@@ -26,7 +27,7 @@ public sealed partial class Sink
             {
                 await body.FillAsync(cancellation);
                 var taken = reader.Read(body.Bytes.Span, body.IsComplete, rows);
-                request.Add(rows);
+                request.Add(rows, Show(definition, rows, body.Bytes.Span, request.ReceivedAt));
                 if (reader.IsDone) break;
                 if (rows.RecordCount > 0)
                 {
@@ -63,9 +64,11 @@ public sealed partial class Sink
     sealed class LargeRequest(long receivedAt, long started, RecordsFrame.Meta meta)
     {
         const int MaxWarnings = 10_000;
+        const int MaxShownParts = 4;
 
-        readonly RejectedRecords _rejected = new();
+        readonly RejectedList _rejected = new();
         readonly List<TruncationWarning> _warnings = [];
+        readonly List<TailBatch> _shown = [];
         int _warningCount;
 
         public long ReceivedAt => receivedAt;
@@ -76,11 +79,15 @@ public sealed partial class Sink
         public RecordsFrame.Meta Meta => meta;
 
         /// <summary>Adds what became of the records of the next part.</summary>
-        public void Add(RecordRows rows)
+        /// <param name="shown">What those who watch will see of them.</param>
+        public void Add(RecordRows rows, TailBatch? shown)
         {
             _rejected.Add(rows.Rejected);
             _warningCount += rows.Warnings.Count;
             _warnings.AddRange(rows.Warnings.Take(MaxWarnings - _warnings.Count));
+            if (shown is null) return;
+            if (_shown.Count >= MaxShownParts) shown.CountOnly();
+            _shown.Add(shown);
         }
 
         /// <param name="last">The last part.</param>
@@ -88,7 +95,9 @@ public sealed partial class Sink
         {
             var recordCount = last.FirstRecordIndex + last.RecordCount;
             if (last.IsDiscarded) _rejected.DiscardAll(recordCount);
-            return new BatchOutcome(FrameHeader.FormatRequestId(position), position.Sequence, recordCount, _rejected, last.IsDiscarded ? [] : _warnings)
+            var requestId = FrameHeader.FormatRequestId(position);
+            foreach (var shown in _shown) shown.Publish(requestId);
+            return new BatchOutcome(requestId, position.Sequence, recordCount, _rejected, last.IsDiscarded ? [] : _warnings)
             {
                 UndetailedCount = _rejected.UndetailedCount,
                 OmittedWarningCount = last.IsDiscarded ? 0 : _warningCount - _warnings.Count,

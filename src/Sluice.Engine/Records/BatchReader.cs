@@ -83,18 +83,23 @@ public static class BatchReader
         foreach (var range in body.Split((byte)'\n'))
         {
             var line = body[range];
-            if (IsBlank(line)) continue;
-            ReadLine(line, range.Start.GetOffset(body.Length), decoder, maxRecords, rows);
+            AddLine(line, range.Start.GetOffset(body.Length), decoder, maxRecords, rows);
         }
     }
 
-    internal static bool IsBlank(ReadOnlySpan<byte> line) => line.IndexOfAnyExcept((byte)' ', (byte)'\t', (byte)'\r') < 0;
-
+    /// <summary>Reads a line of a body, unless it is blank.</summary>
     /// <param name="start">Where the line begins in the bytes that the places of records count in.</param>
-    internal static void ReadLine(ReadOnlySpan<byte> line, int start, RecordDecoder decoder, int maxRecords, RecordRows rows)
+    internal static void AddLine(ReadOnlySpan<byte> line, int start, RecordDecoder decoder, int maxRecords, RecordRows rows)
     {
+        if (line.IndexOfAnyExcept((byte)' ', (byte)'\t', (byte)'\r') < 0) return;
         ThrowIfTooMany(rows, maxRecords);
         rows.Begin();
+        ReadLine(line, decoder, rows);
+        rows.End(new RawRecord(start, line.Length));
+    }
+
+    static void ReadLine(ReadOnlySpan<byte> line, RecordDecoder decoder, RecordRows rows)
+    {
         var reader = new Utf8JsonReader(line, new JsonReaderOptions { MaxDepth = MaxDepth });
         try
         {
@@ -107,7 +112,6 @@ public static class BatchReader
         {
             rows.Fail(new FieldError("", "", FieldErrorCode.NotJson, "one JSON object a line", $"at byte {e.BytePositionInLine + 1}: {Reason(e)}"));
         }
-        rows.End(new RawRecord(start, line.Length));
     }
 
     /// <summary>Decodes one record from its own text, without the request it came in. Text that is not JSON fails the record.</summary>

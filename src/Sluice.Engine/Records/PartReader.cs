@@ -57,7 +57,7 @@ sealed class PartReader(BodyFormat format, RecordOperation operation, RecordDeco
     /// <exception cref="SluiceException">As of <see cref="BatchReader.Read"/>: nothing of the request may be kept.</exception>
     public int Read(ReadOnlySpan<byte> bytes, bool isLast, RecordRows rows)
     {
-        rows.DefaultOperation = operation;
+        rows.Form = new RecordForm(IsBare: format != BodyFormat.Records, operation);
         var mark = _hasBegun ? 0 : BatchReader.ByteOrderMarkLength(bytes);
         _hasBegun = true;
         try
@@ -80,7 +80,7 @@ sealed class PartReader(BodyFormat format, RecordOperation operation, RecordDeco
             var end = line.IndexOf((byte)'\n');
             if (end < 0 && !isLast) return start;
             if (end >= 0) line = line[..end];
-            if (!BatchReader.IsBlank(line)) BatchReader.ReadLine(line, start, decoder, maxRecords, rows);
+            BatchReader.AddLine(line, start, decoder, maxRecords, rows);
             start += end < 0 ? line.Length : end + 1;
         }
         IsDone = isLast && start == bytes.Length;

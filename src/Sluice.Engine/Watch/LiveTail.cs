@@ -128,6 +128,13 @@ sealed class TailBatch
 
     public List<(TailSubscription To, long Count)> Missed { get; } = [];
 
+    /// <summary>Keeps how many records there were, and not the records: a large request is shown by its first ones.</summary>
+    public void CountOnly()
+    {
+        foreach (var to in Records.GroupBy(shown => shown.To)) Missed.Add((to.Key, to.Count()));
+        Records.Clear();
+    }
+
     public void Publish(string requestId)
     {
         foreach (var (to, record) in Records) to.Offer(record with { RequestId = requestId });

@@ -174,7 +174,7 @@ public sealed class PartReaderTests
         var decoder = RecordDecoder.Compile(sink, Table);
         var reader = new PartReader(format, RecordOperation.Upsert, decoder, sink.MaxRecordsPerRequest);
         var rows = decoder.Rent();
-        var rejected = new RejectedRecords();
+        var rejected = new RejectedList();
         var raws = new Dictionary<int, string>();
         var result = new StringBuilder();
         var (start, end, piece) = (0, 0, 0);

@@ -6,7 +6,7 @@ namespace Sluice.Records;
 /// The rejected records of a large request, by index. Of the first ones it keeps all errors, of the others only that they were rejected: four bytes each, so
 /// that a request of which everything is wrong does not take memory for ever. One thread at a time.
 /// </summary>
-sealed class RejectedRecords : IReadOnlyList<RejectedRecord>
+sealed class RejectedList : IReadOnlyList<RejectedRecord>
 {
     /// <summary>Wrong fields of one request that are kept; those of records beyond are left out of the answer. The log has them.</summary>
     public const int MaxErrors = 10_000;
