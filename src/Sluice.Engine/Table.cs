@@ -162,13 +162,26 @@ public sealed class Table : IAsyncDisposable
         var sink = new Sink(SqlDefinition(schema, columns), this, _context);
         var outcome = await sink.InsertAsync(values, caller, cancellation);
         if (outcome.RejectedCount > 0) return outcome;
-        await WaitForInsertAsync(outcome.Sequence, cancellation);
+        await WaitForStatementAsync(outcome.Sequence, cancellation);
         const int recentErrors = 10_000; // all that stores keep of a table
         var late = (await _store.ReadErrorsAsync(Sink.SqlSinkId, recentErrors, cancellation)).FirstOrDefault(error => error.RequestId == outcome.RequestId);
         return late is null ? outcome : throw new SluiceException(ErrorCode.InvalidParameter, $"The rows could not be stored: {late.Message}");
     }
 
-    async Task WaitForInsertAsync(ulong sequence, CancellationToken cancellation)
+    /// <summary>Appends a deletion and returns when it is applied to the rows that the log holds before it.</summary>
+    /// <param name="predicate">Of SQL, proven to run; <c>null</c>: every row.</param>
+    /// <returns>How many rows were deleted; <c>null</c> when that is not known.</returns>
+    /// <exception cref="SluiceException"><see cref="ErrorCode.InvalidParameter"/>: the predicate did not run when its turn came; nothing was deleted.</exception>
+    public async Task<long?> DeleteAsync(string? predicate, CancellationToken cancellation)
+    {
+        _context.Admission.ThrowIfNotAdmitting(this);
+        var deletion = new Deletion(Guid.NewGuid(), predicate);
+        var outcome = await _loader.Deletions.RunAsync(
+            deletion.Id, () => Log.AppendAsync(DeletionFrame.Encode(deletion, Schema.Version, Now())), sequence => WaitForStatementAsync(sequence, cancellation));
+        return outcome.Error is null ? outcome.Rows : throw new SluiceException(ErrorCode.InvalidParameter, $"Nothing was deleted: {outcome.Error}");
+    }
+
+    async Task WaitForStatementAsync(ulong sequence, CancellationToken cancellation)
     {
         var patience = TimeSpan.FromSeconds(60); // twice what a query may take
         try
@@ -177,7 +190,7 @@ public sealed class Table : IAsyncDisposable
         }
         catch (TimeoutException e)
         {
-            throw new SluiceException(ErrorCode.Unavailable, $"The rows are durable, but were not loaded within {patience.TotalSeconds} s; they will be.", e) { Outcome = RefusalOutcome.Unknown };
+            throw new SluiceException(ErrorCode.Unavailable, $"The statement is durable, but was not applied within {patience.TotalSeconds} s; it will be.", e) { Outcome = RefusalOutcome.Unknown };
         }
     }
 

@@ -42,6 +42,13 @@ sealed class PositionBesideStore(ITableStore store, string file, bool isBefore) 
         }
     }
 
+    public async ValueTask<DeletionOutcome> DeleteAsync(TableSchema schema, Deletion deletion, LogPosition position, CancellationToken cancellation)
+    {
+        var outcome = await store.DeleteAsync(schema, deletion, position, cancellation);
+        WriteSequence(position.Sequence);
+        return outcome;
+    }
+
     public ValueTask CheckAsync(LoadBatch batch, CancellationToken cancellation) => store.CheckAsync(batch, cancellation);
 
     public ValueTask<ExpiryStep> ExpireAsync(RowExpiry expiry, CancellationToken cancellation) => store.ExpireAsync(expiry, cancellation);

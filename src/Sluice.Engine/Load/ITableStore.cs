@@ -82,6 +82,10 @@ public interface ITableStore : IAsyncDisposable
     /// <summary>Applies rows, counts, errors and position together.</summary>
     ValueTask LoadAsync(LoadBatch batch, CancellationToken cancellation);
 
+    /// <summary>Deletes the rows that a predicate names among those in the table, and moves the position.</summary>
+    /// <remarks>A predicate that does not run, or not within the store's limits, moves the position all the same and deletes nothing.</remarks>
+    ValueTask<DeletionOutcome> DeleteAsync(TableSchema schema, Deletion deletion, LogPosition position, CancellationToken cancellation);
+
     /// <summary>Does all that <see cref="LoadAsync"/> does and undoes it: finds out whether the store takes the rows.</summary>
     ValueTask CheckAsync(LoadBatch batch, CancellationToken cancellation);
 

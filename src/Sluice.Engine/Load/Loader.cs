@@ -60,6 +60,9 @@ sealed class Loader : IDisposable
     /// <summary>Rows that have outlived the table's retention since the table was made.</summary>
     public long ExpiredRows => Volatile.Read(ref _expiredRows);
 
+    /// <summary>Who waits for deletions.</summary>
+    public Deletions Deletions { get; } = new();
+
     /// <summary>Called on the loader's thread after a load, at most every few seconds: the time to trim the log.</summary>
     public Action<ulong>? OnLoaded { get; init; }
 
@@ -188,15 +191,33 @@ sealed class Loader : IDisposable
         _progress.MoveTo(position.Sequence);
     }
 
-    /// <summary>True: the next frame was a barrier; its schema is applied together with its position.</summary>
+    /// <summary>True: the next frame was a barrier; what it changes and its position are in the store together.</summary>
     async Task<bool> TryApplyBarrierAsync(CancellationToken cancellation)
     {
         if (!_reader.TryPeek(out var frame)) return false;
-        if (frame.Header.Kind != FrameKind.Barrier)
-        {
-            return _batch is not null ? false : throw new SluiceException(
-                ErrorCode.Corrupt, $"the log of table {_tableId} begins with frame {frame.Header.Position.Sequence}, which is no schema");
-        }
+        if (_batch is null && frame.Header.Kind != FrameKind.Barrier)
+            throw new SluiceException(ErrorCode.Corrupt, $"the log of table {_tableId} begins with frame {frame.Header.Position.Sequence}, which is no schema");
+        if (!IsBarrier(frame)) return false;
+        if (frame.Header.Kind == FrameKind.Deletion) await DeleteAsync(frame, cancellation);
+        else await ApplySchemaAsync(frame, cancellation);
+        _reader.Take();
+        return true;
+    }
+
+    static bool IsBarrier(in LoadableFrame frame) => frame.Header.Kind is FrameKind.Barrier or FrameKind.Deletion;
+
+    /// <summary>Whatever comes of it, the loader goes on: a predicate that does not run deletes nothing, and whoever waits is told.</summary>
+    async Task DeleteAsync(LoadableFrame frame, CancellationToken cancellation)
+    {
+        var deletion = DeletionFrame.Decode(frame.Payload.Span);
+        var outcome = await _store.DeleteAsync(_batch!.Schema, deletion, frame.UpTo, cancellation);
+        if (outcome.Error is not null) _logger.DeletionFailed(_tableId, outcome.Error);
+        Deletions.Complete(deletion.Id, outcome);
+        MoveTo(frame.UpTo);
+    }
+
+    async Task ApplySchemaAsync(LoadableFrame frame, CancellationToken cancellation)
+    {
         var schema = BarrierFrame.Decode(frame.Payload.Span);
         if (_batch is null || schema.Version > _batch.Schema.Version)
         {
@@ -211,8 +232,6 @@ sealed class Loader : IDisposable
             await _store.LoadAsync(new LoadBatch(_batch.Schema, _batch.Rows, frame.UpTo, NoCounts, []), cancellation);
         }
         MoveTo(frame.UpTo);
-        _reader.Take();
-        return true;
     }
 
     static Dictionary<Guid, SinkCounts> NoCounts { get; } = [];
@@ -222,7 +241,7 @@ sealed class Loader : IDisposable
     {
         var batch = _batch!;
         while (batch.Rows.RowCount < _options.MaxRecords && batch.FrameBytes < _options.MaxBytes
-            && _reader.TryPeek(out var frame) && frame.Header.Kind != FrameKind.Barrier)
+            && _reader.TryPeek(out var frame) && !IsBarrier(frame))
         {
             var isReplay = frame.Header.Kind == FrameKind.Replay;
             if (isReplay && batch.Frames.Count > 0) return;

@@ -13,6 +13,9 @@ public enum FrameKind : byte
 
     /// <summary>Records that failed before, sent again from the quarantine after a correction.</summary>
     Replay = 3,
+
+    /// <summary>A point in the log at which the rows go that a predicate names.</summary>
+    Deletion = 4,
 }
 
 [Flags]
@@ -171,7 +174,7 @@ public readonly record struct FrameHeader
     public void ThrowIfUnsupported(byte formatVersion)
     {
         const FrameFlags supported = FrameFlags.LastPart | FrameFlags.Discarded | FrameFlags.Operations | FrameFlags.Forms;
-        var isKnown = Kind is FrameKind.Records || (Kind is FrameKind.Barrier or FrameKind.Replay && IsLastPart && FirstPart == 0);
+        var isKnown = Kind is FrameKind.Records || (Kind is FrameKind.Barrier or FrameKind.Replay or FrameKind.Deletion && IsLastPart && FirstPart == 0);
         var isPlaced = FirstPart < Position.Sequence && (FirstPart != 0 || (FirstRecordIndex == 0 && AcceptedBefore == 0));
         if (formatVersion == FormatVersion && isKnown && isPlaced && (Flags & ~supported) == 0) return;
         throw new SluiceException(

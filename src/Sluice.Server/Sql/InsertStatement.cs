@@ -88,7 +88,7 @@ sealed class InsertStatement(SqlPlane plane, SqlContext context, SqlTable table,
         var cells = new ArrayBufferWriter<byte>();
         try
         {
-            await plane.Query(context.DatabaseId, sql, explain: false, [], async answer =>
+            await plane.Query(context.DatabaseId, sql, QueryForm.Rows, [], async answer =>
             {
                 if (answer.Columns.Count != expressions.Length || !await answer.ReadChunkAsync())
                     throw new QueryException("an expression has no value");

@@ -22,6 +22,7 @@ sealed class QueryRewrite
     readonly string _sql;
     readonly List<SqlToken> _tokens;
     readonly HashSet<string> _dashed;
+    DateTimeOffset? _now;
     readonly List<Edit> _edits = [];
     readonly Stack<Scope> _scopes = new();
 
@@ -47,11 +48,16 @@ sealed class QueryRewrite
     /// <summary>The query for DuckDB.</summary>
     public string Sql { get; private set; } = "";
 
+    /// <summary>All names of tables and their columns.</summary>
+    public static IEnumerable<string> NamesOf(IEnumerable<SqlTable> tables) =>
+        tables.SelectMany(table => table.Schema.Columns.Select(column => column.Name).Append(table.Schema.Name));
+
     /// <param name="names">All names of tables and columns of the database.</param>
+    /// <param name="now">What the present time is to be; <c>null</c>: the time when the query runs.</param>
     /// <exception cref="SqlException">A form of the original that cannot be translated.</exception>
-    public static QueryRewrite Of(string sql, IEnumerable<string> names)
+    public static QueryRewrite Of(string sql, IEnumerable<string> names, DateTimeOffset? now = null)
     {
-        var rewrite = new QueryRewrite(sql, names);
+        var rewrite = new QueryRewrite(sql, names) { _now = now };
         rewrite.Sql = rewrite.Run();
         return rewrite;
     }
@@ -131,7 +137,9 @@ sealed class QueryRewrite
             Replace(i, "chr");
         // DuckDB's has a time zone, and cannot be compared with a column that has none.
         else if (IsWord(i, "current_timestamp") && !IsSymbol(i - 1, '.'))
-            Replace(i, "(now() AT TIME ZONE 'UTC')");
+            Replace(i, _now is { } now ? $"(TIMESTAMP '{now.UtcDateTime:yyyy-MM-dd HH:mm:ss.ffffff}')" : "(now() AT TIME ZONE 'UTC')");
+        else if (_now is { } today && IsWord(i, "current_date") && !IsSymbol(i - 1, '.'))
+            Replace(i, $"(DATE '{today.UtcDateTime:yyyy-MM-dd}')");
         else if (IsWord(i, "as") && _scopes.Peek().IsCast)
             RewriteCastType(i + 1);
         return 1;

@@ -68,7 +68,7 @@ sealed class SqlAnswer : IDisposable
 
     /// <summary>Ends the answer.</summary>
     /// <param name="rowsAffected">Of a statement that writes; <c>null</c> for every other.</param>
-    public async ValueTask FinishAsync(string? error, IReadOnlyList<string> warnings, int? rowsAffected, CancellationToken cancellation)
+    public async ValueTask FinishAsync(string? error, IReadOnlyList<string> warnings, long? rowsAffected, CancellationToken cancellation)
     {
         if (_inData)
             EndData();

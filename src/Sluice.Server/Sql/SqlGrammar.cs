@@ -37,6 +37,12 @@ static class SqlGrammar
             .Then((_, _, end, span) => new SqlExpression(span.ToString()!, end - span.Length))
             .ElseError("expected a literal");
 
+    /// <summary>Everything up to the end of the statement, without semicolons there.</summary>
+    public static readonly Parser<SqlExpression> Rest =
+        Terms.Scan(static text => RestLength(text), [])
+            .Then((_, _, end, span) => new SqlExpression(span.ToString()!, end - span.Length))
+            .ElseError("expected an expression");
+
     /// <summary>Nothing more may come.</summary>
     public static readonly Parser<object?> End = SkipWhiteSpace(Always().Eof()).ElseError("unexpected text after the statement");
 
@@ -107,6 +113,15 @@ static class SqlGrammar
         while (at < text.Length && text[at] == ',')
             at += 1 + ExpressionLength(text[(at + 1)..]);
         return at;
+    }
+
+    static int RestLength(ReadOnlySpan<char> text)
+    {
+        var tokens = SqlTokens.Read(text.ToString());
+        var last = tokens.Count - 1;
+        while (last >= 0 && tokens[last].Kind == SqlTokenKind.Symbol && text[tokens[last].Start] == ';')
+            last--;
+        return last < 0 ? 0 : tokens[last].End;
     }
 
     static int ExpressionLength(ReadOnlySpan<char> text)

@@ -6,13 +6,12 @@ namespace Sluice.Server.Sql;
 /// <summary>Reads the statements that are not left to the store: FeatureBase's DDL, SHOW and INSERT. Any thread.</summary>
 static class SqlParser
 {
-    static readonly string[] _own = ["create", "alter", "drop", "show", "insert", "replace"];
+    static readonly string[] _own = ["create", "alter", "drop", "show", "insert", "replace", "delete"];
 
     static readonly Dictionary<string, string> _unsupported = new(StringComparer.OrdinalIgnoreCase)
     {
         ["bulk"] = "BULK INSERT is not supported; send the rows to a sink or use INSERT",
         ["copy"] = "COPY is not supported; send the rows to a sink",
-        ["delete"] = "DELETE is not supported",
         ["update"] = "UPDATE is not supported; INSERT replaces the values it names",
         ["pivot"] = "PIVOT as a statement is not supported; use SELECT ... FROM t PIVOT (... FOR col IN (...))",
     };
@@ -98,8 +97,11 @@ static class SqlParser
             .Then<SqlStatement>(parts => new InsertRows(
                 parts.Item1, parts.Item2.HasValue ? [.. parts.Item2.Value!] : null, parts.Item3));
 
+        var delete = Word("DELETE").SkipAnd(Must("FROM")).SkipAnd(name).And(Word("WHERE").SkipAnd(SqlGrammar.Rest).Optional())
+            .Then<SqlStatement>(parts => new DeleteRows(parts.Item1, parts.Item2.HasValue ? parts.Item2.Value : null));
+
         var end = Terms.Char(';').Optional().AndSkip(SqlGrammar.End);
-        return OneOf(createTable, alterTable, dropTable, show, insert).AndSkip(end)
+        return OneOf(createTable, alterTable, dropTable, show, insert, delete).AndSkip(end)
             .WithComments(comments => comments.WithWhiteSpaceOrNewLine().WithSingleLine("--").WithMultiLine("/*", "*/"));
     }
 }

@@ -20,7 +20,7 @@ sealed record SqlContext(Guid DatabaseId, Caller Caller);
 
 /// <summary>Runs a query; see <see cref="UserQuery.RunAsync"/>.</summary>
 delegate Task RunQuery(
-    Guid databaseId, string sql, bool explain, IReadOnlyCollection<QueryTable> tables, Func<QueryResult, ValueTask> consume, CancellationToken cancellation);
+    Guid databaseId, string sql, QueryForm form, IReadOnlyCollection<QueryTable> tables, Func<QueryResult, ValueTask> consume, CancellationToken cancellation);
 
 /// <summary>Appends rows and returns when they are loaded; see <see cref="Table.InsertAsync"/>.</summary>
 delegate ValueTask<BatchOutcome> InsertValues(
@@ -52,6 +52,9 @@ sealed record SqlPlane
     public required Func<SqlContext, SqlTable, TimeSpan, CancellationToken, Task> SetRetention { get; init; }
 
     public required InsertValues Insert { get; init; }
+
+    /// <summary>Deletes the rows a predicate names, all when there is none; see <see cref="Table.DeleteAsync"/>.</summary>
+    public required Func<SqlContext, SqlTable, string?, CancellationToken, Task<long?>> Delete { get; init; }
 
     public required RunQuery Query { get; init; }
 

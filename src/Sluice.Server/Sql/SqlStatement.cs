@@ -61,6 +61,9 @@ sealed record ShowCreateTable(SqlName Table) : SqlStatement;
 /// <param name="Rows">As many expressions a row as the statement has; not yet compared with the columns.</param>
 sealed record InsertRows(SqlName Table, ImmutableArray<SqlName>? Columns, IReadOnlyList<IReadOnlyList<SqlExpression>> Rows) : SqlStatement;
 
+/// <param name="Predicate"><c>null</c>: every row.</param>
+sealed record DeleteRows(SqlName Table, SqlExpression? Predicate) : SqlStatement;
+
 /// <summary>One expression of VALUES as it was written.</summary>
 sealed record SqlExpression(string Text, int Offset);
 

@@ -19,7 +19,7 @@ sealed class SqlStatements(SqlPlane plane)
         await answer.FinishAsync(error, warnings, rowsAffected, cancellation);
     }
 
-    async Task<(string? Error, IReadOnlyList<string> Warnings, int? RowsAffected)> TryRunAsync(
+    async Task<(string? Error, IReadOnlyList<string> Warnings, long? RowsAffected)> TryRunAsync(
         SqlContext context, string sql, IReadOnlyList<SqlTable> tables, SqlAnswer answer, CancellationToken cancellation)
     {
         SqlStatement? statement = null;
@@ -39,7 +39,7 @@ sealed class SqlStatements(SqlPlane plane)
         }
     }
 
-    async Task<(IReadOnlyList<string> Warnings, int? RowsAffected)> PerformAsync(
+    async Task<(IReadOnlyList<string> Warnings, long? RowsAffected)> PerformAsync(
         SqlContext context, SqlStatement statement, IReadOnlyList<SqlTable> tables, SqlAnswer answer, CancellationToken cancellation)
     {
         if (statement is InsertRows insert)
@@ -47,6 +47,12 @@ sealed class SqlStatements(SqlPlane plane)
             var (count, warnings) = await new InsertStatement(plane, context, Find(tables, insert.Table), insert).RunAsync(cancellation);
             answer.Write([], []);
             return (warnings, count);
+        }
+        if (statement is DeleteRows delete)
+        {
+            var count = await new DeleteStatement(plane, context, Find(tables, delete.Table), delete).RunAsync(cancellation);
+            answer.Write([], []);
+            return ([], count);
         }
         await DispatchAsync(context, statement, tables, answer, cancellation);
         return (statement.Warnings, null);
@@ -80,12 +86,11 @@ sealed class SqlStatements(SqlPlane plane)
 
     async Task QueryAsync(SqlContext context, Query query, IReadOnlyList<SqlTable> tables, SqlAnswer answer, CancellationToken cancellation)
     {
-        var names = tables.SelectMany(table => table.Schema.Columns.Select(column => column.Name).Append(table.Schema.Name));
-        var rewrite = QueryRewrite.Of(query.Text, names);
+        var rewrite = QueryRewrite.Of(query.Text, QueryRewrite.NamesOf(tables));
         try
         {
             await plane.Query(
-                context.DatabaseId, rewrite.Sql, query.IsExplain,
+                context.DatabaseId, rewrite.Sql, query.IsExplain ? QueryForm.Plan : QueryForm.Rows,
                 [.. tables.Select(table => new QueryTable(table.Schema.Name, table.Source))], answer.WriteAsync, cancellation);
         }
         catch (QueryException e)

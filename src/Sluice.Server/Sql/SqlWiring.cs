@@ -47,8 +47,14 @@ static class SqlWiring
                 var table = slot.Engine.FindTable(tableId) ?? throw new SluiceException(ErrorCode.NotFound, "There is no such table any more.");
                 return table.InsertAsync(values, columns, context.Caller.Id, cancellation);
             },
-            Query = (databaseId, sql, explain, tables, consume, cancellation) => queries.RunAsync(
-                token => stores.OpenDatabase(databaseId).OpenReadConnectionAsync(token), sql, explain, tables, consume, cancellation),
+            Delete = (context, table, predicate, cancellation) =>
+            {
+                ControlPlane.RequireWrite(context.Caller);
+                var found = slot.Engine.FindTable(table.Schema.TableId) ?? throw new SluiceException(ErrorCode.NotFound, "There is no such table any more.");
+                return found.DeleteAsync(predicate, cancellation);
+            },
+            Query = (databaseId, sql, form, tables, consume, cancellation) => queries.RunAsync(
+                token => stores.OpenDatabase(databaseId).OpenReadConnectionAsync(token), sql, form, tables, consume, cancellation),
             NoteWrite = (context, sql, result) => audit.Write(AuditEvent.By(context.Caller, AuditAction.SqlWrite) with
             {
                 Result = result,

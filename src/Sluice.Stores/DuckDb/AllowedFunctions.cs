@@ -20,6 +20,11 @@ static partial class AllowedFunctions
         variant_normalize variant_to_parquet_variant vector_type version which_secret write_log
         """);
 
+    static readonly FrozenSet<string> _volatile = Set("""
+        age current_date current_localtime current_localtimestamp current_time gen_random_uuid get_current_time get_current_timestamp
+        now random today transaction_timestamp uuid uuidv4 uuidv7
+        """);
+
     static readonly string[] _refusedPrefixes = ["__internal", "duckdb_", "has_", "inet_", "pg_", "pragma_", "read_", "parquet_", "icu_calendar"];
 
     /// <summary>Functions that make a value as large as an argument says: the place of that argument and the most it may say.</summary>
@@ -47,6 +52,9 @@ static partial class AllowedFunctions
     /// <summary>Functions whose first argument is a format; a width in it makes a value of that length.</summary>
     internal static bool TakesFormat(string name) =>
         name.Equals("printf", StringComparison.OrdinalIgnoreCase) || name.Equals("format", StringComparison.OrdinalIgnoreCase);
+
+    /// <summary>Functions that answer differently each time they are asked.</summary>
+    internal static bool IsVolatile(string name) => _volatile.Contains(name);
 
     /// <summary>Whether no width in a format has more than four digits or comes from an argument.</summary>
     internal static bool IsSmallFormat(string format) => !LargeWidth().IsMatch(format);

@@ -59,6 +59,10 @@ public sealed class DuckDbDatabase
     /// <summary>The database's name in SQL.</summary>
     public string Catalog => Path.GetFileNameWithoutExtension(_path);
 
+    internal TimeSpan DeletionTime => _options.DeletionTime;
+
+    internal TimeProvider Time => _time;
+
     /// <summary>A connection for queries. Opens the database when it is closed; then, and only then, waits for the turn.</summary>
     /// <exception cref="StoreException">The database cannot be opened now.</exception>
     /// <exception cref="ObjectDisposedException">It was dropped, or the process is stopping.</exception>

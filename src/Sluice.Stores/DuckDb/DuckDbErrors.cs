@@ -34,6 +34,10 @@ static class DuckDbErrors
     /// <summary>Whether the memory limit was too low.</summary>
     public static bool IsOutOfMemory(Exception error) => IsDuckDb(error) && TypeOf(error) == DuckDBErrorType.OutOfMemory;
 
+    /// <summary>Whether the statement is at fault, or what it needs: the same statement would fail again.</summary>
+    public static bool IsOfStatement(Exception error) => IsDuckDb(error) && TypeOf(error) is not (
+        DuckDBErrorType.Fatal or DuckDBErrorType.Internal or DuckDBErrorType.Io or DuckDBErrorType.Connection or DuckDBErrorType.Transaction or DuckDBErrorType.Interrupt);
+
     public static StoreException Translate(Exception error) => new(!IsPermanent(TypeOf(error)), error.Message, error);
 
     /// <summary>

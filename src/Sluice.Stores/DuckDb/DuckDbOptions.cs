@@ -27,6 +27,11 @@ public sealed record DuckDbOptions
     /// <summary>Most bytes of intermediate results of one database. Defaults to 4,294,967,296 bytes (4 GiB).</summary>
     public long MaxTempBytes { get; init; } = 4L * 1024 * 1024 * 1024;
 
+    /// <summary>
+    /// Longest time to find the rows of one DELETE; meanwhile nothing of the database is loaded. Defaults to 10 s.
+    /// </summary>
+    public TimeSpan DeletionTime { get; init; } = TimeSpan.FromSeconds(10);
+
     /// <summary>How long a database stays open that nobody uses. Defaults to 5 minutes.</summary>
     public TimeSpan IdleTimeout { get; init; } = TimeSpan.FromMinutes(5);
 }

@@ -29,6 +29,9 @@ sealed class DuckDbStore(DuckDbDatabase database, Guid tableId) : ITableStore
     KnownKeys? _knownKeys;
     DuckDbInstance? _knownKeysSource;
 
+    // the last one and what came of it: whether it was committed is known only from the position
+    (Guid Id, DeletionOutcome Outcome) _deletion;
+
     int _loads;
 
     public async ValueTask<StoredTable?> ReadStateAsync(CancellationToken cancellation)
@@ -49,6 +52,13 @@ sealed class DuckDbStore(DuckDbDatabase database, Guid tableId) : ITableStore
     {
         await RunTwiceAsync(db => Load(db, batch), cancellation).ConfigureAwait(false);
         _position = batch.UpTo;
+    }
+
+    public async ValueTask<DeletionOutcome> DeleteAsync(TableSchema schema, Deletion deletion, LogPosition position, CancellationToken cancellation)
+    {
+        await RunTwiceAsync(db => Delete(db, schema, deletion, position), cancellation).ConfigureAwait(false);
+        _position = position;
+        return _deletion.Id == deletion.Id ? _deletion.Outcome : new DeletionOutcome(Rows: null, Error: null);
     }
 
     public async ValueTask CheckAsync(LoadBatch batch, CancellationToken cancellation) =>
@@ -160,6 +170,21 @@ sealed class DuckDbStore(DuckDbDatabase database, Guid tableId) : ITableStore
         // only now are they in the table
         if (hasLoaded) _knownKeys = _knownKeys?.With(batch.Rows.Key);
         return hasLoaded;
+    }
+
+    bool Delete(DuckDbInstance db, TableSchema schema, Deletion deletion, LogPosition position)
+    {
+        try
+        {
+            var hasMoved = Write(db, position, () =>
+                _deletion = (deletion.Id, new DeletionOutcome(RowDeletion.Run(db, schema, deletion.Predicate, database.DeletionTime, database.Time), Error: null)));
+            if (hasMoved && deletion.Predicate is null) _knownKeys = null; // cheap to read again, and appending is cheaper than replacing
+            return hasMoved;
+        }
+        catch (PredicateException e)
+        {
+            return Write(db, position, () => _deletion = (deletion.Id, new DeletionOutcome(0, e.Message)));
+        }
     }
 
     bool Check(DuckDbInstance db, LoadBatch batch)

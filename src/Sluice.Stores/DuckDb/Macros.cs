@@ -24,8 +24,8 @@ static class Macros
     internal static IEnumerable<string> Names => _macros.Keys;
 
     /// <summary>The statements that make the macros among the functions a query calls.</summary>
-    internal static IEnumerable<string> Needed(IEnumerable<string> functions) =>
-        functions.Where(_macros.ContainsKey).Select(function => $"CREATE TEMP MACRO {function} {_macros[function]}");
+    internal static IEnumerable<(string Name, string Create)> Needed(IEnumerable<string> functions) =>
+        functions.Where(_macros.ContainsKey).Select(function => (function, $"CREATE TEMP MACRO {function} {_macros[function]}"));
 
     static Dictionary<string, string> All() => new()
     {

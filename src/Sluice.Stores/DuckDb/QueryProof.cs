@@ -24,6 +24,8 @@ sealed class QueryProof
     readonly HashSet<string> _functions = new(StringComparer.OrdinalIgnoreCase);
     readonly HashSet<string> _hidden = new(StringComparer.OrdinalIgnoreCase);
     readonly List<string> _scope = [];
+    bool _isPlain;
+    bool _hasSubquery;
 
     QueryProof(IReadOnlyCollection<QueryTable> known) =>
         _known = known.ToDictionary(table => table.Name, StringComparer.OrdinalIgnoreCase);
@@ -55,6 +57,7 @@ sealed class QueryProof
             throw new QueryException("exactly one statement is allowed");
         var proof = new QueryProof(known);
         proof.Walk(statements[0]);
+        proof._isPlain = IsPlain(statements[0].GetProperty("node"));
         proof._items = ReadSelectList(statements[0].GetProperty("node"));
         return proof;
     }
@@ -74,6 +77,24 @@ sealed class QueryProof
         var lastStar = Array.FindLastIndex(_items, item => item.Expands);
         return fromEnd >= _items.Length - lastStar || _items[^fromEnd].IsNamed;
     }
+
+    /// <summary>Holds a query that was made around a predicate to that: the text within may not have closed the parenthesis it stands in.</summary>
+    /// <exception cref="QueryException">It has, or it depends on more than the row it is asked about.</exception>
+    internal void ThrowUnlessPredicate()
+    {
+        if (!_isPlain)
+            throw new QueryException("the predicate must be one expression");
+        if (_hasSubquery)
+            throw new QueryException("a subquery is not supported in the WHERE of DELETE");
+        if (_functions.FirstOrDefault(AllowedFunctions.IsVolatile) is { } function)
+            throw new QueryException($"function '{function}' is not supported in the WHERE of DELETE: it would name other rows whenever the log is loaded again");
+    }
+
+    static bool IsPlain(JsonElement node) =>
+        Text(node, "type") == "SELECT_NODE" && Text(node.GetProperty("from_table"), "type") == "BASE_TABLE"
+        && node.GetProperty("modifiers").GetArrayLength() == 0 && node.GetProperty("group_expressions").GetArrayLength() == 0
+        && node.GetProperty("cte_map").GetProperty("map").GetArrayLength() == 0
+        && ((string[])["having", "sample", "qualify"]).All(member => !node.TryGetProperty(member, out var value) || value.ValueKind == JsonValueKind.Null);
 
     /// <summary>DuckDB writes an infinite constant as it prints it, which is no JSON.</summary>
     static JsonDocument ParseTree(string parseTree)
@@ -160,6 +181,7 @@ sealed class QueryProof
             case "PARAMETER" or "VALUE_PARAMETER":
                 throw new QueryException("parameters are not supported", Location(element));
         }
+        _hasSubquery |= Text(element, "class") == "SUBQUERY";
         if (Text(element, "class") is "FUNCTION" or "WINDOW" && Text(element, "function_name") is { } function)
             CheckFunction(element, function);
     }

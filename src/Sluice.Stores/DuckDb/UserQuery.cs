@@ -25,23 +25,20 @@ public sealed partial class UserQuery(QueryLimits limits, TimeProvider time) : I
     // Raw value in DuckDB's C header. The binding's enum is shifted for the later members, so it is not used.
     const int SelectStatement = 1;
 
-    // An interrupt that falls between two statements is forgotten, so it is repeated until the query has ended.
-    static readonly TimeSpan _interruptInterval = TimeSpan.FromMilliseconds(100);
-
     readonly SemaphoreSlim _slots = new(limits.MaxConcurrent, limits.MaxConcurrent);
 
     public QueryLimits Limits { get; } = limits;
 
     /// <summary>Runs a query and hands its answer over; returns when <paramref name="consume"/> has.</summary>
     /// <param name="open">Opens a connection to the database; it is closed when the query ends.</param>
-    /// <param name="explain">Answers with the plan instead of the rows.</param>
+    /// <param name="form">What is asked for.</param>
     /// <param name="tables">All tables the query may read.</param>
     /// <param name="consume">Reads the answer. The limits of time and rows hold until it returns.</param>
     /// <exception cref="QueryException">The query is refused, is wrong, or passed a limit; <paramref name="consume"/> may have begun.</exception>
     public async Task RunAsync(
         Func<CancellationToken, ValueTask<DuckDbReadConnection>> open,
         string sql,
-        bool explain,
+        QueryForm form,
         IReadOnlyCollection<QueryTable> tables,
         Func<QueryResult, ValueTask> consume,
         CancellationToken cancellation)
@@ -55,7 +52,7 @@ public sealed partial class UserQuery(QueryLimits limits, TimeProvider time) : I
             throw new QueryException("too many queries are running; try again later");
         try
         {
-            await RunInSlotAsync(open, sql, explain, tables, consume, cancellation);
+            await RunInSlotAsync(open, sql, form, tables, consume, cancellation);
         }
         finally
         {
@@ -68,7 +65,7 @@ public sealed partial class UserQuery(QueryLimits limits, TimeProvider time) : I
     async Task RunInSlotAsync(
         Func<CancellationToken, ValueTask<DuckDbReadConnection>> open,
         string sql,
-        bool explain,
+        QueryForm form,
         IReadOnlyCollection<QueryTable> tables,
         Func<QueryResult, ValueTask> consume,
         CancellationToken cancellation)
@@ -81,7 +78,7 @@ public sealed partial class UserQuery(QueryLimits limits, TimeProvider time) : I
         {
             using var interrupts = new Interrupts(connection.NativeConnection, time, either.Token);
             // DuckDB blocks its caller: keep it off the request's thread.
-            using var result = await Task.Run(() => Execute(connection, sql, explain, tables), CancellationToken.None);
+            using var result = await Task.Run(() => Execute(connection, sql, form, tables), CancellationToken.None);
             result.Limit(Limits.MaxRows, either.Token);
             await consume(result);
         }
@@ -95,32 +92,49 @@ public sealed partial class UserQuery(QueryLimits limits, TimeProvider time) : I
         }
     }
 
-    static QueryResult Execute(DuckDBConnection connection, string sql, bool explain, IReadOnlyCollection<QueryTable> tables)
+    static QueryResult Execute(DuckDBConnection connection, string sql, QueryForm form, IReadOnlyCollection<QueryTable> tables)
     {
         try
         {
-            // The proof only parses, so it comes first: to extract, DuckDB expands PRAGMA and IMPORT.
-            var proof = Prove(connection, sql, tables);
-            ThrowUnlessOneStatement(connection, sql);
+            var proof = Admit(connection, sql, tables);
+            if (form == QueryForm.Deletion)
+                proof.ThrowUnlessPredicate();
             Run(connection, "BEGIN TRANSACTION READ ONLY");
-            foreach (var macro in Macros.Needed(proof.Functions))
-                Run(connection, macro);
-            foreach (var table in proof.Tables)
-                Run(connection, ViewOf(connection, table, proof.NamedHiddenColumns));
+            foreach (var definition in Define(connection, proof))
+                Run(connection, definition.Create);
             using (var proven = Prepare(connection, sql))
             {
                 if (PreparedStatementType(proven) != SelectStatement)
                     throw new QueryException("only SELECT is allowed here");
-                if (!explain)
+                if (form is QueryForm.Rows or QueryForm.Deletion)
                     return QueryResult.Execute(proven, proof);
             }
-            using var plan = Prepare(connection, "EXPLAIN " + sql);
+            using var plan = Prepare(connection, (form == QueryForm.JsonPlan ? "EXPLAIN (FORMAT json) " : "EXPLAIN ") + sql);
             return QueryResult.Execute(plan, proof: null);
         }
         catch (DuckDBException e)
         {
             throw QueryException.FromDuckDb(e.Message, sql);
         }
+    }
+
+    /// <summary>Proves a query. Runs nothing of it.</summary>
+    /// <exception cref="QueryException">It is refused.</exception>
+    internal static QueryProof Admit(DuckDBConnection connection, string sql, IReadOnlyCollection<QueryTable> tables)
+    {
+        // The proof only parses, so it comes first: to extract, DuckDB expands PRAGMA and IMPORT.
+        var proof = Prove(connection, sql, tables);
+        ThrowUnlessOneStatement(connection, sql);
+        return proof;
+    }
+
+    /// <summary>What must be there while the query runs: its macros, and the views that show it its tables.</summary>
+    internal static IEnumerable<(string Create, string Drop)> Define(DuckDBConnection connection, QueryProof proof)
+    {
+        foreach (var (name, macro) in Macros.Needed(proof.Functions))
+            yield return (macro, $"DROP MACRO temp.{name}");
+        foreach (var table in proof.Tables)
+            yield return (ViewOf(connection, table, proof.NamedHiddenColumns), $"DROP VIEW temp.{Quote(table.Name)}");
     }
 
     static void ThrowUnlessOneStatement(DuckDBConnection connection, string sql)
@@ -169,6 +183,9 @@ public sealed partial class UserQuery(QueryLimits limits, TimeProvider time) : I
     /// <summary>Any text as one SQL identifier.</summary>
     public static string Quote(string identifier) => $"\"{identifier.Replace("\"", "\"\"", StringComparison.Ordinal)}\"";
 
+    /// <summary>The query around the predicate of a DELETE, which has lines of its own: it may end with a comment.</summary>
+    public static string Selection(string list, string table, string predicate) => $"SELECT {list} FROM {Quote(table)} WHERE (\n{predicate}\n)";
+
     static void Run(DuckDBConnection connection, string sql)
     {
         using var command = connection.CreateCommand();
@@ -202,37 +219,4 @@ public sealed partial class UserQuery(QueryLimits limits, TimeProvider time) : I
 
     [LibraryImport("duckdb", EntryPoint = "duckdb_prepared_statement_type")]
     private static partial int NativeStatementType(nint statement);
-
-    /// <summary>Interrupts a connection again and again from the moment a token is cancelled until disposed.</summary>
-    sealed class Interrupts : IDisposable
-    {
-        readonly ITimer _timer;
-        readonly CancellationTokenRegistration _registration;
-        readonly Lock _lock = new();
-        bool _ended;
-
-        internal Interrupts(DuckDBNativeConnection connection, TimeProvider time, CancellationToken token)
-        {
-            _timer = time.CreateTimer(_ => Interrupt(connection), null, Timeout.InfiniteTimeSpan, Timeout.InfiniteTimeSpan);
-            _registration = token.Register(() => _timer.Change(TimeSpan.Zero, _interruptInterval));
-        }
-
-        void Interrupt(DuckDBNativeConnection connection)
-        {
-            lock (_lock)
-            {
-                if (!_ended)
-                    NativeMethods.Startup.DuckDBInterrupt(connection);
-            }
-        }
-
-        /// <summary>After this the connection may be closed.</summary>
-        public void Dispose()
-        {
-            _registration.Dispose();
-            _timer.Dispose();
-            lock (_lock)
-                _ended = true;
-        }
-    }
 }

@@ -44,6 +44,12 @@ sealed class SchemaStores
             return ValueTask.CompletedTask;
         }
 
+        public ValueTask<DeletionOutcome> DeleteAsync(TableSchema schema, Deletion deletion, LogPosition position, CancellationToken cancellation)
+        {
+            State = State! with { Position = position };
+            return new(new DeletionOutcome(0, Error: null));
+        }
+
         public ValueTask CheckAsync(LoadBatch batch, CancellationToken cancellation) => ValueTask.CompletedTask;
 
         public ValueTask<ExpiryStep> ExpireAsync(RowExpiry expiry, CancellationToken cancellation) => new(default(ExpiryStep));

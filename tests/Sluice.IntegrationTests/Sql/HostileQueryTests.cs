@@ -17,7 +17,7 @@ public sealed class HostileQueryTests : IDisposable
         "SELECT 1; SELECT 2", "SELECT 1; DROP TABLE iris", "COMMIT; CREATE TABLE x(a INT)", "ROLLBACK; DELETE FROM iris", ";;SELECT 1;;SELECT 2",
         "SELECT 1 /* ; */; DELETE FROM iris", "PIVOT iris ON species USING sum(petal)",
         // not a SELECT
-        "INSERT INTO iris SELECT * FROM iris", "UPDATE iris SET species = 'x'", "DELETE FROM iris", "CREATE VIEW x AS SELECT 1", "CREATE TEMP TABLE x AS SELECT 1",
+        "INSERT INTO iris SELECT * FROM iris", "UPDATE iris SET species = 'x'", "DELETE FROM _sluice.position", "DELETE FROM data._sluice.position", "DELETE FROM iris WHERE _id IN (DELETE FROM iris RETURNING _id)", "DELETE FROM iris USING _sluice.position", "CREATE VIEW x AS SELECT 1", "CREATE TEMP TABLE x AS SELECT 1",
         "CREATE MACRO x() AS 1", "CREATE SCHEMA x", "CREATE SEQUENCE x", "CREATE TYPE x AS ENUM ('a')", "ALTER DATABASE data RENAME TO x", "DROP SCHEMA _sluice CASCADE",
         "ATTACH ':memory:' AS x", "ATTACH '/tmp/x.db'", "DETACH data", "USE memory", "INSTALL httpfs", "LOAD json", "CHECKPOINT", "FORCE CHECKPOINT", "VACUUM", "ANALYZE",
         "COPY iris TO '/tmp/x.csv'", "COPY (SELECT 1) TO '/tmp/x.csv'", "EXPORT DATABASE '/tmp/x'", "IMPORT DATABASE '/tmp/x'",
@@ -55,7 +55,7 @@ public sealed class HostileQueryTests : IDisposable
         "SELECT * FROM force_checkpoint()", "SELECT * FROM enable_profiling()", "SELECT * FROM json_execute_serialized_sql(json_serialize_sql('SELECT 1'))", "SELECT json_serialize_plan('SELECT 1')",
         "SELECT * FROM arrow_scan(0, 0, 0)", "SELECT * FROM seq_scan('iris')", "SELECT * FROM sql_auto_complete('SEL')",
         // disguises
-        "/* SELECT */ DELETE FROM iris", "-- SELECT\nDELETE FROM iris", "SELECT $1", "SELECT ?", "SELECT 1\0; DELETE FROM iris", "$$SELECT 1$$", "\uFEFFDELETE FROM iris",
+        "/* SELECT */ DELETE FROM _sluice.position", "-- SELECT\nDELETE FROM \"_sluice.position\"", "SELECT $1", "SELECT ?", "SELECT 1\0; DELETE FROM iris", "$$SELECT 1$$", "\uFEFFDELETE FROM iris",
         "SELECT * FROM \"QUERY\"('SELECT 1')", "SELECT * FROM main.\"duckdb_settings\"()", "SELECT \"CURRENT_SETTING\"('threads')",
         // one huge value
         "SELECT length(repeat('x', 4000000000))", "SELECT repeat('x', 100000 * 100000)", "SELECT lpad('x', 2000000000, 'y')", "SELECT range(1000000000)", "SELECT list_resize([1], 1000000000)",
@@ -78,6 +78,7 @@ public sealed class HostileQueryTests : IDisposable
         Assert.DoesNotContain("secret-content", answer, StringComparison.Ordinal);
         Assert.Empty(_database.Changes);
         Assert.Empty(_database.Inserted);
+        Assert.Empty(_database.Deleted);
         Assert.Equal(before, State());
         Assert.Equal("[[2]]", await _database.RowsAsync("SELECT count(*) FROM iris"));
         Assert.True(Stopwatch.GetElapsedTime(started) < TimeSpan.FromSeconds(2), "refused without running");

@@ -42,6 +42,8 @@ public sealed class QueryDatabase : IDisposable
 
     internal List<(string Json, IReadOnlyList<string> Columns)> Inserted { get; } = [];
 
+    internal List<string?> Deleted { get; } = [];
+
     internal List<object> Changes { get; } = [];
 
     internal List<(string Sql, AuditResult Result)> Writes { get; } = [];
@@ -126,7 +128,12 @@ public sealed class QueryDatabase : IDisposable
             using var document = System.Text.Json.JsonDocument.Parse(values);
             return ValueTask.FromResult(InsertOutcome(document.RootElement.GetArrayLength()));
         },
-        Query = (_, sql, explain, tables, consume, cancellation) => Queries.RunAsync(OpenAsync, sql, explain, tables, consume, cancellation),
+        Query = (_, sql, form, tables, consume, cancellation) => Queries.RunAsync(OpenAsync, sql, form, tables, consume, cancellation),
+        Delete = (_, _, predicate, _) =>
+        {
+            Deleted.Add(predicate);
+            return Task.FromResult<long?>(1);
+        },
         NoteWrite = (_, sql, result) => Writes.Add((sql, result)),
         MaxAnswerBytes = MaxAnswerBytes,
         Time = TimeProvider.System,

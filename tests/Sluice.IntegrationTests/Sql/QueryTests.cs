@@ -151,7 +151,7 @@ public sealed class QueryTests : IDisposable
         _database.Queries = queries;
         var answer = "";
 
-        await queries.RunAsync(_database.OpenAsync, "SELECT 1", explain: false, [],
+        await queries.RunAsync(_database.OpenAsync, "SELECT 1", QueryForm.Rows, [],
             async _ => answer = await _database.RowsAsync("SELECT 2"), TestContext.Current.CancellationToken);
 
         Assert.Equal("error: too many queries are running; try again later", answer);

@@ -99,6 +99,42 @@ public sealed class StatementTests : IDisposable
     }
 
     [Theory]
+    [InlineData("DELETE FROM iris;", null)]
+    [InlineData("delete from iris where setcontains(tags, 'a') and at_s < '2023-01-01' -- all", "setcontains(tags, 'a') and at_s < '2023-01-01'")]
+    [InlineData("DELETE FROM gt-nest-thermo WHERE room-temp > 1 ;", "\"room-temp\" > 1")]
+    public async Task Delete_hands_over_its_predicate_as_the_store_takes_it(string sql, string? predicate)
+    {
+        Assert.Equal("""{"schema":{"fields":[]},"data":[],"rows-affected":1,"execution-time":0}""", await _database.RunAsync(sql));
+        Assert.Equal([predicate], _database.Deleted);
+    }
+
+    [Fact]
+    public async Task A_deletion_keeps_the_time_it_was_asked_for()
+    {
+        await _database.RunAsync("DELETE FROM iris WHERE at_s < CURRENT_TIMESTAMP AND at_s < current_date");
+
+        Assert.Matches(@"^at_s < \(TIMESTAMP '2[0-9 :.-]{25}'\) AND at_s < \(DATE '2[0-9-]{9}'\)$", Assert.Single(_database.Deleted));
+    }
+
+    [Theory]
+    [InlineData("delete from iris where nope = 1", "[1:24] column 'nope' not found")]
+    [InlineData("delete from nope", "[1:13] table or view 'nope' not found")]
+    [InlineData("delete from iris where", "[1:23] expected an expression")]
+    [InlineData("delete iris", "[1:8] expected FROM")]
+    [InlineData("delete from iris where true) or (true", null)]
+    [InlineData("delete from iris where true) union all (select 1", "[1:24] the predicate must be one expression")]
+    [InlineData("delete from iris where true); drop table iris; select (1", "[1:24] only SELECT is allowed here")]
+    [InlineData("delete from iris where _id in (select secret from _sluice.position)", "[1:51] table or view 'position' not found")]
+    [InlineData("delete from iris where exists (select 1)", "[1:24] a subquery is not supported in the WHERE of DELETE")]
+    [InlineData("delete from iris where random() < 0.5", "[1:24] function 'random' is not supported in the WHERE of DELETE: it would name other rows whenever the log is loaded again")]
+    [InlineData("delete from iris where error('stop') is null", "[1:24] stop")]
+    public async Task A_predicate_that_would_not_run_reaches_nobody(string sql, string? error)
+    {
+        Assert.Equal(error is null ? "[]" : "error: " + error, await _database.RowsAsync(sql));
+        Assert.Equal(error is null ? 1 : 0, _database.Deleted.Count);
+    }
+
+    [Theory]
     [InlineData("create table iris (_id id)", "[1:14] table or view 'iris' already exists")]
     [InlineData("alter table nope add a int", "[1:13] table 'nope' not found")]
     [InlineData("alter table iris add petal int", "[1:22] duplicate column 'petal'")]

@@ -2,6 +2,7 @@ using System.Globalization;
 using DuckDB.NET.Data;
 using Microsoft.Extensions.Logging.Abstractions;
 using Sluice.Load;
+using Sluice.Log;
 using Sluice.Records;
 using Sluice.Schema;
 using Sluice.Stores;
@@ -45,6 +46,22 @@ public sealed class DuckDbStoreTests : StoreContract
 
         static LoadWay Choose(TableSchema schema, long largestKey, params TestRow[] rows) => RowLoad.Choose(
             schema, TestRows.ToBatch(schema, rows, 1, leaveOutAbsentColumns: true), KnownKeys.OfNumbers(estimatedRows: 5, largestKey));
+    }
+
+    [Fact]
+    public async Task A_predicate_that_takes_too_long_is_stopped_and_passed()
+    {
+        await _databases.DisposeAsync();
+        _databases = new DuckDbDatabases(_directory.Path, new DuckDbOptions { DeletionTime = TimeSpan.FromMilliseconds(100) }, TimeProvider.System, NullLoggerFactory.Instance);
+        var schema = Schema(KeyKind.Number, ("i", ColumnType.Int));
+        var store = await CreateAsync(schema, sequence: 1);
+        await LoadAsync(store, schema, [.. Enumerable.Range(0, 100_000).Select(i => Row(schema, (long)i, ("i", (long)i)))], sequence: 2);
+
+        var slow = await store.DeleteAsync(schema, new Deletion(Guid.NewGuid(), "list_sum(list_transform(range(1000), lambda x: x * i)) >= 0"), At(3), TestContext.Current.CancellationToken);
+        var fast = await store.DeleteAsync(schema, new Deletion(Guid.NewGuid(), "i < 10"), At(4), TestContext.Current.CancellationToken);
+
+        Assert.Equal(new DeletionOutcome(0, "the predicate took longer than 0.1 s and was stopped"), slow);
+        Assert.Equal(new DeletionOutcome(10, null), fast);
     }
 
     /// <summary>Few rows of a table of many thousands go another way than all others; here against the same model.</summary>

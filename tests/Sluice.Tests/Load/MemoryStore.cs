@@ -119,6 +119,22 @@ sealed class MemoryDatabase
         return new ExpiryStep(_expiredRows, HasMore: expired.Count == expiry.MaxRows);
     }
 
+    /// <summary>Rows whose text (see <see cref="Rows"/>) contains the predicate; one that is not all letters and digits does not run.</summary>
+    public DeletionOutcome Delete(Deletion deletion, LogPosition position)
+    {
+        var outcome = new DeletionOutcome(0, "the predicate does not run");
+        Write($"delete {deletion.Predicate ?? "all"} @{position.Sequence}", () =>
+        {
+            MoveTo(position);
+            if (deletion.Predicate?.All(char.IsLetterOrDigit) == false) return;
+            var doomed = _rows.Where(row => deletion.Predicate is null || $"{row.Key} {string.Join(' ', row.Value.Values)}".Contains(deletion.Predicate, StringComparison.Ordinal))
+                .Select(row => row.Key).ToList();
+            foreach (var key in doomed) _rows.Remove(key);
+            outcome = new DeletionOutcome(doomed.Count, Error: null);
+        });
+        return outcome;
+    }
+
     public void Check(LoadBatch batch) => Write($"check {batch.Rows.RowCount} rows", () => ThrowIfRefused(batch));
 
     public void Drop()
@@ -219,6 +235,13 @@ sealed class MemoryStore(MemoryDatabase database) : ITableStore
     public ValueTask ApplySchemaAsync(TableSchema schema, LogPosition position, CancellationToken cancellation) => Run(() => database.ApplySchema(schema, position));
 
     public ValueTask LoadAsync(LoadBatch batch, CancellationToken cancellation) => Run(() => database.Load(batch));
+
+    public ValueTask<DeletionOutcome> DeleteAsync(TableSchema schema, Deletion deletion, LogPosition position, CancellationToken cancellation)
+    {
+        DeletionOutcome? outcome = null;
+        var run = Run(() => outcome = database.Delete(deletion, position));
+        return run.IsCompletedSuccessfully ? new(outcome!) : ValueTask.FromException<DeletionOutcome>(run.AsTask().Exception!.InnerException!);
+    }
 
     public ValueTask CheckAsync(LoadBatch batch, CancellationToken cancellation) => Run(() => database.Check(batch));
 
