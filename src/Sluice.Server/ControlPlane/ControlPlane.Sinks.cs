@@ -40,6 +40,30 @@ sealed partial class ControlPlane
         return made;
     }
 
+    /// <summary>
+    /// Makes a sink as the first version did: columns that its definition describes and the table lacks are added to the table first, in one step. What the
+    /// sink would be refused for is refused before.
+    /// </summary>
+    /// <inheritdoc cref="CreateSinkAsync" path="/param"/>
+    /// <inheritdoc cref="CreateSinkAsync" path="/exception"/>
+    public async Task<CatalogSink> CreateSinkWithColumnsAsync(Caller caller, SinkBody body, CancellationToken cancellation)
+    {
+        RequireWrite(caller);
+        body = body with { Schema = SinkColumns.NameRecordTime(body.Schema!) };
+        var (databaseId, tableId) = await FindTargetAsync(body, cancellation);
+        var table = (await GetTableAsync(caller, databaseId, tableId.ToString(), cancellation)).ToSchema();
+        if (SinkColumns.Missing(body.Schema, table).Count > 0)
+        {
+            SinkMapping.Resolve(body.Schema, WithMissing(table));
+            await ReadAsync(async db => await RefuseNameTakenAsync(db, databaseId, body.Name!));
+            await ChangeSchemaAsync(caller, databaseId, tableId.ToString(), WithMissing, cancellation);
+        }
+        return await CreateSinkAsync(caller, body, cancellation);
+
+        TableSchema WithMissing(TableSchema schema) =>
+            SinkColumns.Missing(body.Schema, schema).Aggregate(schema, (made, column) => made.WithColumn(column.ToColumn())) with { Version = schema.Version + 1 };
+    }
+
     /// <summary>All sinks, oldest first, failed ones too.</summary>
     public Task<List<CatalogSink>> ListSinksAsync(Caller caller, CancellationToken cancellation)
     {
@@ -130,14 +154,18 @@ sealed partial class ControlPlane
         }
     });
 
+    static async Task<bool> RefuseNameTakenAsync(CatalogContext db, Guid databaseId, string name) =>
+        await db.Sinks.AnyAsync(row => row.DatabaseId == databaseId && row.Name == name && row.DeletedAt == null)
+            ? throw new SluiceException(ErrorCode.AlreadyExists, $"There is a sink named '{name}' in this database already.")
+            : true;
+
     async Task<CatalogSink> AddSinkRowAsync(CatalogContext db, Caller caller, Guid databaseId, Guid tableId, SinkBody body)
     {
         await FindRunningDatabaseAsync(db, databaseId);
         var table = await LiveTables(db).AsTracking().SingleOrDefaultAsync(row => row.Id == tableId);
         RequireRunning(table);
         SinkMapping.Resolve(body.Schema!, table.ToSchema());
-        if (await db.Sinks.AnyAsync(row => row.DatabaseId == databaseId && row.Name == body.Name && row.DeletedAt == null))
-            throw new SluiceException(ErrorCode.AlreadyExists, $"There is a sink named '{body.Name}' in this database already.");
+        await RefuseNameTakenAsync(db, databaseId, body.Name!);
         var now = Now;
         var sink = new CatalogSink
         {

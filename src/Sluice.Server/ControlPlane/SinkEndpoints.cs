@@ -24,7 +24,10 @@ static class SinkEndpoints
     static async Task<IResult> CreateAsync(HttpContext http, ControlPlane plane, ServerOptions options, CancellationToken cancellation)
     {
         var body = SinkBody.ParseNew(await JsonBody.ReadAsync(http.Request, options, cancellation));
-        return Answer(http, await plane.CreateSinkAsync(Caller.Of(http), body, cancellation), StatusCodes.Status201Created);
+        var sink = Api.IsFirstVersion(http.Request)
+            ? await plane.CreateSinkWithColumnsAsync(Caller.Of(http), body, cancellation)
+            : await plane.CreateSinkAsync(Caller.Of(http), body, cancellation);
+        return Answer(http, sink, StatusCodes.Status201Created);
     }
 
     static async Task<IResult> ListAsync(HttpContext http, ControlPlane plane, CancellationToken cancellation)
