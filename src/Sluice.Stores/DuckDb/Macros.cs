@@ -93,8 +93,8 @@ static class Macros
     }
 
     static string ToTimestamp() => """
-        (n) AS make_timestamp(n * 1000000),
-        (n, unit) AS CASE unit WHEN 's' THEN make_timestamp(n * 1000000) WHEN 'ms' THEN make_timestamp(n * 1000)
+        (n) AS make_timestamp(n::BIGINT * 1000000),
+        (n, unit) AS CASE unit WHEN 's' THEN make_timestamp(n::BIGINT * 1000000) WHEN 'ms' THEN make_timestamp(n::BIGINT * 1000)
           WHEN 'us' THEN make_timestamp(n) WHEN 'ns' THEN make_timestamp(n // 1000)
           ELSE error('unit must be one of s, ms, us, ns') END
         """;

@@ -68,6 +68,7 @@ public sealed class QueryTests : IDisposable
     [InlineData("rangeq(seen, '2022-01-01', '2022-01-15'), rangeq(seen, '2022-02-02', NULL), rangeq(seen, NULL, '2022-01-01T00:00:00Z')", "[[true,false,false]]")]
     [InlineData("rangeq(seen_ids, 1640995200, 1672531200), rangeq(seen, TIMESTAMP '2022-02-01', NULL)", "[[true,true]]")]
     [InlineData("totimestamp(0), totimestamp(1500, 'ms')", """[["1970-01-01T00:00:00Z","1970-01-01T00:00:01.5Z"]]""")]
+    [InlineData("totimestamp(1767323045), totimestamp(1767323045, 's'), totimestamp(7200000, 'ms')", """[["2026-01-02T03:04:05Z","2026-01-02T03:04:05Z","1970-01-01T02:00:00Z"]]""")]
     [InlineData("datetimepart('yy', at_s), datetimepart('W', '2022-01-02T03:04:05Z'), datetimepart('ms', at_ns), datetimepart('ns', at_ns)", "[[2022,0,123,123456789]]")]
     [InlineData("datetimename('m', at_s), datetimename('w', at_s)", """[["January","Saturday"]]""")]
     [InlineData("datetimeadd('d', 1, at_s), datetimeadd('hh', -1, at_s)", """[["2022-01-02T00:00:00Z","2021-12-31T23:00:00Z"]]""")]
