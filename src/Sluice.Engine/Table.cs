@@ -64,7 +64,7 @@ public sealed class Table : IAsyncDisposable
 
     internal void SetQuarantine(Guid sinkId, QuarantinePolicy policy) => _quarantines[sinkId] = policy;
 
-    /// <summary>Bytes of the log that are not loaded yet, an upper bound; without the parts of requests that are still being received.</summary>
+    /// <summary>Bytes of the log that are not loaded yet, an upper bound. Parts of requests that are still being received count until the loader has passed them.</summary>
     internal long BacklogBytes => Log.BacklogBytes(_loader.Loaded);
 
     /// <summary>The position everything up to which is in the store.</summary>
