@@ -1,3 +1,4 @@
+using System.Text;
 using System.Text.Json;
 using BenchmarkDotNet.Attributes;
 using Sluice.Log;
@@ -11,12 +12,17 @@ namespace Sluice.Benchmarks;
 public class DecodeBenchmarks
 {
     byte[] _body = [];
+    byte[] _drifted = [];
 
     [Params(1, 100, 1000)]
     public int Records { get; set; }
 
     [GlobalSetup]
-    public void MakeBody() => _body = SampleBatch.Body(Records);
+    public void MakeBody()
+    {
+        _body = SampleBatch.Body(Records);
+        _drifted = Encoding.UTF8.GetBytes(Encoding.UTF8.GetString(_body).Replace("\"buy\":", "\"extra\":17,\"note\":\"new\",\"buy\":", StringComparison.Ordinal));
+    }
 
     [Benchmark(Baseline = true)]
     public int Scan()
@@ -30,10 +36,23 @@ public class DecodeBenchmarks
     [Benchmark]
     public int Decode()
     {
-        var rows = SampleBatch.Decoder.Rent();
-        BatchReader.Read(_body, BodyFormat.Records, RecordOperation.Upsert, SampleBatch.Decoder, SampleBatch.Sink.MaxRecordsPerRequest, rows);
+        return Decode(SampleBatch.Decoder, _body);
+    }
+
+    /// <summary>As <see cref="Decode"/>, by a decoder that counts what no path names. No record has such.</summary>
+    [Benchmark]
+    public int DecodeCountingDrift() => Decode(SampleBatch.CountingDecoder, _body);
+
+    /// <summary>Every record has two members more, which no path names and which are known.</summary>
+    [Benchmark]
+    public int DecodeWithDrift() => Decode(SampleBatch.CountingDecoder, _drifted);
+
+    static int Decode(RecordDecoder decoder, byte[] body)
+    {
+        var rows = decoder.Rent();
+        BatchReader.Read(body, BodyFormat.Records, RecordOperation.Upsert, decoder, SampleBatch.Sink.MaxRecordsPerRequest, rows);
         var accepted = rows.AcceptedCount;
-        SampleBatch.Decoder.Return(rows);
+        decoder.Return(rows);
         return accepted;
     }
 

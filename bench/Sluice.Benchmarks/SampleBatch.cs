@@ -41,6 +41,9 @@ static class SampleBatch
 
     public static RecordDecoder Decoder { get; } = RecordDecoder.Compile(Sink, Schema);
 
+    /// <summary>As a sink has it that has met the members <c>extra</c> and <c>note</c>.</summary>
+    public static RecordDecoder CountingDecoder { get; } = RecordDecoder.Compile(Sink, Schema, [["extra"], ["note"]]);
+
     /// <summary>One request body.</summary>
     public static byte[] Body(int records)
     {

@@ -88,7 +88,8 @@ public sealed partial class Sink
         List<QuarantineEntry> tried, RecordDecoder decoder, RecordRows rows, bool isDryRun, string caller, ReplayOutcome outcome, CancellationToken cancellation)
     {
         var origins = rows.Origins.Int64s.ToArray().Select(origin => (ulong)origin).ToList();
-        var changed = await _table.Store.FindChangedSinceAsync(_table.Schema, rows.Columns[0], origins, cancellation);
+        // where the server makes the ids, the row of a record is its own
+        var changed = decoder.Schema.IsAutoId ? [] : await _table.Store.FindChangedSinceAsync(_table.Schema, rows.Columns[0], origins, cancellation);
         var byPosition = tried.ToDictionary(entry => entry.Position);
         var overwritten = changed.Select(row => new ReplayOverwrite(byPosition[origins[row]].RequestId, byPosition[origins[row]].RecordIndex, CellText.OfKey(rows.Columns[0], row)));
         outcome = outcome with

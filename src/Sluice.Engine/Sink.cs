@@ -21,7 +21,7 @@ public sealed partial class Sink
     internal Sink(SinkDefinition definition, Table table, TableContext context)
     {
         (_table, _context) = (table, context);
-        _mapping = new Mapping(definition, RecordDecoder.Compile(definition, table.Schema));
+        _mapping = new Mapping(definition, Compile(definition, table.Schema));
         _sample = new RecordSample(context.Time);
         if (definition.Id != SqlSinkId) table.SetQuarantine(definition.Id, definition.Quarantine);
     }
@@ -64,6 +64,7 @@ public sealed partial class Sink
             var position = await _table.Log.AppendAsync(frame).WaitAsync(cancellation);
 
             shown?.Publish(FrameHeader.FormatRequestId(position));
+            NoteDrift(rows, receivedAt);
             _context.Meters.BatchIngested(definition.Id, rows.AcceptedCount, rows.Rejected.Count, body.Length);
             return Outcome(position, rows);
         }
@@ -114,7 +115,7 @@ public sealed partial class Sink
     /// <summary>Takes another mapping or schema in one step; requests under way finish with the one they began with.</summary>
     internal void Use(SinkDefinition definition)
     {
-        lock (_change) Volatile.Write(ref _mapping, new Mapping(definition, RecordDecoder.Compile(definition, _table.Schema)));
+        lock (_change) Volatile.Write(ref _mapping, new Mapping(definition, Compile(definition, _table.Schema)));
         _table.SetQuarantine(definition.Id, definition.Quarantine);
         if (!definition.KeepsSample) _sample.Clear();
     }
@@ -122,7 +123,7 @@ public sealed partial class Sink
     /// <inheritdoc cref="Use(SinkDefinition)"/>
     internal void Use(TableSchema schema)
     {
-        lock (_change) Volatile.Write(ref _mapping, new Mapping(_mapping.Definition, RecordDecoder.Compile(_mapping.Definition, schema)));
+        lock (_change) Volatile.Write(ref _mapping, new Mapping(_mapping.Definition, Compile(_mapping.Definition, schema)));
     }
 
     /// <summary>The SQL door: values without envelope, and all or nothing.</summary>

@@ -1,4 +1,5 @@
 using System.Collections.Immutable;
+using System.Globalization;
 using System.Text;
 using System.Text.Json;
 using Sluice.Schema;
@@ -42,12 +43,36 @@ sealed class MappingNode
 
     public int ElementIndex { get; private init; }
 
+    /// <summary>The members below that no path names, as far as they are known.</summary>
+    public UnknownLevel Unknown { get; private init; } = new([]);
+
     byte[] Name { get; init; } = [];
 
     public static MappingNode Build(IEnumerable<(ImmutableArray<PathStep> Path, MappedField Field)> mapping, out int nodeCount)
     {
         nodeCount = 0;
-        return Build(default, mapping.ToList(), 0, ref nodeCount);
+        return Build(default, mapping.ToList(), 0, [], ref nodeCount);
+    }
+
+    /// <summary>Makes members known that no path names; those that a path does name are left out.</summary>
+    /// <param name="path">Member names.</param>
+    /// <param name="index">Where its counts are.</param>
+    public void AddUnknown(IReadOnlyList<string> path, int index)
+    {
+        var node = this;
+        for (var depth = 0; depth < path.Count; depth++)
+        {
+            var name = path[depth];
+            var below = node.Members.FirstOrDefault(member => Encoding.UTF8.GetString(member.Name) == name)
+                ?? node.Elements.FirstOrDefault(element => element.ElementIndex.ToString(CultureInfo.InvariantCulture) == name);
+            if (below is not null)
+            {
+                node = below;
+                continue;
+            }
+            if (depth == 0 || !node.Members.IsEmpty) node.Unknown.Add(path, depth, index);
+            return;
+        }
     }
 
     /// <summary>The node below for a member name. <paramref name="expected"/> is where it is looked for first: records repeat their order.</summary>
@@ -69,20 +94,21 @@ sealed class MappingNode
         return null;
     }
 
-    static MappingNode Build(PathStep step, List<(ImmutableArray<PathStep> Path, MappedField Field)> mapping, int depth, ref int nodeCount)
+    static MappingNode Build(PathStep step, List<(ImmutableArray<PathStep> Path, MappedField Field)> mapping, int depth, IReadOnlyList<string> above, ref int nodeCount)
     {
         var node = new MappingNode
         {
             Name = step.Name is null ? [] : Encoding.UTF8.GetBytes(step.Name),
             ElementIndex = step.Index,
             Id = nodeCount++,
+            Unknown = new UnknownLevel(above),
         };
         node.Fields = [.. mapping.Where(entry => entry.Path.Length == depth).Select(entry => entry.Field)];
         node.AllFields = [.. mapping.Select(entry => entry.Field)];
         node.OnlyField = node.Fields.Length == 1 && node.AllFields.Length == 1 ? node.Fields[0] : null;
         var below = ImmutableArray.CreateBuilder<(PathStep Step, MappingNode Node)>();
         foreach (var group in mapping.Where(entry => entry.Path.Length > depth).GroupBy(entry => entry.Path[depth]))
-            below.Add((group.Key, Build(group.Key, group.ToList(), depth + 1, ref nodeCount)));
+            below.Add((group.Key, Build(group.Key, group.ToList(), depth + 1, [.. above, group.Key.Name ?? group.Key.ToString()], ref nodeCount)));
         node.Members = [.. below.Where(child => child.Step.Name is not null).Select(child => child.Node)];
         node.Elements = [.. below.Where(child => child.Step.Name is null).OrderBy(child => child.Step.Index).Select(child => child.Node)];
         return node;

@@ -20,11 +20,13 @@ public sealed class RecordDecoder
     readonly Column[] _columns; // of _fields[1..]
     readonly MappedField[] _keyParts; // of a key that is joined; in buffers behind those of _fields
     readonly Column[] _unmappedRequired;
+    readonly int? _unknownPaths; // null: drift is not counted
     readonly bool _allowMissing;
     readonly ConcurrentBag<RecordRows> _pool = [];
 
-    RecordDecoder(TableSchema schema, SinkDefinition sink, MappedField[] fields, Column[] columns, MappedField[] keyParts, MappingNode root, int nodeCount)
+    RecordDecoder(TableSchema schema, SinkDefinition sink, MappedField[] fields, Column[] columns, MappedField[] keyParts, MappingNode root, int nodeCount, int? unknownPaths)
     {
+        _unknownPaths = unknownPaths;
         (Schema, MappingVersion, _fields, _columns, _keyParts, _root, _nodeCount) = (schema, sink.MappingVersion, fields, columns, keyParts, root, nodeCount);
         _allowMissing = sink.AllowMissingFields;
         KeepsRaw = sink.Quarantine.KeepRaw;
@@ -40,7 +42,8 @@ public sealed class RecordDecoder
 
     /// <summary>Prepares a decoder. Mapped columns that the schema has no more are left out: their values go nowhere.</summary>
     /// <exception cref="SluiceException"><see cref="ErrorCode.InvalidParameter"/>: the mapping has no <c>_id</c>, or has one and the server makes it.</exception>
-    public static RecordDecoder Compile(SinkDefinition sink, TableSchema schema)
+    /// <param name="unknownPaths">Member names of paths that were seen and are not named; <c>null</c>: drift is not counted.</param>
+    public static RecordDecoder Compile(SinkDefinition sink, TableSchema schema, IReadOnlyList<IReadOnlyList<string>>? unknownPaths = null)
     {
         var keys = sink.Fields.Where(field => field.Column == TableSchema.KeyColumnName).ToList();
         if (keys.Count == 0 != schema.IsAutoId)
@@ -67,7 +70,8 @@ public sealed class RecordDecoder
         MappedField[] keyParts = keys.Count < 2 ? [] : [.. keys.Select((key, part) => KeyField(fields.Count + part, key, schema))];
         mapping.InsertRange(0, keyParts.Zip(keys, (part, key) => (key.Path, part)));
         var root = MappingNode.Build(mapping, out var nodeCount);
-        return new RecordDecoder(schema, sink, [.. fields], [.. columns], keyParts, root, nodeCount);
+        for (var i = 0; i < unknownPaths?.Count; i++) root.AddUnknown(unknownPaths[i], i);
+        return new RecordDecoder(schema, sink, [.. fields], [.. columns], keyParts, root, nodeCount, unknownPaths?.Count);
     }
 
     static MappedField KeyField(int index, FieldMapping key, TableSchema schema) =>
@@ -78,7 +82,8 @@ public sealed class RecordDecoder
     {
         if (_pool.TryTake(out var rows)) return rows;
         return new RecordRows(
-            [ColumnBuffer.ForKey(Schema.Key), .. _columns.Select(ColumnBuffer.For), .. _keyParts.Select(_ => ColumnBuffer.ForKey(KeyKind.String))], _fields.Length, _nodeCount);
+            [ColumnBuffer.ForKey(Schema.Key), .. _columns.Select(ColumnBuffer.For), .. _keyParts.Select(_ => ColumnBuffer.ForKey(KeyKind.String))], _fields.Length, _nodeCount,
+            _unknownPaths is { } paths ? new DriftCounts(paths) : null);
     }
 
     public void Return(RecordRows rows)
@@ -156,13 +161,23 @@ public sealed class RecordDecoder
 
     void DecodeObject(ref Utf8JsonReader reader, MappingNode node, RecordRows rows)
     {
-        var expected = 0;
+        var (expected, expectedUnknown) = (0, 0);
         while (reader.Read() && reader.TokenType == JsonTokenType.PropertyName)
         {
-            var child = node.FindMember(ref reader, rows, ref expected);
-            reader.Read();
-            if (child is null) reader.Skip();
-            else DecodeNode(ref reader, child, rows);
+            if (node.FindMember(ref reader, rows, ref expected) is { } child)
+            {
+                reader.Read();
+                DecodeNode(ref reader, child, rows);
+            }
+            else if (rows.Drift is { } drift)
+            {
+                drift.Count(ref reader, node.Unknown, ref expectedUnknown);
+            }
+            else
+            {
+                reader.Read();
+                reader.Skip();
+            }
         }
     }
 

@@ -24,8 +24,9 @@ public sealed class RecordRows
     bool _wasDiscarded;
 
     /// <param name="buffers">The columns, the key first, then the parts of a key that is joined.</param>
-    internal RecordRows(ColumnBuffer[] buffers, int columnCount, int nodeCount)
+    internal RecordRows(ColumnBuffer[] buffers, int columnCount, int nodeCount, DriftCounts? drift = null)
     {
+        Drift = drift;
         Buffers = buffers;
         Columns = new ArraySegment<ColumnBuffer>(buffers, 0, columnCount);
         NodeSeen = new int[nodeCount];
@@ -79,6 +80,9 @@ public sealed class RecordRows
 
     /// <summary>The operation of records that name none.</summary>
     internal RecordOperation DefaultOperation => Form.Operation;
+
+    /// <summary>Members that no path names; <c>null</c>: they are not counted.</summary>
+    internal DriftCounts? Drift { get; }
 
     /// <summary>How the records stand in what they are decoded from.</summary>
     internal RecordForm Form { get; set; }
@@ -159,6 +163,7 @@ public sealed class RecordRows
         {
             NoteOperation();
         }
+        Drift?.EndRecord();
         _records.Add(record);
     }
 
@@ -188,6 +193,7 @@ public sealed class RecordRows
     internal void Cancel()
     {
         DropPresent();
+        Drift?.CancelRecord();
         IsDiscarded = _wasDiscarded;
     }
 
@@ -236,6 +242,7 @@ public sealed class RecordRows
         if (Buffers.Sum(column => column.CapacityBytes) + Operations.CapacityBytes + Versions.CapacityBytes + Scratch.Length + ((long)_records.Capacity * Unsafe.SizeOf<RawRecord>()) > KeptBytes) return false;
         BeginPart();
         Origins.Clear();
+        Drift?.Clear();
         Array.Clear(NodeSeen);
         Array.Clear(FieldSeen);
         FirstRecordIndex = Stamp = 0;

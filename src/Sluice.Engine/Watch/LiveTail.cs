@@ -5,7 +5,7 @@ using Sluice.Records;
 namespace Sluice.Watch;
 
 /// <summary>A record as it came, with its fate at the door.</summary>
-/// <param name="Key">Its <c>_id</c>; <c>null</c>: unknown, because the record was rejected.</param>
+/// <param name="Key">Its <c>_id</c>; <c>null</c>: unknown, because the record was rejected or the server makes the ids.</param>
 /// <param name="IsAccepted">Durable; else <paramref name="Errors"/> says why not, and an empty list that its request was discarded.</param>
 /// <param name="Raw">Its text, at most 1,024 bytes of it.</param>
 /// <param name="Missed">Records that this subscriber did not get before this one, because it reads too slowly or a request brought too many at once.</param>
@@ -105,11 +105,14 @@ sealed class LiveTail
             }
             var shown = raw[..Math.Min(raw.Length, MaxRawBytes)];
             batch.Records.Add((subscription, new TailRecord(
-                "", index, ofRow < 0 ? null : CellText.OfKey(rows.Columns[0], ofRow), wrong is null, wrong?.Errors ?? [], Encoding.UTF8.GetString(shown),
+                "", index, KeyOf(rows.Columns[0], ofRow), wrong is null, wrong?.Errors ?? [], Encoding.UTF8.GetString(shown),
                 shown.Length < raw.Length, receivedAtMicroseconds, 0)));
         }
         if (missed > 0) batch.Missed.Add((subscription, missed));
     }
+
+    /// <summary><c>null</c> also where the server makes the ids, which it does later.</summary>
+    static string? KeyOf(ColumnBuffer key, int row) => row < 0 || key.States[row] != CellState.Value ? null : CellText.OfKey(key, row);
 
     void Remove(TailSubscription subscription)
     {

@@ -69,6 +69,14 @@ sealed partial class ControlPlane
         return OpenSink(sinkId).ReadSample();
     }
 
+    /// <summary>What a sink receives and does not map, with the column that each path suggests.</summary>
+    /// <exception cref="SluiceException"><see cref="ErrorCode.NotFound"/>.</exception>
+    public Drift ReadDrift(Caller caller, Guid sinkId)
+    {
+        RequireRead(caller);
+        return OpenSink(sinkId).ReadDrift();
+    }
+
     /// <summary>What another mapping would make of the newest records. Changes nothing.</summary>
     /// <exception cref="SluiceException"><see cref="ErrorCode.NotFound"/>; what <see cref="CreateSinkAsync"/> says of a mapping.</exception>
     public async Task<IReadOnlyList<TrialRecord>> TryMappingAsync(Caller caller, Guid sinkId, SinkSchema trial, CancellationToken cancellation)

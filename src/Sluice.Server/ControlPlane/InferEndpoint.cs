@@ -57,7 +57,7 @@ static class InferEndpoint
         var key = isAuto ? Array.Empty<SinkField>() : [new SinkField(TableSchema.KeyColumnName, proposal.Key!)];
         return new InferAnswer(
             proposal.Samples,
-            new TableRequest(name, null, new TableOptions(isText), [.. proposal.Chosen.Select(column => new ColumnRequest(column.Name, ColumnOptions.Write(column.Type!)))]),
+            new TableRequest(name, null, new TableOptions(isText) { AutoId = isAuto ? true : null }, [.. proposal.Chosen.Select(column => new ColumnRequest(column.Name, ColumnOptions.Write(column.Type!)))]),
             new SinkRequest(name, new SinkDetails(databaseId, name), new SinkSchema(
                 "json", isAuto || isText ? null : TableSchema.KeyColumnName, isAuto || !isText ? null : [TableSchema.KeyColumnName], AllowMissingFields: true, [.. key, .. fields])),
             [

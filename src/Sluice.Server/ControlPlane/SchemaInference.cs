@@ -1,7 +1,9 @@
 using System.Globalization;
 using System.Text.Json;
 using Sluice.Client;
+using Sluice.Records;
 using Sluice.Schema;
+using Sluice.Watch;
 
 namespace Sluice.Server;
 
@@ -50,8 +52,36 @@ static class SchemaInference
                 columns, samples.Count);
     }
 
-    /// <summary>The column for one path alone, as <see cref="Propose(IReadOnlyList{JsonElement})"/> makes it.</summary>
-    public static ProposedColumn Propose(PathSamples path, HashSet<string> taken)
+    /// <summary>The column for a path that records have and a mapping does not name: by the kinds that came, and by the first value where that says more.</summary>
+    public static ProposedColumn Propose(DriftPath drift, HashSet<string> taken)
+    {
+        var path = new PathSamples(drift.Path);
+        var kinds = drift.Kinds.Keys.Where(kind => kind != DriftKind.Null).ToHashSet();
+        if (kinds.Count == 1 && TryParse(drift.Example) is { } example)
+        {
+            path.Add(example);
+            return Propose(path, taken);
+        }
+        var (type, reason) = kinds.Count == 0 ? (null, "only null came")
+            : kinds.IsSubsetOf([DriftKind.Integer, DriftKind.Fraction]) ? (ColumnType.Decimal(2), "numbers, some with a fraction")
+            : kinds.Contains(DriftKind.Array) || kinds.Contains(DriftKind.Object) ? (null, "objects, arrays and other values came by turns")
+            : (ColumnType.String, kinds.Count == 1 ? "texts" : "values of several kinds came, which a text can hold");
+        return new ProposedColumn(type is null ? "" : NameOf(path, taken), Steps(path), type, null, reason);
+    }
+
+    static JsonElement? TryParse(string example)
+    {
+        try
+        {
+            return example.Length == 0 ? null : JsonElement.Parse(example);
+        }
+        catch (JsonException)
+        {
+            return null; // cut in the middle of an escape
+        }
+    }
+
+    static ProposedColumn Propose(PathSamples path, HashSet<string> taken)
     {
         var (type, config, reason) = TypeOf(path);
         return new ProposedColumn(type is null ? "" : NameOf(path, taken), Steps(path), type, config, reason);

@@ -24,6 +24,20 @@ sealed record TrialShape(SinkSchema Schema);
 /// <param name="Version">Frames name it; the highest is in use.</param>
 sealed record MappingAnswer(int Version, SinkSchema Schema, string Truncation, DateTime CreatedAt, string CreatedBy);
 
+/// <param name="Path">JSON Pointer into the record's value.</param>
+/// <param name="Kinds">How often each kind of value came.</param>
+/// <param name="Example">The first value; a long text is cut.</param>
+sealed record DriftPathAnswer(
+    string Path, long Count, IReadOnlyDictionary<string, long> Kinds, string Example, DateTime FirstSeen, DateTime LastSeen, DriftProposalAnswer Proposal);
+
+/// <param name="Name">For the column; left out, as is <paramref name="Options"/>, where none can be proposed.</param>
+/// <param name="Options">May be posted to <c>/v2/tables/{database}/{table}/fields/{name}</c>.</param>
+/// <param name="Path">For the entry in the sink's mapping.</param>
+sealed record DriftProposalAnswer(string? Name, ColumnRequest? Options, IReadOnlyList<string> Path, string Reason);
+
+/// <param name="Overflow">Members beyond 1,000 paths and 128 names an object: counted, and not told apart.</param>
+sealed record DriftAnswer(IReadOnlyList<DriftPathAnswer> Resources, long Overflow);
+
 /// <summary>A record as it came, one line of <c>/tail</c>.</summary>
 /// <param name="Status"><c>accepted</c> or <c>rejected</c>.</param>
 /// <param name="RawShortened">The record is longer than what is shown of it.</param>
@@ -49,6 +63,8 @@ static class WatchEndpoints
             var sinks = routes.MapGroup(version + "/sinks/{id}").WithTags("Watch");
             sinks.MapGet("/mappings", MappingsAsync).Produces<ResourceList<MappingAnswer>>()
                 .Describe(version, "getSinkMappings", "Every version of the sink's mapping, the newest first.");
+            sinks.MapGet("/drift", ReadDrift).Produces<DriftAnswer>()
+                .Describe(version, "getSinkDrift", "The fields of records that no path of the mapping names, with a column for each; since the server started.");
             sinks.MapGet("/sample", Sample).Produces<ResourceList<SampleAnswer>>()
                 .Describe(version, "getSinkSample", "The newest records as they were sent: at most 100 and 1 MiB, in memory, best effort.");
             sinks.MapPost("/try", TryAsync).DescribesBody<TrialShape>().Produces<TrialAnswer>()
@@ -72,6 +88,22 @@ static class WatchEndpoints
         var records = plane.ReadSample(Caller.Of(http), Api.IdFrom(id, "sink"));
         return Results.Json(
             new ResourceList<SampleAnswer>([.. records.Select(record => new SampleAnswer(Encoding.UTF8.GetString(record.Raw), QuarantineEndpoints.Time(record.TimeMicroseconds)))]), s_readable);
+    }
+
+    static IResult ReadDrift(string id, HttpContext http, ControlPlane plane)
+    {
+        var drift = plane.ReadDrift(Caller.Of(http), Api.IdFrom(id, "sink"));
+        var names = new HashSet<string>(StringComparer.Ordinal);
+        return Results.Json(new DriftAnswer([.. drift.Paths.Select(path => Answer(path, names))], drift.Overflow), s_readable);
+    }
+
+    static DriftPathAnswer Answer(DriftPath path, HashSet<string> names)
+    {
+        var column = SchemaInference.Propose(path, names);
+        return new(
+            path.Pointer, path.Count, path.Kinds.ToDictionary(kind => kind.Key.ToString().ToLowerInvariant(), kind => kind.Value), path.Example,
+            QuarantineEndpoints.Time(path.FirstMicroseconds), QuarantineEndpoints.Time(path.LastMicroseconds),
+            new DriftProposalAnswer(column.Type is null ? null : column.Name, column.Type is null ? null : new ColumnRequest(null, ColumnOptions.Write(column.Type)), path.Path, column.Reason));
     }
 
     static async Task<IResult> TryAsync(string id, HttpContext http, ControlPlane plane, ServerOptions options, CancellationToken cancellation)

@@ -37,6 +37,30 @@ public sealed class WatchTests(IngestServer server) : IClassFixture<IngestServer
         Assert.Equal(1, (await server.Api.GetAsync($"v2/sinks/{sink}", Cancellation)).Json["mapping_version"]!.GetValue<int>());
     }
 
+    [Fact]
+    public async Task A_field_that_nobody_mapped_is_counted_and_becomes_a_column_as_proposed()
+    {
+        var sink = await server.MakeSinkAsync();
+        var table = (await server.Api.GetAsync($"v2/sinks/{sink}", Cancellation)).Json["sink_details"]!["table"]!.GetValue<string>();
+        for (var round = 0; round < 2; round++)
+            await server.Api.PostAsync($"v2/sinks/{sink}", """{"records":[{"value":{"id":1,"Client":{"SentAt":"2026-01-01T00:00:00.5Z"}}},{"value":{"id":2,"price":1,"n":null}}]}""", Cancellation);
+
+        var drift = (await server.Api.GetAsync($"v2/sinks/{sink}/drift", Cancellation)).Json;
+        Assert.Equal([("/Client/SentAt", 2, """{"text":2}"""), ("/n", 2, """{"null":2}""")], drift["resources"]!.AsArray().Select(path => (path!["path"]!.GetValue<string>(), path["count"]!.GetValue<int>(), path["kinds"]!.ToJsonString())));
+        var proposal = drift["resources"]![0]!["proposal"]!;
+        Assert.Equal(("client_sent_at", "only null came"), (proposal["name"]!.GetValue<string>(), drift["resources"]![1]!["proposal"]!["reason"]!.GetValue<string>()));
+
+        await server.Api.CreateAsync($"v2/tables/{server.DatabaseId}/{table}/fields/{proposal["name"]}", proposal["options"]!.ToJsonString(), Cancellation);
+        var mapped = await server.Api.PutAsync($"v2/sinks/{sink}", $$"""
+            {"schema":{"id_field":"_id","allow_missing_fields":true,"definition":[{"name":"_id","path":["id"]},{"name":"{{proposal["name"]}}","path":{{proposal["path"]!.ToJsonString()}}}]}}
+            """, Cancellation);
+        Assert.Equal(HttpStatusCode.OK, mapped.Status);
+        await server.Api.PostAsync($"v2/sinks/{sink}?wait=loaded", """{"records":[{"value":{"id":1,"Client":{"SentAt":"2026-01-01T00:00:00.5Z"}}}]}""", Cancellation);
+        Assert.Equal("2026-01-01T00:00:00.5Z", (await server.Api.QueryAsync(server.DatabaseId, $"SELECT client_sent_at FROM {table} WHERE _id = 1", Cancellation))[0]![0]!.GetValue<string>());
+        var left = (await server.Api.GetAsync($"v2/sinks/{sink}/drift", Cancellation)).Json["resources"]!.AsArray();
+        Assert.Equal("/n", Assert.Single(left)!["path"]!.GetValue<string>());
+    }
+
     [Theory]
     [InlineData("?errors=true", "2:rejected 4:rejected")]
     [InlineData("?filter=%22id%22:4", "4:rejected")]
@@ -89,6 +113,8 @@ public sealed class WatchTests(IngestServer server) : IClassFixture<IngestServer
         {"uuid":"a","seen":"2026-01-01T10:00:00.5Z","tags":["x"],"ids":[1,2],"ok":true,"mixed":1,"big":123456789012345678901,"Odd Name!":1}
         {"uuid":"b","seen":"2026-01-01T10:00:00Z","tags":["x","y"],"ids":[3],"ok":false,"mixed":"a","big":1,"odd_name_":2}
         """, "_id=string big=string ids=idset mixed=string odd_name=int odd_name_2=int ok=bool seen=timestamp tags=stringset")]
+    [InlineData("flights", """[{"date":"2001/01/01 00:47","delay":66,"origin":"DTW"},{"date":"2001/01/01 00:47","delay":66,"origin":"DTW"}]""",
+        "_id=id date=string delay=int origin=string")]
     public async Task A_proposed_table_and_sink_can_be_posted_as_they_are_and_take_the_samples(string name, string samples, string columns)
     {
         var answer = await server.Api.PostAsync($"v2/databases/{server.DatabaseId}/infer?name={name}", samples, Cancellation);
@@ -101,7 +127,7 @@ public sealed class WatchTests(IngestServer server) : IClassFixture<IngestServer
 
         var root = samples.TrimStart().Contains("\n{", StringComparison.Ordinal) ? null : JsonNode.Parse(samples);
         var values = root is null ? samples.Trim().Split('\n').Select(line => line.Trim())
-            : (root["records"] ?? root["features"])!.AsArray().Select(record => (record!["value"] ?? record)!.ToJsonString());
+            : (root as JsonArray ?? (root["records"] ?? root["features"])!.AsArray()).Select(record => (record!["value"] ?? record)!.ToJsonString());
         var sent = await server.Api.PostAsync($"v2/sinks/{sink}?format=ndjson&wait=loaded", string.Join('\n', values), Cancellation);
         Assert.Equal((2, 0), (sent.Json["success_count"]!.GetValue<int>(), sent.Json["error_count"]!.GetValue<int>()));
     }
