@@ -39,7 +39,7 @@ public class DecodeBenchmarks
         return Decode(SampleBatch.Decoder, _body);
     }
 
-    /// <summary>As <see cref="Decode"/>, by a decoder that counts what no path names. No record has such.</summary>
+    /// <summary>As <see cref="Decode()"/>, by a decoder that counts what no path names. No record has such.</summary>
     [Benchmark]
     public int DecodeCountingDrift() => Decode(SampleBatch.CountingDecoder, _body);
 

@@ -52,7 +52,7 @@ public sealed class WatchTests(IngestServer server) : IClassFixture<IngestServer
 
         await server.Api.CreateAsync($"v2/tables/{server.DatabaseId}/{table}/fields/{proposal["name"]}", proposal["options"]!.ToJsonString(), Cancellation);
         var mapped = await server.Api.PutAsync($"v2/sinks/{sink}", $$"""
-            {"schema":{"id_field":"_id","allow_missing_fields":true,"definition":[{"name":"_id","path":["id"]},{"name":"{{proposal["name"]}}","path":{{proposal["path"]!.ToJsonString()}}}]}}
+            {"schema":{"id_field":"_id","allow_missing_fields":true,"definition":[{"name":"_id","path":["id"]},{"name":"{{proposal["name"]}}","path":{{proposal["path"]!.ToJsonString()}} }]} }
             """, Cancellation);
         Assert.Equal(HttpStatusCode.OK, mapped.Status);
         await server.Api.PostAsync($"v2/sinks/{sink}?wait=loaded", """{"records":[{"value":{"id":1,"Client":{"SentAt":"2026-01-01T00:00:00.5Z"}}}]}""", Cancellation);
