@@ -199,6 +199,9 @@ public sealed record SinkResource(
 /// <param name="ErrorType"><c>Error</c> or <c>Panic</c>.</param>
 public sealed record SinkErrorResource(Guid SinkId, string ErrorType, string ErrorMsg, DateTime Time)
 {
+    /// <summary>Why, for programs: <c>StoreRefused</c>, <c>BatchDiscarded</c>, <c>KeyExists</c>, <c>KeyMissing</c>.</summary>
+    public string? ErrorCode { get; init; }
+
     public string? RequestId { get; init; }
 
     public int? RecordIndex { get; init; }

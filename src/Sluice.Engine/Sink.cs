@@ -95,7 +95,7 @@ public sealed partial class Sink
         }
         var failed = late.Where(error => error.RequestId == outcome.RequestId && error.RecordIndex >= 0).ToList();
         if (failed.Count == 0) return outcome;
-        var rejected = outcome.Rejected.Concat(failed.Select(error => new RejectedRecord(error.RecordIndex, IsDiscarded: false, []) { LateReason = error.Message }));
+        var rejected = outcome.Rejected.Concat(failed.Select(error => new RejectedRecord(error.RecordIndex, IsDiscarded: false, []) { LateReason = error.Message, LateCode = error.Code }));
         return outcome with { Rejected = [.. rejected.OrderBy(record => record.Index)] };
     }
 

@@ -28,7 +28,9 @@ sealed record SessionTokensShape(
 sealed record RecordsShape(IReadOnlyList<RecordShape> Records);
 
 /// <param name="Value">The sink's mapping says where in it each column's value stands.</param>
-sealed record RecordShape(JsonObject Value);
+/// <param name="Op">Default: that of the request, <c>upsert</c>.</param>
+/// <param name="Version">A record below the version of its key is passed over.</param>
+sealed record RecordShape(JsonObject Value, string? Op, long? Version);
 
 /// <param name="Records">One entry a record, in their order.</param>
 sealed record OutcomeShape(int SuccessCount, int ErrorCount, string RequestId, IReadOnlyList<RecordOutcomeShape> Records);

@@ -112,11 +112,15 @@ public sealed record StorageOptions
     /// <inheritdoc cref="Sluice.Log.LogOptions.MaxBacklogBytes"/>
     public long MaxBacklogBytes { get; init; } = Engine.Log.MaxBacklogBytes;
 
+    /// <inheritdoc cref="Sluice.Load.LoadOptions.TombstoneWindow"/>
+    public TimeSpan TombstoneWindow { get; init; } = Engine.Load.TombstoneWindow;
+
     internal EngineOptions For(string dataDirectory) => Engine with
     {
         DataDirectory = dataDirectory,
         DiskReserveBytes = DiskReserveBytes,
         Log = Engine.Log with { SegmentBytes = SegmentBytes, RetainedBytes = RetainedBytes, RetainedAge = RetainedAge, MaxBacklogBytes = MaxBacklogBytes },
+        Load = Engine.Load with { TombstoneWindow = TombstoneWindow },
     };
 }
 

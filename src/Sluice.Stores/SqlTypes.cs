@@ -15,8 +15,11 @@ public static class SqlTypes
     /// <summary>Log position of a row's newest record, <see cref="Log.LogPosition.OfRecord"/>; UBIGINT.</summary>
     public const string PositionColumn = "_position";
 
+    /// <summary>The version of the newest record that had one; BIGINT, null when none had.</summary>
+    public const string VersionColumn = "_version";
+
     /// <summary>The columns every table has beside <c>_id</c> and those of its schema.</summary>
-    public static IReadOnlyList<string> HiddenColumns { get; } = [IngestedAtColumn, SinkIdColumn, PositionColumn];
+    public static IReadOnlyList<string> HiddenColumns { get; } = [IngestedAtColumn, SinkIdColumn, PositionColumn, VersionColumn];
 
     /// <summary>The DuckDB type of a column.</summary>
     public static string DuckDb(ColumnType type) => type.Kind switch

@@ -49,6 +49,9 @@ sealed class PositionBesideStore(ITableStore store, string file, bool isBefore) 
         return outcome;
     }
 
+    public ValueTask<KeyState[]> ReadKeysAsync(TableSchema schema, ColumnBuffer keys, long tombstonesFromMicroseconds, CancellationToken cancellation) =>
+        store.ReadKeysAsync(schema, keys, tombstonesFromMicroseconds, cancellation);
+
     public ValueTask CheckAsync(LoadBatch batch, CancellationToken cancellation) => store.CheckAsync(batch, cancellation);
 
     public ValueTask<ExpiryStep> ExpireAsync(RowExpiry expiry, CancellationToken cancellation) => store.ExpireAsync(expiry, cancellation);

@@ -65,6 +65,12 @@ sealed class FrameBatch
     /// <summary>Whether any row is more than an upsert without version.</summary>
     public bool HasOperations { get; private set; }
 
+    public RecordOperation OperationOf(int row) =>
+        HasOperations && Operations.States[row] == CellState.Value ? (RecordOperation)Operations.Bytes[row] : RecordOperation.Upsert;
+
+    /// <returns><see cref="RecordOperations.NoVersion"/>: it has none.</returns>
+    public long VersionOf(int row) => HasOperations && Versions.States[row] == CellState.Value ? Versions.Int64s[row] : RecordOperations.NoVersion;
+
     /// <summary>The records that made no row.</summary>
     public RejectedRecords Rejected { get; } = new();
 

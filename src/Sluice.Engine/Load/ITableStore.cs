@@ -6,12 +6,31 @@ using Sluice.Schema;
 namespace Sluice.Load;
 
 /// <summary>Records of one sink that one load settled.</summary>
-/// <param name="Loaded">Applied to the table, or superseded by a later record of the same load.</param>
-/// <param name="Failed">Refused by the store; each has a <see cref="LateError"/>.</param>
+/// <param name="Loaded">Applied to the table, or overtaken by a later record of the same load, or superseded.</param>
+/// <param name="Failed">Refused by the store, or its operation's condition did not hold; each has a <see cref="LateError"/>.</param>
 public readonly record struct SinkCounts(long Loaded, long Failed)
 {
+    /// <summary>Of those loaded: not applied, because their version is below that of their key.</summary>
+    public long Superseded { get; init; }
+
     /// <summary>Records out of the quarantine that were applied to the table: counted here and nowhere else.</summary>
     public long Replayed { get; init; }
+}
+
+/// <summary>Why a record was accepted and not loaded. The names are stable API (docs/errors.md): add, never rename.</summary>
+public enum LateErrorCode
+{
+    /// <summary>The store refused the record for what it holds.</summary>
+    StoreRefused,
+
+    /// <summary>The whole request was discarded: a record lacks a mapped field, and the sink does not allow that.</summary>
+    BatchDiscarded,
+
+    /// <summary>An insert, and the table has a row of the key.</summary>
+    KeyExists,
+
+    /// <summary>A patch, and the table has no row of the key.</summary>
+    KeyMissing,
 }
 
 /// <summary>A record that was accepted and could not be loaded, or a request that was discarded as a whole.</summary>
@@ -20,11 +39,12 @@ public readonly record struct SinkCounts(long Loaded, long Failed)
 /// <param name="RequestId">The request that brought the record.</param>
 /// <param name="RecordIndex">Its place in the request; -1 when the error is about the whole request.</param>
 /// <param name="Key">The record's <c>_id</c> as text; empty when unknown.</param>
+/// <param name="Code">Why, for programs.</param>
 /// <param name="Message">Why, for people.</param>
 /// <param name="Value">The record rendered as JSON through its mapping; <c>null</c> when not kept.</param>
 /// <param name="TimeMicroseconds">When the error was found, microseconds since 1970-01-01 UTC.</param>
 public sealed record LateError(
-    Guid SinkId, ulong Position, string RequestId, int RecordIndex, string Key, string Message, string? Value, long TimeMicroseconds);
+    Guid SinkId, ulong Position, string RequestId, int RecordIndex, string Key, LateErrorCode Code, string Message, string? Value, long TimeMicroseconds);
 
 /// <summary>What a store knows of one table.</summary>
 /// <param name="Position">Everything up to and including this position is in the table, and <see cref="LogPosition.RecordsAhead"/> records of the next request.</param>
@@ -50,6 +70,9 @@ public sealed record LoadBatch(
 {
     /// <summary>What changes in the quarantine; <c>null</c>: nothing, as in most loads.</summary>
     public QuarantineBatch? Quarantine { get; init; }
+
+    /// <summary>What the load does beside that; <c>null</c>: nothing, as most loads.</summary>
+    public RowOperations? Operations { get; init; }
 }
 
 /// <summary>A store that did not do what was asked; nothing of it is in the table.</summary>
@@ -67,7 +90,7 @@ public sealed class StoreException(bool isTransient, string message, Exception? 
 /// rows: this is what makes loading exactly-once.
 /// </summary>
 /// <remarks>
-/// The writing members have one caller, the table's loader; <see cref="ReadErrorsAsync"/> and those of the quarantine may be called from any thread. Each
+/// The members have one caller, the table's loader; but <see cref="ReadErrorsAsync"/> and those of the quarantine may be called from any thread. Each
 /// writing member is one transaction whose first statement writes the position. All throw <see cref="StoreException"/>.
 /// </remarks>
 public interface ITableStore : IAsyncDisposable
@@ -79,7 +102,14 @@ public interface ITableStore : IAsyncDisposable
     /// <remarks>Columns are matched by id: a new id is added, a missing id dropped with its data, a changed name renamed.</remarks>
     ValueTask ApplySchemaAsync(TableSchema schema, LogPosition position, CancellationToken cancellation);
 
-    /// <summary>Applies rows, counts, errors and position together.</summary>
+    /// <summary>What the table has of these keys, in their order. <see cref="ReadStateAsync"/> or a writing member was called before.</summary>
+    /// <param name="schema">The schema the table has.</param>
+    /// <param name="keys">Each once.</param>
+    /// <param name="tombstonesFromMicroseconds">Tombstones made before this time do not count.</param>
+    /// <param name="cancellation">Stops waiting.</param>
+    ValueTask<KeyState[]> ReadKeysAsync(TableSchema schema, ColumnBuffer keys, long tombstonesFromMicroseconds, CancellationToken cancellation);
+
+    /// <summary>Applies rows, operations, counts, errors and position together.</summary>
     ValueTask LoadAsync(LoadBatch batch, CancellationToken cancellation);
 
     /// <summary>Deletes the rows that a predicate names among those in the table, and moves the position.</summary>
@@ -92,7 +122,7 @@ public interface ITableStore : IAsyncDisposable
     /// <summary>Does one step of removing what the table keeps no longer. A writing member: the position does not move.</summary>
     ValueTask<ExpiryStep> ExpireAsync(RowExpiry expiry, CancellationToken cancellation);
 
-    /// <summary>Removes the table, its position, counts and errors. Does nothing when there is no such table.</summary>
+    /// <summary>Removes the table, its position, counts, errors and tombstones. Does nothing when there is no such table.</summary>
     ValueTask DropAsync(CancellationToken cancellation);
 
     /// <summary>The newest errors of one sink, newest first, at most <paramref name="limit"/>.</summary>

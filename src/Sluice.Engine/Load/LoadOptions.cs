@@ -24,6 +24,9 @@ public sealed record LoadOptions
     /// <summary>Most rows of one step of such a search; loads go on between two steps. Defaults to 100,000: well below a second (bench/results/SUMMARY.md, replacing rows).</summary>
     public int MaxExpiredRows { get; init; } = 100_000;
 
+    /// <summary>How long the version of a deleted row is remembered, so that older data that comes late does not bring the row back. Defaults to 24 h.</summary>
+    public TimeSpan TombstoneWindow { get; init; } = TimeSpan.FromHours(24);
+
     /// <summary>Longest time between two tries. Defaults to 10 s.</summary>
     public TimeSpan MaxRetryDelay { get; init; } = TimeSpan.FromSeconds(10);
 }

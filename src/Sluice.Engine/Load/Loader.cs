@@ -26,6 +26,7 @@ sealed class Loader : IDisposable
     readonly ILogger _logger;
     readonly RequestReader _reader;
     readonly RowFolder _folder = new();
+    readonly OperationFolder _operations = new();
     readonly LoadProgress _progress;
 
     readonly QuarantineOf _quarantineOf;
@@ -36,6 +37,7 @@ sealed class Loader : IDisposable
     LogPosition _position; // of the table
     long _lastLoad;
     long _expiredRows;
+    bool _isInDoubt; // the last load failed, and may have taken effect all the same
 
     public Loader(
         Guid tableId, TableLog log, ITableStore store, StoredTable? stored, TableLedger ledger, IngestMeters meters, LoadOptions options, TimeProvider time, ILogger logger,
@@ -91,6 +93,7 @@ sealed class Loader : IDisposable
             }
             catch (StoreException e)
             {
+                _isInDoubt = true;
                 var delay = LoadRetry.DelayAfter(++failures, _options);
                 _logger.LoadDelayed(e, _tableId, failures, (long)delay.TotalMilliseconds);
                 await Task.Delay(delay, _time, cancellation);
@@ -168,6 +171,7 @@ sealed class Loader : IDisposable
 
     async Task LoadBatchAsync(FrameBatch batch, CancellationToken cancellation)
     {
+        if (_isInDoubt) await CatchUpAsync(cancellation);
         _replayedBefore = batch.IsReplay ? await FindReplayedAsync(batch, cancellation) : [];
         await LoadFramesAsync(batch, 0, batch.Frames.Count, cancellation);
         var isIdle = !_reader.TryPeek(out _);
@@ -189,6 +193,19 @@ sealed class Loader : IDisposable
     {
         _position = position;
         _progress.MoveTo(position.Sequence);
+    }
+
+    /// <summary>
+    /// Learns from the store how far it is. A load that took effect and reported a failure must not be folded again, against the state that it made.
+    /// </summary>
+    async Task CatchUpAsync(CancellationToken cancellation)
+    {
+        if (await _store.ReadStateAsync(cancellation) is { } stored && stored.Position.IsAfter(_position))
+        {
+            _ledger.SetLoaded(stored.Counts);
+            MoveTo(stored.Position);
+        }
+        _isInDoubt = false;
     }
 
     /// <summary>True: the next frame was a barrier; what it changes and its position are in the store together.</summary>
@@ -312,8 +329,11 @@ sealed class Loader : IDisposable
         {
             try
             {
-                var rows = _folder.Fold(batch, from, to, _replayedBefore);
-                await _store.CheckAsync(new LoadBatch(batch.Schema, rows, batch.Frames[index].UpTo, NoCounts, []), cancellation);
+                // what a record does may depend on those before it: they are taken along, without the bad ones, and known to be good together
+                var start = batch.HasOperations ? batch.Frames[index].FirstRow : from;
+                var folded = await FoldAsync(batch, start, to, bad, cancellation);
+                await _store.CheckAsync(
+                    new LoadBatch(batch.Schema, folded.Rows, batch.Frames[index].UpTo, NoCounts, []) { Operations = folded.Operations }, cancellation);
             }
             catch (StoreException e) when (!e.IsTransient)
             {
@@ -333,36 +353,69 @@ sealed class Loader : IDisposable
 
     static IEnumerable<ulong> Origins(FrameBatch batch, int start, int end) => Enumerable.Range(start, end - start).Select(row => (ulong)batch.ReplayOrigins.Int64s[row]);
 
-    HashSet<int> Excluding(BadRecords bad) => _replayedBefore.Count == 0 ? bad.Rows : [.. bad.Rows, .. _replayedBefore];
+    /// <summary>The records of the quarantine that a replay applies: whatever it could not apply goes on waiting.</summary>
+    List<ulong> ReplayedNow(FrameBatch batch, BadRecords bad, FoldedBatch folded)
+    {
+        HashSet<int> left = [.. bad.Rows, .. _replayedBefore, .. folded.Failed.Select(failure => failure.Row)];
+        return [.. Origins(batch, 0, batch.Rows.RowCount).Where((_, row) => !left.Contains(row))];
+    }
 
     async Task LoadPartAsync(FrameBatch batch, int start, int end, BadRecords bad, CancellationToken cancellation)
     {
         var frames = batch.Frames.Skip(start).Take(end - start).ToList();
-        var excluded = Excluding(bad);
-        var rows = _folder.Fold(batch, frames[0].FirstRow, frames[^1].EndRow, excluded);
-        var now = _time.GetUtcNow().ToUnixTimeMilliseconds() * 1_000;
+        var folded = await FoldAsync(batch, frames[0].FirstRow, frames[^1].EndRow, bad, cancellation);
         var counts = new Dictionary<Guid, SinkCounts>();
         var errors = new List<LateError>();
+        var (nextUnmet, nextSuperseded) = (0, 0);
+        var now = Now();
         foreach (var frame in frames)
         {
-            var failed = bad.Rows.Count(row => row >= frame.FirstRow && row < frame.EndRow);
+            if (frame.Header.IsLastPart && frame.Header.Flags.HasFlag(FrameFlags.Discarded)) errors.Add(LateErrors.Discarded(frame.Header, now));
+            var (firstUnmet, firstSuperseded) = (nextUnmet, nextSuperseded);
+            for (; nextUnmet < folded.Failed.Count && folded.Failed[nextUnmet].Row < frame.EndRow; nextUnmet++)
+                errors.Add(LateErrors.Unmet(batch, frame, folded.Failed[nextUnmet].Row, folded.Failed[nextUnmet].Code, now));
+            while (nextSuperseded < folded.Superseded.Count && folded.Superseded[nextSuperseded] < frame.EndRow) nextSuperseded++;
+
+            var failed = nextUnmet - firstUnmet + bad.Rows.Count(row => row >= frame.FirstRow && row < frame.EndRow);
             var count = counts.GetValueOrDefault(frame.Header.SinkId);
             counts[frame.Header.SinkId] = batch.IsReplay
-                ? new SinkCounts { Replayed = frame.RowCount - excluded.Count }
-                : count with { Loaded = count.Loaded + frame.RowCount - failed, Failed = count.Failed + failed };
-            if (frame.Header.IsLastPart && frame.Header.Flags.HasFlag(FrameFlags.Discarded)) errors.Add(LateErrors.Discarded(frame.Header, now));
+                ? new SinkCounts { Replayed = frame.RowCount - failed - _replayedBefore.Count }
+                : count with
+                {
+                    Loaded = count.Loaded + frame.RowCount - failed,
+                    Failed = count.Failed + failed,
+                    Superseded = count.Superseded + nextSuperseded - firstSuperseded,
+                };
         }
         errors.AddRange(bad.Rows.Order().Select(row => LateErrors.Refused(batch, frames[0], row, bad.ReasonOf(row), now)));
         var quarantine = batch.IsReplay
-            ? QuarantineChanges.OfReplay([.. Origins(batch, frames[0].FirstRow, frames[^1].EndRow).Where((_, row) => !excluded.Contains(row))], now)
+            ? QuarantineChanges.OfReplay(ReplayedNow(batch, bad, folded), now)
             : QuarantineChanges.Of(batch, frames, errors, _quarantineOf, now);
 
         var started = _time.GetTimestamp();
-        await _store.LoadAsync(new LoadBatch(batch.Schema, rows, frames[^1].UpTo, counts, errors) { Quarantine = quarantine }, cancellation);
+        await _store.LoadAsync(
+            new LoadBatch(batch.Schema, folded.Rows, frames[^1].UpTo, counts, errors) { Operations = folded.Operations, Quarantine = quarantine }, cancellation);
         _ledger.CountLoaded(counts);
         MoveTo(frames[^1].UpTo);
-        _meters.BatchLoaded(counts.Values.Sum(count => count.Loaded), counts.Values.Sum(count => count.Failed), _time.GetElapsedTime(started));
+        _meters.BatchLoaded(
+            counts.Values.Sum(count => count.Loaded), counts.Values.Sum(count => count.Failed), counts.Values.Sum(count => count.Superseded), _time.GetElapsedTime(started));
     }
+
+    /// <summary>Folds to one row a key; where operations are among the records, with what the store has of their keys.</summary>
+    async Task<FoldedBatch> FoldAsync(FrameBatch batch, int start, int end, BadRecords bad, CancellationToken cancellation)
+    {
+        var excluded = _replayedBefore.Count == 0 ? bad.Rows : [.. bad.Rows, .. _replayedBefore];
+        if (!batch.HasOperations) return new FoldedBatch(_folder.Fold(batch, start, end, excluded), null, [], []);
+        var now = Now();
+        var operations = new RowOperations(batch.Schema.Key) { TimeMicroseconds = now, TombstonesCountFrom = now - (_options.TombstoneWindow.Ticks / TimeSpan.TicksPerMicrosecond) };
+        _operations.Begin(batch, start, end, excluded);
+        KeyState[] states = _operations.AskedKeys.RowCount == 0
+            ? []
+            : await _store.ReadKeysAsync(batch.Schema, _operations.AskedKeys, operations.TombstonesCountFrom, cancellation);
+        return _operations.Fold(states, operations);
+    }
+
+    long Now() => _time.GetUtcNow().ToUnixTimeMilliseconds() * 1_000;
 
     /// <summary>The rows of a batch that the store refuses, with its reasons.</summary>
     sealed class BadRecords

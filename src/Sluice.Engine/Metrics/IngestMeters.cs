@@ -13,6 +13,7 @@ public sealed class IngestMeters
     readonly Counter<long> _receivedBytes;
     readonly Counter<long> _loaded;
     readonly Counter<long> _failed;
+    readonly Counter<long> _superseded;
     readonly Histogram<double> _loadSeconds;
     readonly Histogram<long> _loadRecords;
 
@@ -23,8 +24,9 @@ public sealed class IngestMeters
         _accepted = meter.CreateCounter<long>("sluice.records.accepted", "{record}", "Records validated and durable in the log");
         _rejected = meter.CreateCounter<long>("sluice.records.rejected", "{record}", "Records that failed validation");
         _receivedBytes = meter.CreateCounter<long>("sluice.requests.received", "By", "Bytes of decompressed request bodies");
-        _loaded = meter.CreateCounter<long>("sluice.records.loaded", "{record}", "Accepted records applied to their table");
-        _failed = meter.CreateCounter<long>("sluice.records.failed", "{record}", "Accepted records that the store refused");
+        _loaded = meter.CreateCounter<long>("sluice.records.loaded", "{record}", "Accepted records applied to their table, or superseded");
+        _failed = meter.CreateCounter<long>("sluice.records.failed", "{record}", "Accepted records that could not be loaded");
+        _superseded = meter.CreateCounter<long>("sluice.records.superseded", "{record}", "Loaded records that changed nothing, because their version is below that of their key");
         _loadSeconds = meter.CreateHistogram<double>("sluice.load.duration", "s", "Time of one load transaction");
         _loadRecords = meter.CreateHistogram<long>("sluice.load.records", "{record}", "Records in one load transaction");
     }
@@ -38,10 +40,11 @@ public sealed class IngestMeters
         if (rejectedCount > 0) _rejected.Add(rejectedCount, sink);
     }
 
-    public void BatchLoaded(long loadedCount, long failedCount, TimeSpan elapsed)
+    public void BatchLoaded(long loadedCount, long failedCount, long supersededCount, TimeSpan elapsed)
     {
         _loaded.Add(loadedCount);
         if (failedCount > 0) _failed.Add(failedCount);
+        if (supersededCount > 0) _superseded.Add(supersededCount);
         _loadSeconds.Record(elapsed.TotalSeconds);
         _loadRecords.Record(loadedCount + failedCount);
     }

@@ -16,4 +16,7 @@ public readonly record struct SinkLedger(long Requests, long Received, long Acce
     /// Records that were rejected or failed, and are in the table after all, from the quarantine. They stay counted as rejected or failed: this is no part of the sums.
     /// </summary>
     public long Replayed { get; init; }
+
+    /// <summary>Of those loaded: not applied, because something newer was applied to their key before.</summary>
+    public long Superseded { get; init; }
 }

@@ -25,6 +25,16 @@ sealed class TableLedger
         }
     }
 
+    /// <summary>Takes the store's totals, which are right whatever was counted here.</summary>
+    public void SetLoaded(IReadOnlyDictionary<Guid, SinkCounts> counts)
+    {
+        lock (_lock)
+        {
+            foreach (var totals in _sinks.Values) totals.Loaded = totals.Failed = totals.Superseded = totals.Replayed = 0;
+            CountLoaded(counts);
+        }
+    }
+
     /// <summary>Adds what one load settled, or the store's totals at the start.</summary>
     public void CountLoaded(IReadOnlyDictionary<Guid, SinkCounts> counts)
     {
@@ -36,6 +46,7 @@ sealed class TableLedger
                 totals.Loaded += count.Loaded;
                 totals.Failed += count.Failed;
                 totals.Replayed += count.Replayed;
+                totals.Superseded += count.Superseded;
             }
         }
     }
@@ -50,6 +61,7 @@ sealed class TableLedger
                 totals.Accepted - totals.Loaded - totals.Failed)
             {
                 Replayed = totals.Replayed,
+                Superseded = totals.Superseded,
             };
         }
     }
@@ -98,6 +110,7 @@ sealed class TableLedger
         public long Loaded;
         public long Failed;
         public long Replayed;
+        public long Superseded;
         public MinuteSeries Minutes { get; } = new();
     }
 }

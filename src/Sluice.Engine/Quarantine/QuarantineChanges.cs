@@ -20,7 +20,7 @@ static class QuarantineChanges
         foreach (var frame in frames) batch.Rejected.Collect(frame, records, groups);
         // an error without a record is about a whole request, whose records are rejected one by one; a statement of SQL says itself what failed
         foreach (var error in late.Where(error => error.RecordIndex >= 0 && error.SinkId != Sink.SqlSinkId))
-            AddLate(error, PolicyOf(error.SinkId).KeepRaw, records, groups);
+            AddLate(batch, error, PolicyOf(error.SinkId).KeepRaw, records, groups);
         foreach (var record in records) PolicyOf(record.SinkId);
         return groups.Count == 0 ? null : new QuarantineBatch(records, [.. groups.Values], [], policies, nowMicroseconds);
 
@@ -34,13 +34,17 @@ static class QuarantineChanges
     /// <summary>Records that a load applies out of the quarantine.</summary>
     public static QuarantineBatch OfReplay(IReadOnlyList<ulong> origins, long nowMicroseconds) => new([], [], origins, new Dictionary<Guid, QuarantinePolicy>(), nowMicroseconds);
 
-    static void AddLate(LateError error, bool keepsRaw, List<QuarantinedRecord> records, Dictionary<(Guid, ErrorSignature), GroupCount> groups)
+    static void AddLate(FrameBatch batch, LateError error, bool keepsRaw, List<QuarantinedRecord> records, Dictionary<(Guid, ErrorSignature), GroupCount> groups)
     {
-        var signature = ErrorSignature.OfLate("StoreRefused");
-        var raw = keepsRaw && error.Value is { Length: <= Log.RecordsFrame.MaxRawBytes } value ? Encoding.UTF8.GetBytes(value) : [];
+        var signature = ErrorSignature.OfLate(error.Code.ToString());
+        var row = batch.Rows.Positions.BinarySearch(error.Position); // rows are in the order of the log
+        var form = new RecordForm(IsBare: batch.VersionOf(row) == RecordOperations.NoVersion, batch.OperationOf(row));
+        var raw = keepsRaw && error.Value is { Length: <= Log.RecordsFrame.MaxRawBytes } value
+            ? Encoding.UTF8.GetBytes(form.IsBare ? value : $"{{\"value\":{value},\"version\":{batch.VersionOf(row)}}}")
+            : [];
         RejectedRecords.AddCount(groups, error.SinkId, signature, 1, raw.Length == 0 ? 1 : 0, error.TimeMicroseconds);
         records.Add(new QuarantinedRecord(
-            error.SinkId, error.Position, error.RequestId, error.RecordIndex, signature.Id, new RecordForm(IsBare: true, RecordOperation.Upsert), error.Key,
+            error.SinkId, error.Position, error.RequestId, error.RecordIndex, signature.Id, form, error.Key,
             JsonSerializer.Serialize(error.Message, ErrorTextJson.Default.String), raw, error.TimeMicroseconds));
     }
 }

@@ -1,3 +1,5 @@
+using Sluice.Load;
+
 namespace Sluice.Records;
 
 /// <summary>One wrong field of a record.</summary>
@@ -78,6 +80,9 @@ public sealed record RejectedRecord(int Index, bool IsDiscarded, IReadOnlyList<F
 {
     /// <summary>Why the store refused a record that had been accepted; <c>null</c> for every other.</summary>
     public string? LateReason { get; init; }
+
+    /// <summary>The same for programs.</summary>
+    public LateErrorCode? LateCode { get; init; }
 }
 
 /// <summary>A column whose value was stored with fewer digits than were sent (code <c>Truncated</c>).</summary>

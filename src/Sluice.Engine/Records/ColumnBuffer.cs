@@ -309,12 +309,15 @@ public sealed class ColumnBuffer(int columnId, PhysicalKind kind, bool hasTimes,
     /// <summary>Adds the members of another buffer's row to the list that the next <see cref="EndList"/> closes.</summary>
     public void AddMembersFrom(ColumnBuffer source, int row)
     {
-        for (var member = source.Start(row); member < source.End(row); member++)
-        {
-            var time = HasTimes ? source._memberTimes[member] : NoTime;
-            if (Kind == PhysicalKind.Int64List) AddMember(source._int64s[member], time);
-            else AddMember(source.MemberText(member), time);
-        }
+        for (var member = source.Start(row); member < source.End(row); member++) AddMemberFrom(source, member);
+    }
+
+    /// <summary>Adds one member of another buffer, by its place among all members, to the list that the next <see cref="EndList"/> closes.</summary>
+    public void AddMemberFrom(ColumnBuffer source, int member)
+    {
+        var time = HasTimes ? source._memberTimes[member] : NoTime;
+        if (Kind == PhysicalKind.Int64List) AddMember(source._int64s[member], time);
+        else AddMember(source.MemberText(member), time);
     }
 
     void AddEmpty(CellState state)

@@ -1,7 +1,9 @@
 using System.Buffers;
 using System.Text.Encodings.Web;
 using System.Text.Json;
+using Sluice.Load;
 using Sluice.Records;
+using Sluice.Schema;
 
 namespace Sluice.Server.DataPlane;
 
@@ -29,9 +31,11 @@ sealed class RecordNotes(IBufferWriter<byte> output, bool withIndex) : IDisposab
         _json.WriteString("error_code"u8, record.IsDiscarded ? "BatchDiscarded"u8 : record.LateReason is null ? "InvalidBody"u8 : "LoadFailed"u8);
         _json.WriteString("error_message"u8, record.IsDiscarded ? Discarded : record.LateReason ?? MessageFor(record.Errors));
 
-        if (!record.IsDiscarded && record.LateReason is null)
+        if (!record.IsDiscarded)
         {
             _json.WriteStartArray("errors"u8);
+            if (record.LateCode is { } late)
+                Write(late, record.LateReason!);
             foreach (var error in record.Errors)
                 Write(error);
             _json.WriteEndArray();
@@ -80,14 +84,27 @@ sealed class RecordNotes(IBufferWriter<byte> output, bool withIndex) : IDisposab
         _json.Flush();
     }
 
-    void Write(FieldError error)
+    void Write(FieldError error) => Write(error.Column, error.Path, Codes[(int)error.Code], error.Expected, error.Got);
+
+    void Write(LateErrorCode code, string reason)
+    {
+        var (column, expected, got) = code switch
+        {
+            LateErrorCode.KeyExists => (TableSchema.KeyColumnName, "no row with this _id", "one"),
+            LateErrorCode.KeyMissing => (TableSchema.KeyColumnName, "a row with this _id", "none"),
+            _ => ("", "values that the store takes", reason),
+        };
+        Write(column, "", JsonEncodedText.Encode(code.ToString()), expected, got);
+    }
+
+    void Write(string column, string path, JsonEncodedText code, string expected, string got)
     {
         _json.WriteStartObject();
-        _json.WriteString("column"u8, error.Column);
-        _json.WriteString("path"u8, error.Path);
-        _json.WriteString("code"u8, Codes[(int)error.Code]);
-        _json.WriteString("expected"u8, error.Expected);
-        _json.WriteString("got"u8, error.Got);
+        _json.WriteString("column"u8, column);
+        _json.WriteString("path"u8, path);
+        _json.WriteString("code"u8, code);
+        _json.WriteString("expected"u8, expected);
+        _json.WriteString("got"u8, got);
         _json.WriteEndObject();
     }
 

@@ -6,8 +6,9 @@ using Sluice.Server.Accounts;
 namespace Sluice.Server.DataPlane;
 
 /// <summary>Always: received = accepted + rejected, accepted = loaded + failed + pending.</summary>
+/// <param name="Superseded">Of those loaded: not applied, because something newer was applied to their key before.</param>
 /// <param name="Replayed">Rejected and failed records that are in the table after all, out of the quarantine; they stay counted as what they were.</param>
-sealed record LedgerAnswer(Guid SinkId, long Requests, long Received, long Accepted, long Rejected, long Loaded, long Failed, long Pending, long Replayed);
+sealed record LedgerAnswer(Guid SinkId, long Requests, long Received, long Accepted, long Rejected, long Loaded, long Superseded, long Failed, long Pending, long Replayed);
 
 /// <summary>What became of the records of a sink: <c>/errors</c>, <c>/metrics</c> and <c>/ledger</c>.</summary>
 static class SinkReports
@@ -52,7 +53,7 @@ static class SinkReports
     {
         var sink = Find(id, slot);
         var ledger = sink.ReadLedger();
-        return new(sink.Definition.Id, ledger.Requests, ledger.Received, ledger.Accepted, ledger.Rejected, ledger.Loaded, ledger.Failed, ledger.Pending, ledger.Replayed);
+        return new(sink.Definition.Id, ledger.Requests, ledger.Received, ledger.Accepted, ledger.Rejected, ledger.Loaded, ledger.Superseded, ledger.Failed, ledger.Pending, ledger.Replayed);
     }
 
     static Sink Find(string id, EngineSlot slot) =>
@@ -61,6 +62,7 @@ static class SinkReports
     static SinkErrorResource Answer(LateError error) =>
         new(error.SinkId, "Error", error.Message, DateTime.UnixEpoch.AddMicroseconds(error.TimeMicroseconds))
         {
+            ErrorCode = error.Code.ToString(),
             RequestId = error.RequestId,
             RecordIndex = error.RecordIndex,
             Key = error.Key,

@@ -42,6 +42,9 @@ sealed class DuckDbStore(DuckDbDatabase database, Guid tableId) : ITableStore
         return stored;
     }
 
+    public async ValueTask<KeyState[]> ReadKeysAsync(TableSchema schema, ColumnBuffer keys, long tombstonesFromMicroseconds, CancellationToken cancellation) =>
+        await database.RunAsync(db => ReadKeys(db, schema, keys, tombstonesFromMicroseconds), cancellation).ConfigureAwait(false);
+
     public async ValueTask ApplySchemaAsync(TableSchema schema, LogPosition position, CancellationToken cancellation)
     {
         await RunTwiceAsync(db => ApplySchema(db, schema, position), cancellation).ConfigureAwait(false);
@@ -168,7 +171,7 @@ sealed class DuckDbStore(DuckDbDatabase database, Guid tableId) : ITableStore
             QuarantineTables.SumUpCounts(db, tableId);
         });
         // only now are they in the table
-        if (hasLoaded) _knownKeys = _knownKeys?.With(batch.Rows.Key);
+        if (hasLoaded) _knownKeys = _knownKeys?.With(batch.Rows.Key, batch.Operations?.HasVersions ?? false);
         return hasLoaded;
     }
 
@@ -229,10 +232,26 @@ sealed class DuckDbStore(DuckDbDatabase database, Guid tableId) : ITableStore
 
     void Apply(DuckDbInstance db, LoadBatch batch)
     {
-        if (batch.Rows.RowCount > 0) RowLoad.Run(db, batch.Schema, batch.Rows, KnownKeysOf(db, batch.Schema));
+        if (batch.Operations is { } operations)
+        {
+            KeyLookup.Delete(db, batch.Schema, operations.DeletedKeys);
+            Tombstones.Write(db, tableId, batch.Schema.Key, operations);
+        }
+        if (batch.Rows.RowCount > 0) RowLoad.Run(db, batch.Schema, batch.Rows, batch.Operations, KnownKeysOf(db, batch.Schema));
         InternalTables.AddCounts(db, tableId, batch.Counts);
         InternalTables.AddErrors(db, tableId, batch.Errors);
         if (batch.Quarantine is { } quarantine) QuarantineTables.Add(db, tableId, quarantine, batch.Counts);
+    }
+
+    KeyState[] ReadKeys(DuckDbInstance db, TableSchema schema, ColumnBuffer keys, long tombstonesFrom)
+    {
+        var states = new KeyState[keys.RowCount];
+        Array.Fill(states, KeyState.Unknown);
+        var lookup = KeyLookup.Stage(db, schema.Key, keys);
+        if (!KnownKeysOf(db, schema).AreAllBelow(keys)) lookup.ReadRows(schema, states);
+        Tombstones.Read(lookup, tableId, schema.Key, tombstonesFrom, states);
+        lookup.Drop();
+        return states;
     }
 
     /// <summary>Moves the position and does the rest of a write in one transaction: the position first, before the table is read.</summary>

@@ -9,7 +9,7 @@ namespace Sluice.Stores.DuckDb;
 
 /// <summary>
 /// What a database keeps beside the rows, in its schema <c>_sluice</c>: the position and schema of each table, the totals of each
-/// sink, and the newest late errors. All writing is part of the caller's transaction.
+/// sink, the newest late errors, and tombstones (<see cref="Tombstones"/>). All writing is part of the caller's transaction.
 /// </summary>
 /// <remarks>
 /// Rows are deleted and inserted, never updated: after an UPDATE DuckDB refuses every checkpoint while a query is open that began
@@ -20,7 +20,8 @@ static class InternalTables
     /// <summary>Late errors kept for one table; the oldest go first.</summary>
     public const int MaxErrorsPerTable = 10_000;
 
-    const int FormatVersion = 1;
+    /// <summary>2: sink_counts.superseded, late_errors.code, tombstones, and a column _version in every table.</summary>
+    const int FormatVersion = 2;
 
     const string Definitions =
         """
@@ -31,23 +32,68 @@ static class InternalTables
         ALTER TABLE _sluice.positions ADD COLUMN IF NOT EXISTS records_ahead INTEGER DEFAULT 0;
         CREATE TABLE IF NOT EXISTS _sluice.schemas (table_id UUID NOT NULL, schema VARCHAR NOT NULL);
         CREATE TABLE IF NOT EXISTS _sluice.sink_counts ( -- a row for each load and sink; their sums are the totals
-            table_id UUID NOT NULL, sink_id UUID NOT NULL, loaded BIGINT NOT NULL, failed BIGINT NOT NULL);
+            table_id UUID NOT NULL, sink_id UUID NOT NULL, loaded BIGINT NOT NULL, failed BIGINT NOT NULL, superseded BIGINT NOT NULL);
         CREATE TABLE IF NOT EXISTS _sluice.expired_rows (table_id UUID NOT NULL, rows BIGINT NOT NULL); -- since the table was made
         CREATE SEQUENCE IF NOT EXISTS _sluice.transactions;
         CREATE TABLE IF NOT EXISTS _sluice.late_errors (
             table_id UUID NOT NULL, sink_id UUID NOT NULL, position UBIGINT NOT NULL, request_id VARCHAR NOT NULL, record_index INTEGER NOT NULL,
-            key VARCHAR NOT NULL, message VARCHAR NOT NULL, value VARCHAR, found_at TIMESTAMP NOT NULL);
+            key VARCHAR NOT NULL, code VARCHAR NOT NULL, message VARCHAR NOT NULL, value VARCHAR, found_at TIMESTAMP NOT NULL);
+        CREATE TABLE IF NOT EXISTS _sluice.tombstones ( -- one of the two keys is null, as the table's kind of key has it
+            table_id UUID NOT NULL, key_number UBIGINT, key_text VARCHAR, version BIGINT NOT NULL, deleted_at TIMESTAMP NOT NULL);
         """;
 
-    /// <summary>Makes the tables in a new database; refuses a database whose tables it does not know.</summary>
+    /// <summary>Makes the tables in a new database, or brings those of an earlier version to this one; refuses what it does not know.</summary>
     /// <exception cref="StoreException">The database was written by a newer version.</exception>
     public static void Create(DuckDbInstance db)
     {
         db.Execute($"BEGIN TRANSACTION; {Definitions} {QuarantineTables.Definitions} COMMIT");
         var version = db.Query("SELECT version FROM _sluice.format", row => row.GetFieldValue<uint>(0));
         if (version.Count == 0) db.Execute(Invariant($"INSERT INTO _sluice.format VALUES ({FormatVersion})"));
+        else if (version[0] == 1) MoveFromFormat1(db);
         else if (version[0] != FormatVersion)
             throw new StoreException(isTransient: true, $"database {db.Catalog} has format {version[0]}, this program knows {FormatVersion}");
+    }
+
+    /// <summary>
+    /// Writes every table anew, because chunks are written by place and ALTER adds a column behind all others. A process that dies meanwhile leaves
+    /// format 1 as it was.
+    /// </summary>
+    static void MoveFromFormat1(DuckDbInstance db)
+    {
+        var schemas = db.Query("SELECT schema FROM _sluice.schemas", row => TableSchema.FromJson(Encoding.UTF8.GetBytes(row.GetString(0))));
+        db.Execute("BEGIN TRANSACTION");
+        try
+        {
+            db.Execute(
+                $"""
+                 ALTER TABLE _sluice.sink_counts RENAME TO sink_counts_1;
+                 ALTER TABLE _sluice.late_errors RENAME TO late_errors_1;
+                 {Definitions};
+                 INSERT INTO _sluice.sink_counts SELECT *, 0 FROM _sluice.sink_counts_1;
+                 INSERT INTO _sluice.late_errors SELECT table_id, sink_id, position, request_id, record_index, key,
+                     if(record_index < 0, '{LateErrorCode.BatchDiscarded}', '{LateErrorCode.StoreRefused}'), message, value, found_at FROM _sluice.late_errors_1;
+                 DROP TABLE _sluice.sink_counts_1;
+                 DROP TABLE _sluice.late_errors_1;
+                 """);
+            foreach (var schema in schemas)
+            {
+                var columns = schema.Columns.Select(column => $", {SqlTypes.Quote(column.Name)}");
+                db.Execute(
+                    $"""
+                     ALTER TABLE main.{SqlTypes.Quote(schema.Name)} RENAME TO "_sluice format 1";
+                     {SchemaStatements.For(null, schema).Single()};
+                     INSERT INTO main.{SqlTypes.Quote(schema.Name)}
+                         SELECT _id, {SqlTypes.IngestedAtColumn}, {SqlTypes.SinkIdColumn}, {SqlTypes.PositionColumn}, NULL{string.Concat(columns)} FROM main."_sluice format 1";
+                     DROP TABLE main."_sluice format 1";
+                     """);
+            }
+            db.Execute(Invariant($"DELETE FROM _sluice.format; INSERT INTO _sluice.format VALUES ({FormatVersion}); COMMIT"));
+        }
+        catch
+        {
+            db.Rollback();
+            throw;
+        }
     }
 
     /// <summary>Begins a transaction in which no checkpoint can move rows.</summary>
@@ -64,8 +110,8 @@ static class InternalTables
         var schema = db.Query(
             $"SELECT schema FROM _sluice.schemas WHERE table_id = '{tableId}'", row => TableSchema.FromJson(Encoding.UTF8.GetBytes(row.GetString(0))));
         var counts = db.Query(
-            $"SELECT sink_id, sum(loaded)::BIGINT, sum(failed)::BIGINT FROM _sluice.sink_counts WHERE table_id = '{tableId}' GROUP BY sink_id",
-            row => KeyValuePair.Create(row.GetGuid(0), new SinkCounts(row.GetInt64(1), row.GetInt64(2))));
+            $"SELECT sink_id, sum(loaded)::BIGINT, sum(failed)::BIGINT, sum(superseded)::BIGINT FROM _sluice.sink_counts WHERE table_id = '{tableId}' GROUP BY sink_id",
+            row => KeyValuePair.Create(row.GetGuid(0), new SinkCounts(row.GetInt64(1), row.GetInt64(2)) { Superseded = row.GetInt64(3) }));
         var totals = counts.ToDictionary();
         foreach (var (sinkId, replayed) in QuarantineTables.ReadReplays(db, tableId)) totals[sinkId] = totals.GetValueOrDefault(sinkId) with { Replayed = replayed };
         return new StoredTable(position, schema.Single(), totals) { ExpiredRows = ReadExpired(db, tableId) };
@@ -106,7 +152,7 @@ static class InternalTables
     public static void AddCounts(DuckDbInstance db, Guid tableId, IReadOnlyDictionary<Guid, SinkCounts> counts)
     {
         if (counts.Count == 0) return;
-        var rows = counts.Select(sink => Invariant($"('{tableId}', '{sink.Key}', {sink.Value.Loaded}, {sink.Value.Failed})"));
+        var rows = counts.Select(sink => Invariant($"('{tableId}', '{sink.Key}', {sink.Value.Loaded}, {sink.Value.Failed}, {sink.Value.Superseded})"));
         db.Execute($"INSERT INTO _sluice.sink_counts VALUES {string.Join(", ", rows)}");
     }
 
@@ -123,9 +169,9 @@ static class InternalTables
     public static void SumUpCounts(DuckDbInstance db, Guid tableId) => db.Execute(
         $"""
          CREATE OR REPLACE TEMP TABLE totals AS
-             SELECT sink_id, sum(loaded) AS loaded, sum(failed) AS failed FROM _sluice.sink_counts WHERE table_id = '{tableId}' GROUP BY sink_id;
+             SELECT sink_id, sum(loaded) AS loaded, sum(failed) AS failed, sum(superseded) AS superseded FROM _sluice.sink_counts WHERE table_id = '{tableId}' GROUP BY sink_id;
          DELETE FROM _sluice.sink_counts WHERE table_id = '{tableId}';
-         INSERT INTO _sluice.sink_counts SELECT '{tableId}', sink_id, loaded, failed FROM temp.totals;
+         INSERT INTO _sluice.sink_counts SELECT '{tableId}', sink_id, loaded, failed, superseded FROM temp.totals;
          DROP TABLE temp.totals
          """);
 
@@ -151,7 +197,7 @@ static class InternalTables
     public static void Delete(DuckDbInstance db, Guid tableId)
     {
         // positions first: the first statement of a transaction writes the position
-        string[] tables = ["positions", "schemas", "sink_counts", "late_errors", "expired_rows", .. QuarantineTables.Names];
+        string[] tables = ["positions", "schemas", "sink_counts", "late_errors", "expired_rows", "tombstones", .. QuarantineTables.Names];
         foreach (var table in tables)
             db.Execute($"DELETE FROM _sluice.{table} WHERE table_id = '{tableId}'");
     }
@@ -161,22 +207,22 @@ static class InternalTables
         using var command = connection.CreateCommand();
         command.CommandText = Invariant(
             $"""
-             SELECT position, request_id, record_index, key, message, value, epoch_us(found_at) FROM _sluice.late_errors
+             SELECT position, request_id, record_index, key, code, message, value, epoch_us(found_at) FROM _sluice.late_errors
              WHERE table_id = '{tableId}' AND sink_id = '{sinkId}' ORDER BY found_at DESC, position DESC LIMIT {limit}
              """);
         using var row = command.ExecuteReader();
         var errors = new List<LateError>();
         while (row.Read())
             errors.Add(new LateError(
-                sinkId, row.GetFieldValue<ulong>(0), row.GetString(1), row.GetInt32(2), row.GetString(3), row.GetString(4),
-                row.IsDBNull(5) ? null : row.GetString(5), row.GetInt64(6)));
+                sinkId, row.GetFieldValue<ulong>(0), row.GetString(1), row.GetInt32(2), row.GetString(3), Enum.Parse<LateErrorCode>(row.GetString(4)), row.GetString(5),
+                row.IsDBNull(6) ? null : row.GetString(6), row.GetInt64(7)));
         return errors;
     }
 
     static void Append(IDuckDBAppenderRow row, Guid tableId, LateError error)
     {
         row.AppendValue(tableId).AppendValue(error.SinkId).AppendValue(error.Position).AppendValue(Text(error.RequestId))
-            .AppendValue(error.RecordIndex).AppendValue(Text(error.Key)).AppendValue(Text(error.Message));
+            .AppendValue(error.RecordIndex).AppendValue(Text(error.Key)).AppendValue(error.Code.ToString()).AppendValue(Text(error.Message));
         if (error.Value is null) row.AppendNullValue();
         else row.AppendValue(Text(error.Value));
         row.AppendValue(DateTime.UnixEpoch.AddTicks(error.TimeMicroseconds * TimeSpan.TicksPerMicrosecond)).EndRow();

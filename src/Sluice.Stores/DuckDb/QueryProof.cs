@@ -17,7 +17,7 @@ public sealed record QueryTable(string Name, string Source);
 sealed class QueryProof
 {
     /// <summary>Columns of every table that answers show only when the query names them.</summary>
-    internal static readonly string[] HiddenColumns = ["_ingested_at", "_sink_id", "_position"];
+    internal static readonly string[] HiddenColumns = ["_ingested_at", "_sink_id", "_position", "_version"];
 
     readonly Dictionary<string, QueryTable> _known;
     readonly HashSet<QueryTable> _tables = [];

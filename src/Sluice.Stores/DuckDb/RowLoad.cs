@@ -1,3 +1,4 @@
+using Sluice.Load;
 using Sluice.Records;
 using Sluice.Schema;
 
@@ -29,39 +30,40 @@ static class RowLoad
     /// </summary>
     const int TableRowsPerReturnedRow = 1_000;
 
-    public static LoadWay Choose(TableSchema schema, RowBatch rows, KnownKeys known)
+    public static LoadWay Choose(TableSchema schema, RowBatch rows, RowOperations? operations, KnownKeys known)
     {
         if (known.AreAllBelow(rows.Key)) return LoadWay.Append;
-        return schema.Columns.Any(column => LoadStatements.NeedsStored(column, rows)) ? LoadWay.Merge : LoadWay.Replace;
+        if (operations is not null && !operations.Resets.Bytes.Contains((byte)0)) return LoadWay.Replace; // nothing stored is kept
+        return LoadStatements.KeepsVersions(operations, known) || schema.Columns.Any(column => LoadStatements.NeedsStored(column, rows)) ? LoadWay.Merge : LoadWay.Replace;
     }
 
-    public static void Run(DuckDbInstance db, TableSchema schema, RowBatch rows, KnownKeys known)
+    public static void Run(DuckDbInstance db, TableSchema schema, RowBatch rows, RowOperations? operations, KnownKeys known)
     {
-        var statements = new LoadStatements(schema, rows);
-        switch (Choose(schema, rows, known))
+        var statements = new LoadStatements(schema, rows, operations, LoadStatements.KeepsVersions(operations, known));
+        switch (Choose(schema, rows, operations, known))
         {
-            case LoadWay.Append: Append(db, schema, rows); break;
-            case LoadWay.Replace: Replace(db, statements, schema, rows); break;
-            default: Merge(db, statements, schema, rows, known.EstimatedRows); break;
+            case LoadWay.Append: Append(db, schema, rows, operations); break;
+            case LoadWay.Replace: Replace(db, statements, schema, rows, operations); break;
+            default: Merge(db, statements, schema, rows, operations, known.EstimatedRows); break;
         }
     }
 
     /// <summary>Whether so many stored rows are better returned by their deletion than read by a join.</summary>
     public static bool AreFew(long storedRows, long tableRows) => storedRows * TableRowsPerReturnedRow <= tableRows;
 
-    static void Append(DuckDbInstance db, TableSchema schema, RowBatch rows) =>
-        db.Append(db.Catalog, schema.Name, new LoadStatements(schema, ColumnDefault.Fill(schema, rows)).TableSources(), rows.RowCount);
+    static void Append(DuckDbInstance db, TableSchema schema, RowBatch rows, RowOperations? operations) =>
+        db.Append(db.Catalog, schema.Name, new LoadStatements(schema, ColumnDefault.Fill(schema, rows), operations, keepsVersions: false).TableSources(), rows.RowCount);
 
-    static void Replace(DuckDbInstance db, LoadStatements statements, TableSchema schema, RowBatch rows)
+    static void Replace(DuckDbInstance db, LoadStatements statements, TableSchema schema, RowBatch rows, RowOperations? operations)
     {
         db.Execute(statements.CreateStagedKeys());
         db.Append("temp", LoadStatements.Staged, statements.StagedKeySources(), rows.RowCount);
         db.Execute(statements.DeleteOld());
         db.Execute(LoadStatements.DropTemporary);
-        Append(db, schema, rows);
+        Append(db, schema, rows, operations);
     }
 
-    static void Merge(DuckDbInstance db, LoadStatements statements, TableSchema schema, RowBatch rows, long tableRows)
+    static void Merge(DuckDbInstance db, LoadStatements statements, TableSchema schema, RowBatch rows, RowOperations? operations, long tableRows)
     {
         db.Execute(statements.CreateStagedRows());
         db.Append("temp", LoadStatements.Staged, statements.StagedRowSources(), rows.RowCount);
@@ -69,7 +71,7 @@ static class RowLoad
         if (storedRows == 0)
         {
             db.Execute(LoadStatements.DropTemporary);
-            Append(db, schema, rows);
+            Append(db, schema, rows, operations);
             return;
         }
         if (AreFew(storedRows, tableRows))
@@ -87,6 +89,7 @@ static class RowLoad
             db.Execute(statements.CreateFresh());
             db.Append("temp", LoadStatements.Fresh, statements.FreshSources(), 1);
         }
+        if (statements.HasResets) db.Execute(LoadStatements.ForgetReset);
         db.Execute(statements.InsertMerged());
         db.Execute(LoadStatements.DropTemporary);
     }

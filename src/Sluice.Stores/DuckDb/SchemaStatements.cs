@@ -17,6 +17,7 @@ static class SchemaStatements
             $"{SqlTypes.IngestedAtColumn} TIMESTAMP NOT NULL",
             $"{SqlTypes.SinkIdColumn} UUID NOT NULL",
             $"{SqlTypes.PositionColumn} UBIGINT NOT NULL",
+            $"{SqlTypes.VersionColumn} BIGINT",
         ];
         return $"CREATE TABLE {NameOf(schema)} ({string.Join(", ", [.. fixedColumns, .. schema.Columns.Select(Definition)])})";
     }

@@ -50,6 +50,8 @@ sealed class SchemaStores
             return new(new DeletionOutcome(0, Error: null));
         }
 
+        public ValueTask<KeyState[]> ReadKeysAsync(TableSchema schema, ColumnBuffer keys, long tombstonesFromMicroseconds, CancellationToken cancellation) => throw new NotSupportedException();
+
         public ValueTask CheckAsync(LoadBatch batch, CancellationToken cancellation) => ValueTask.CompletedTask;
 
         public ValueTask<ExpiryStep> ExpireAsync(RowExpiry expiry, CancellationToken cancellation) => new(default(ExpiryStep));

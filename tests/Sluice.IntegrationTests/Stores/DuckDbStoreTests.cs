@@ -45,7 +45,7 @@ public sealed class DuckDbStoreTests : StoreContract
         Assert.False(RowLoad.AreFew(storedRows: 5, tableRows: 4_999));
 
         static LoadWay Choose(TableSchema schema, long largestKey, params TestRow[] rows) => RowLoad.Choose(
-            schema, TestRows.ToBatch(schema, rows, 1, leaveOutAbsentColumns: true), KnownKeys.OfNumbers(estimatedRows: 5, largestKey));
+            schema, TestRows.ToBatch(schema, rows, 1, leaveOutAbsentColumns: true), null, KnownKeys.OfNumbers(estimatedRows: 5, largestKey));
     }
 
     [Fact]
@@ -140,7 +140,7 @@ public sealed class DuckDbStoreTests : StoreContract
         await _databases.OpenDatabase(DatabaseId).RunAsync(
             db => db.Execute($"""
                 DROP TABLE main.{table};
-                CREATE TABLE main.{table} (_id UBIGINT, _ingested_at TIMESTAMP, _sink_id UUID, _position UBIGINT, {string.Join(", ", columns)},
+                CREATE TABLE main.{table} (_id UBIGINT, _ingested_at TIMESTAMP, _sink_id UUID, _position UBIGINT, _version BIGINT, {string.Join(", ", columns)},
                     CHECK ({SqlTypes.Quote(column)} >= 0))
                 """),
             TestContext.Current.CancellationToken);
@@ -162,15 +162,18 @@ static class DuckDbRows
         var columns = schema.Columns.Select(column => Expression(column));
         using var command = connection.CreateCommand();
         command.CommandText =
-            $"SELECT {string.Join(", ", ["_id", "_sink_id", "epoch_us(_ingested_at)", "_position", .. columns])} FROM main.{SqlTypes.Quote(schema.Name)}";
+            $"SELECT {string.Join(", ", ["_id", "_sink_id", "epoch_us(_ingested_at)", "_position", "_version", .. columns])} FROM main.{SqlTypes.Quote(schema.Name)}";
         using var reader = command.ExecuteReader();
         var rows = new Dictionary<string, StoredRow>();
         while (reader.Read())
         {
-            var values = schema.Columns.Select((column, i) => (column.Name, Text: Canonical(column.Type, reader, 4 + i)));
+            var values = schema.Columns.Select((column, i) => (column.Name, Text: Canonical(column.Type, reader, 5 + i)));
             rows.Add(
                 Convert.ToString(reader.GetValue(0), CultureInfo.InvariantCulture)!, // throws on a key that stands twice
-                new StoredRow(values.ToDictionary(value => value.Name, value => value.Text), reader.GetGuid(1), reader.GetInt64(2), reader.GetFieldValue<ulong>(3)));
+                new StoredRow(values.ToDictionary(value => value.Name, value => value.Text), reader.GetGuid(1), reader.GetInt64(2), reader.GetFieldValue<ulong>(3))
+                {
+                    Version = reader.IsDBNull(4) ? null : reader.GetInt64(4),
+                });
         }
         return rows;
     }

@@ -509,7 +509,7 @@ public abstract partial class StoreContract : IAsyncLifetime
     protected static Member[] Members(params object[] members) => [.. members.Select(member => new Member(member))];
 
     static LateError Error(ulong sequence, int index) => new(
-        TestRows.Sink, LogPosition.OfRecord(sequence, index), $"request {sequence}", index, $"key {index}", "refused", "{\"i\":1}",
+        TestRows.Sink, LogPosition.OfRecord(sequence, index), $"request {sequence}", index, $"key {index}", index % 2 == 0 ? LateErrorCode.StoreRefused : LateErrorCode.KeyExists, "refused", "{\"i\":1}",
         1_700_000_000_000_000 + (long)sequence * 1_000_000 + 123_456);
 
     TableSchema RandomSchema(RandomRows rows, KeyKind key, Guid tableId)
@@ -538,7 +538,9 @@ public abstract partial class StoreContract : IAsyncLifetime
         {
             foreach (var (column, value) in row.Values)
                 Assert.True(value == actual[key].Values[column], $"{when} key {key} column {column}: expected {value}, is {actual[key].Values[column]}");
-            Assert.Equal((row.SinkId, row.IngestedAtMicroseconds, row.Position), (actual[key].SinkId, actual[key].IngestedAtMicroseconds, actual[key].Position));
+            Assert.Equal(
+                (row.SinkId, row.IngestedAtMicroseconds, row.Position, row.Version),
+                (actual[key].SinkId, actual[key].IngestedAtMicroseconds, actual[key].Position, actual[key].Version));
         }
     }
 

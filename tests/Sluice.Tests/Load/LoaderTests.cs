@@ -201,8 +201,8 @@ public sealed class LoaderTests
         var now = load.Database.Errors.Select(error => error.TimeMicroseconds).First();
         Assert.Equal(
             [
-                new LateError(SinkId, LogPosition.OfRecord(second.Sequence, 2), FrameHeader.FormatRequestId(second), 2, "4", "row 4 violates a constraint", """{"_id":4,"i":4,"s":"bad"}""", now),
-                new LateError(SinkId, LogPosition.OfRecord(fourth.Sequence, 0), FrameHeader.FormatRequestId(fourth), 0, "7", "row 7 violates a constraint", """{"_id":7,"i":1,"s":"bad","ss":["a","b"]}""", load.Database.Errors[1].TimeMicroseconds),
+                new LateError(SinkId, LogPosition.OfRecord(second.Sequence, 2), FrameHeader.FormatRequestId(second), 2, "4", LateErrorCode.StoreRefused, "row 4 violates a constraint", """{"_id":4,"i":4,"s":"bad"}""", now),
+                new LateError(SinkId, LogPosition.OfRecord(fourth.Sequence, 0), FrameHeader.FormatRequestId(fourth), 0, "7", LateErrorCode.StoreRefused, "row 7 violates a constraint", """{"_id":7,"i":1,"s":"bad","ss":["a","b"]}""", load.Database.Errors[1].TimeMicroseconds),
             ],
             load.Database.Errors);
         Assert.Equal(new SinkLedger(4, 8, 7, 1, 5, 2, 0), load.AssertBalanced(SinkId));

@@ -23,6 +23,8 @@ sealed class MemoryDatabase
     readonly Dictionary<string, long> _receivedAt = [];
     long _expiredRows;
     readonly Dictionary<string, ulong> _positions = []; // key -> position of the record that wrote it last
+    readonly Dictionary<string, long> _versions = []; // of rows
+    readonly Dictionary<string, (long Version, long Time)> _tombstones = [];
     TableSchema? _schema;
     LogPosition _position;
     int _calls;
@@ -30,6 +32,7 @@ sealed class MemoryDatabase
     int _failCount;
     int _crashCall;
     bool _crashAfterCommit;
+    int _doubtfulCall;
 
     /// <summary>What failed, one by one and counted.</summary>
     public MemoryQuarantine Quarantine { get; private set; } = new();
@@ -55,6 +58,9 @@ sealed class MemoryDatabase
 
     /// <summary>The n-th writing call from now on (1: the next) fails for a passing reason, and so do the following ones.</summary>
     public void FailCalls(int n, int count = 1) => (_failCall, _failCount) = (_calls + n, count);
+
+    /// <summary>The n-th writing call from now on takes effect and reports a passing failure.</summary>
+    public void FailAfterEffectInCall(int n) => _doubtfulCall = _calls + n;
 
     /// <summary>The process dies in the n-th writing call from now on, before or after it took effect.</summary>
     public void CrashInCall(int n, bool afterCommit) => (_crashCall, _crashAfterCommit) = (_calls + n, afterCommit);
@@ -95,12 +101,16 @@ sealed class MemoryDatabase
         {
             ThrowIfRefused(batch);
             MoveTo(batch.UpTo);
+            if (batch.Operations is { } operations) Delete(operations);
             for (var row = 0; row < batch.Rows.RowCount; row++) Upsert(batch, row);
             foreach (var (sink, count) in batch.Counts)
-                _counts[sink] = new SinkCounts(_counts.GetValueOrDefault(sink).Loaded + count.Loaded, _counts.GetValueOrDefault(sink).Failed + count.Failed)
+            {
+                var before = _counts.GetValueOrDefault(sink);
+                _counts[sink] = new SinkCounts(before.Loaded + count.Loaded, before.Failed + count.Failed) 
                 {
-                    Replayed = _counts.GetValueOrDefault(sink).Replayed + count.Replayed,
+                    Superseded = before.Superseded + count.Superseded, Replayed = before.Replayed + count.Replayed,
                 };
+            }
             if (batch.Quarantine is not null) Quarantine.Add(batch.Quarantine);
             _errors.AddRange(batch.Errors);
         });
@@ -145,9 +155,22 @@ sealed class MemoryDatabase
             _counts.Clear();
             _errors.Clear();
             Quarantine = new MemoryQuarantine();
+            _versions.Clear();
+            _tombstones.Clear();
             _schema = null;
             _position = default;
         });
+    }
+
+    public KeyState[] ReadKeys(ColumnBuffer keys, long tombstonesFrom)
+    {
+        lock (_lock)
+        {
+            return [.. Enumerable.Range(0, keys.RowCount).Select(row => SampleTable.Cell(keys, row)).Select(key => new KeyState(
+                _rows.ContainsKey(key),
+                _versions.GetValueOrDefault(key, RecordOperations.NoVersion),
+                _tombstones.TryGetValue(key, out var tombstone) && tombstone.Time >= tombstonesFrom ? tombstone.Version : RecordOperations.NoVersion))];
+        }
     }
 
     public IReadOnlyList<LateError> ReadErrors(Guid sinkId, int limit)
@@ -166,8 +189,23 @@ sealed class MemoryDatabase
             if (_failCount > 0 && _calls >= _failCall && _failCount-- > 0) throw new StoreException(isTransient: true, "the store is busy");
             effect();
             if (_calls == _crashCall) throw new SimulatedCrashException();
+            if (_calls == _doubtfulCall) throw new StoreException(isTransient: true, "the connection was lost");
             Calls[^1] = call;
         }
+    }
+
+    static void AssertWhole(LoadBatch batch)
+    {
+        if (batch.Operations is not { } operations) return;
+        Assert.Equal(batch.Rows.RowCount, operations.Resets.RowCount);
+        Assert.Equal(batch.Rows.RowCount, operations.Versions.RowCount);
+        Assert.All(operations.Removed, column => Assert.Equal(batch.Rows.RowCount, column.RowCount));
+        Assert.Equal(operations.TombstoneKeys.RowCount, operations.TombstoneVersions.RowCount);
+        Assert.Empty(Texts(batch.Rows.Key).Intersect(Texts(operations.DeletedKeys)));
+        Assert.Equal(operations.DeletedKeys.RowCount, Texts(operations.DeletedKeys).Distinct().Count());
+        Assert.Equal(operations.TombstoneKeys.RowCount, Texts(operations.TombstoneKeys).Distinct().Count());
+
+        static List<string> Texts(ColumnBuffer keys) => [.. Enumerable.Range(0, keys.RowCount).Select(row => SampleTable.Cell(keys, row))];
     }
 
     void MoveTo(LogPosition position)
@@ -186,13 +224,44 @@ sealed class MemoryDatabase
         Assert.Equal(batch.Rows.RowCount, batch.Rows.OriginOfRow.Length);
         var keys = Enumerable.Range(0, batch.Rows.RowCount).Select(row => SampleTable.Cell(batch.Rows.Key, row)).ToList();
         Assert.Equal(keys.Count, keys.Distinct().Count());
+        AssertWhole(batch);
         for (var row = 0; row < batch.Rows.RowCount; row++)
             if (Refuses(batch.Rows, row)) throw new StoreException(isTransient: false, $"row {keys[row]} violates a constraint");
+    }
+
+    void Delete(RowOperations operations)
+    {
+        for (var row = 0; row < operations.DeletedKeys.RowCount; row++)
+        {
+            _rows.Remove(SampleTable.Cell(operations.DeletedKeys, row));
+            _versions.Remove(SampleTable.Cell(operations.DeletedKeys, row));
+        }
+        for (var row = 0; row < operations.TombstoneKeys.RowCount; row++)
+            _tombstones[SampleTable.Cell(operations.TombstoneKeys, row)] = (operations.TombstoneVersions.Int64s[row], operations.TimeMicroseconds);
+    }
+
+    /// <summary>Empties the row if nothing of it is kept, and takes members out of its sets.</summary>
+    void Prepare(RowOperations operations, string key, int row)
+    {
+        if (operations.Resets.Bytes[row] != 0)
+        {
+            _rows.Remove(key);
+            _versions.Remove(key);
+        }
+        if (operations.Versions.States[row] == CellState.Value) _versions[key] = operations.Versions.Int64s[row];
+        foreach (var removed in operations.Removed.Where(column => column.States[row] == CellState.Value))
+        {
+            if (!_rows.TryGetValue(key, out var stored) || !stored.TryGetValue(removed.ColumnId, out var cell)) continue;
+            var gone = SampleTable.Cell(removed, row)[1..^1].Split(',');
+            var members = cell[1..^1].Split(',', StringSplitOptions.RemoveEmptyEntries).Where(member => !gone.Contains(member.Split('@')[0]));
+            stored[removed.ColumnId] = $"[{string.Join(',', members)}]";
+        }
     }
 
     void Upsert(LoadBatch batch, int row)
     {
         var key = SampleTable.Cell(batch.Rows.Key, row);
+        if (batch.Operations is { } operations) Prepare(operations, key, row);
         if (!_rows.TryGetValue(key, out var stored))
         {
             _rows.Add(key, stored = []);
@@ -250,6 +319,9 @@ sealed class MemoryStore(MemoryDatabase database) : ITableStore
         await Task.Yield();
         return database.Expire(expiry);
     }
+
+    public ValueTask<KeyState[]> ReadKeysAsync(TableSchema schema, ColumnBuffer keys, long tombstonesFromMicroseconds, CancellationToken cancellation) =>
+        new(database.ReadKeys(keys, tombstonesFromMicroseconds));
 
     public ValueTask DropAsync(CancellationToken cancellation) => Run(database.Drop);
 
