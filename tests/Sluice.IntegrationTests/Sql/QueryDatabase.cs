@@ -65,12 +65,12 @@ public sealed class QueryDatabase : IDisposable
         CREATE SCHEMA _sluice; CREATE TABLE _sluice.position (secret VARCHAR); INSERT INTO _sluice.position VALUES ('secret-content');
         CREATE TABLE iris (species VARCHAR, _id UBIGINT, petal DECIMAL(18,2), count BIGINT, kind UBIGINT, tags VARCHAR[], ids UBIGINT[], ok BOOLEAN,
           at_s TIMESTAMP_S, at_ns TIMESTAMP_NS, seen STRUCT(m VARCHAR, ts TIMESTAMP_S)[], seen_ids STRUCT(m UBIGINT, ts TIMESTAMP_S)[], v DOUBLE[2],
-          _ingested_at TIMESTAMP, _sink_id UUID, _position UBIGINT);
+          _ingested_at TIMESTAMP, _sink_id UUID, _position UBIGINT, _version BIGINT);
         INSERT INTO iris VALUES
           ('setosa', 1, 5.10, 7, 18446744073709551615, ['a', 'b''"'], [1, 2], true, '2022-01-01 00:00:00', '2022-01-01 00:00:00.123456789',
            [{m: 'p', ts: '2022-01-01 00:00:00'}, {m: 'p', ts: '2022-02-01 00:00:00'}, {m: 'q', ts: NULL}], [{m: 3, ts: '2022-03-01 00:00:00'}], [1, 2.5],
-           '2026-01-01', '00000000-0000-0000-0000-000000000001', 131072),
-          ('virginica', 2, -0.05, NULL, NULL, [], NULL, false, NULL, NULL, NULL, NULL, NULL, '2026-01-01', '00000000-0000-0000-0000-000000000001', 131073);
+           '2026-01-01', '00000000-0000-0000-0000-000000000001', 131072, NULL),
+          ('virginica', 2, -0.05, NULL, NULL, [], NULL, false, NULL, NULL, NULL, NULL, NULL, '2026-01-01', '00000000-0000-0000-0000-000000000001', 131073, NULL);
         CREATE TABLE "gt-nest-thermo" (_id VARCHAR, "room-temp" DECIMAL(18,1), _ingested_at TIMESTAMP, _sink_id UUID, _position UBIGINT);
         INSERT INTO "gt-nest-thermo" VALUES ('hall', 20.5, '2026-01-01', '00000000-0000-0000-0000-000000000001', 131072);
         SET autoinstall_known_extensions = false; SET autoload_known_extensions = false; SET allow_community_extensions = false;

@@ -32,6 +32,7 @@ public sealed class QueryTests : IDisposable
         Assert.Equal(all, await Names("SELECT * FROM (SELECT * FROM iris) x"));
         Assert.Equal(["_id", "_position"], await Names("SELECT _id, _position FROM iris"));
         Assert.Equal<string[]>([.. all, "_position"], await Names("SELECT * FROM iris WHERE _position > 0"));
+        Assert.Equal<string[]>([.. all, "_version"], await Names("SELECT * FROM iris WHERE _version IS NULL"));
         Assert.Equal("[[2]]", await _database.RowsAsync("SELECT count(*) FROM (SELECT * FROM iris UNION SELECT * FROM iris)"));
     }
 

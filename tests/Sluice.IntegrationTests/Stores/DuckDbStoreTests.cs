@@ -28,6 +28,64 @@ public sealed class DuckDbStoreTests : StoreContract
         _directory.Dispose();
     }
 
+    /// <summary>Format 1 had no versions, no tombstones, no codes of late errors and no count of superseded records.</summary>
+    [Theory]
+    [InlineData(KeyKind.Number)]
+    [InlineData(KeyKind.String)]
+    public async Task A_database_of_format_1_is_brought_to_this_one(KeyKind key)
+    {
+        var cancellation = TestContext.Current.CancellationToken;
+        var rows = new RandomRows(7);
+        var schema = AllTypes(key);
+        var other = Schema(key, ("i", ColumnType.Int)) with { TableId = Guid.NewGuid(), Name = "other" };
+        var store = await CreateAsync(schema, sequence: 1);
+        await CreateAsync(other, sequence: 5);
+        var model = new TableModel();
+        List<LateError> errors = [Error(2, 0), Error(2, 1) with { RecordIndex = -1, Code = LateErrorCode.BatchDiscarded }];
+        var first = rows.Batch(schema, 3_000, absentShare: 0.2, nullShare: 0.1);
+        model.Load(schema, first, 2);
+        await store.LoadAsync(Batch(schema, first, 2) with { Errors = errors }, cancellation);
+        await _databases.OpenDatabase(DatabaseId).RunAsync(
+            db => db.Execute(
+                """
+                ALTER TABLE main."orders-2024" DROP COLUMN _version;
+                ALTER TABLE main.other DROP COLUMN _version;
+                ALTER TABLE _sluice.sink_counts DROP COLUMN superseded;
+                ALTER TABLE _sluice.late_errors DROP COLUMN code;
+                DROP TABLE _sluice.tombstones;
+                UPDATE _sluice.format SET version = 1
+                """),
+            cancellation);
+
+        for (var sequence = 3UL; sequence < 5; sequence++)
+        {
+            await ReopenAsync();
+            store = await OpenAsync(DatabaseId, schema.TableId);
+            Assert.Equal(At(sequence - 1), (await store.ReadStateAsync(cancellation))!.Position);
+            AssertSame(model.Rows(schema), await ReadRowsAsync(schema));
+            Assert.Equal(errors.OrderBy(error => error.Position), (await store.ReadErrorsAsync(TestRows.Sink, 10, cancellation)).OrderBy(error => error.Position));
+            var batch = rows.Batch(schema, 3_000, absentShare: 0.2, nullShare: 0.1);
+            model.Load(schema, batch, sequence);
+            await LoadAsync(store, schema, batch, sequence);
+        }
+        AssertSame(model.Rows(schema), await ReadRowsAsync(schema));
+        Assert.Equal(new SinkCounts(model.RecordCount, 0), (await store.ReadStateAsync(cancellation))!.Counts[TestRows.Sink]);
+        await LoadAsync(await OpenAsync(DatabaseId, other.TableId), other, [Row(other, key == KeyKind.Number ? 1L : "k", ("i", 1L))], sequence: 6);
+        Assert.Equal("1", Assert.Single(await ReadRowsAsync(other)).Value.Values["i"]);
+    }
+
+    [Fact]
+    public async Task A_database_of_a_newer_format_is_refused()
+    {
+        var cancellation = TestContext.Current.CancellationToken;
+        await CreateAsync(Schema(KeyKind.Number), sequence: 1);
+        await _databases.OpenDatabase(DatabaseId).RunAsync(db => db.Execute("UPDATE _sluice.format SET version = version + 1"), cancellation);
+        await ReopenAsync();
+        var store = await OpenAsync(DatabaseId, Guid.NewGuid());
+        var refusal = await Assert.ThrowsAsync<StoreException>(() => store.ReadStateAsync(cancellation).AsTask());
+        Assert.Contains("has format", refusal.Message, StringComparison.Ordinal);
+    }
+
     [Fact]
     public void Each_way_of_loading_is_chosen()
     {
@@ -41,11 +99,21 @@ public sealed class DuckDbStoreTests : StoreContract
         Assert.Equal(LoadWay.Replace, Choose(plain, largestKey: 5, Row(plain, 5, ("i", null)), Row(plain, 6, ("i", 1L))));
         Assert.Equal(LoadWay.Merge, Choose(plain, largestKey: 5, whole, Row(plain, 6)));
         Assert.Equal(LoadWay.Merge, Choose(sets, largestKey: 5, Row(sets, 5, ("i", 1L), ("ss", Members("a")))));
+        // rows keep the version that a table may have of them; rows of which nothing is kept need no stored one
+        Assert.Equal(LoadWay.Append, ChooseWith(hasVersions: true, largestKey: 4, null, whole));
+        Assert.Equal(LoadWay.Merge, ChooseWith(hasVersions: true, largestKey: 5, null, whole));
+        Assert.Equal(LoadWay.Merge, ChooseWith(hasVersions: true, largestKey: 5, Operations((false, null)), whole));
+        Assert.Equal(LoadWay.Replace, ChooseWith(hasVersions: true, largestKey: 5, Operations((false, 3)), whole));
+        Assert.Equal(LoadWay.Replace, ChooseWith(hasVersions: true, largestKey: 5, Operations((true, null), (true, 4)), Row(plain, 5), Row(plain, 6)));
+        Assert.Equal(LoadWay.Merge, ChooseWith(hasVersions: false, largestKey: 5, Operations((true, null), (false, 4)), Row(plain, 5), Row(plain, 6)));
         Assert.True(RowLoad.AreFew(storedRows: 5, tableRows: 5_000));
         Assert.False(RowLoad.AreFew(storedRows: 5, tableRows: 4_999));
 
         static LoadWay Choose(TableSchema schema, long largestKey, params TestRow[] rows) => RowLoad.Choose(
             schema, TestRows.ToBatch(schema, rows, 1, leaveOutAbsentColumns: true), null, KnownKeys.OfNumbers(estimatedRows: 5, largestKey));
+
+        LoadWay ChooseWith(bool hasVersions, long largestKey, RowOperations? operations, params TestRow[] rows) => RowLoad.Choose(
+            plain, TestRows.ToBatch(plain, rows, 1, leaveOutAbsentColumns: true), operations, KnownKeys.OfNumbers(estimatedRows: 5, largestKey, hasVersions));
     }
 
     [Fact]

@@ -353,24 +353,159 @@ public abstract partial class StoreContract : IAsyncLifetime
         var other = Guid.NewGuid();
         var first = Batch(schema, [Row(schema, 1, ("i", 1L))], sequence: 2) with
         {
-            Counts = new Dictionary<Guid, SinkCounts> { [TestRows.Sink] = new(5, 1), [other] = new(0, 2) },
+            Counts = new Dictionary<Guid, SinkCounts> { [TestRows.Sink] = new(5, 1) { Superseded = 3 }, [other] = new(0, 2) },
             Errors = [Error(2, 1), Error(2, 2) with { SinkId = other, Value = null, Key = "it's\0", Message = "Grüße 🙂" }],
         };
         await store.LoadAsync(first, Cancellation);
         await store.LoadAsync(Batch(schema, [], sequence: 3) with
         {
-            Counts = new Dictionary<Guid, SinkCounts> { [TestRows.Sink] = new(2, 1) },
+            Counts = new Dictionary<Guid, SinkCounts> { [TestRows.Sink] = new(2, 1) { Superseded = 1 } },
             Errors = [Error(3, 0), Error(2, 1) with { Message = "written again" }],
         }, Cancellation);
         await ReopenAsync();
 
         store = await OpenAsync(_databaseId, _tableId);
         var counts = (await store.ReadStateAsync(Cancellation))!.Counts;
-        Assert.Equal(new SinkCounts(7, 2), counts[TestRows.Sink]);
+        Assert.Equal(new SinkCounts(7, 2) { Superseded = 4 }, counts[TestRows.Sink]);
         Assert.Equal(new SinkCounts(0, 2), counts[other]);
         Assert.Equal([Error(3, 0), Error(2, 1) with { Message = "written again" }], await store.ReadErrorsAsync(TestRows.Sink, 10, Cancellation));
         Assert.Equal([Error(3, 0)], await store.ReadErrorsAsync(TestRows.Sink, 1, Cancellation));
         Assert.Equal([first.Errors[1] with { Key = "it's\uFFFD" }], await store.ReadErrorsAsync(other, 10, Cancellation));
+    }
+
+    [Fact]
+    public async Task Deleted_keys_are_gone_and_reset_rows_keep_nothing()
+    {
+        var schema = Schema(KeyKind.Number, ("i", ColumnType.Int), ("s", ColumnType.String), ("ss", ColumnType.StringSet));
+        var store = await CreateAsync(schema, sequence: 1);
+        await LoadAsync(store, schema, [.. Enumerable.Range(1, 4).Select(key => Row(schema, key, ("i", (long)key), ("s", "text"), ("ss", Members("a"))))], sequence: 2);
+        var operations = Operations((true, null), (false, null), (true, 5));
+        foreach (var key in (long[])[3, 99]) operations.DeletedKeys.AddInt64(key);
+        await store.LoadAsync(Batch(schema, [Row(schema, 1, ("ss", Members("b"))), Row(schema, 2, ("ss", Members("b"))), Row(schema, 5, ("i", 5L))], sequence: 3) with { Operations = operations }, Cancellation);
+        var rows = await ReadRowsAsync(schema);
+        Assert.Equal(["1", "2", "4", "5"], rows.Keys.Order());
+        Assert.Equal([null, null, "{b}"], rows["1"].Values.Values);
+        Assert.Equal(["2", "text", "{a;b}"], rows["2"].Values.Values);
+        Assert.Equal(["5", null, null], rows["5"].Values.Values);
+        Assert.Equal([null, null, null, 5L], rows.OrderBy(row => row.Key).Select(row => row.Value.Version));
+
+        // what was deleted in a load that was only checked is there
+        var all = Operations();
+        foreach (var key in (long[])[1, 2, 4, 5]) all.DeletedKeys.AddInt64(key);
+        await store.CheckAsync(Batch(schema, [], sequence: 4) with { Operations = all }, Cancellation);
+        Assert.Equal(4, (await ReadRowsAsync(schema)).Count);
+    }
+
+    [Fact]
+    public async Task Removed_members_go_before_the_rows_own_are_added()
+    {
+        var schema = Schema(KeyKind.Number, ("ss", ColumnType.StringSet), ("is", ColumnType.IdSet), ("sq", ColumnType.StringSetQ("YMD")));
+        var store = await CreateAsync(schema, sequence: 1);
+        TestRow Full(int key) => new((long)key, new Dictionary<int, Cell> { [1] = Cell.Set("a", "b", "c"), [2] = Cell.Set(1L, 2L), [3] = Cell.Times(("a", 0), ("a", 86_400), ("b", ColumnBuffer.NoTime)) });
+        await LoadAsync(store, schema, [Full(1), Full(2), Full(3), Row(schema, 4)], sequence: 2);
+
+        var operations = Operations((false, null), (false, null), (false, null), (false, null), (false, null));
+        AddRemoved(1, PhysicalKind.TextList, ["a", "c", "nothing"], ["a", "b", "c"], null, ["a"], ["a"]);
+        AddRemoved(2, PhysicalKind.Int64List, [1L], [1L, 2L], null, null, null);
+        AddRemoved(3, PhysicalKind.TextList, ["a"], ["b"], ["a", "b"], null, null);
+        var batch = Batch(
+            schema, [Row(schema, 1, ("ss", Members("c", "d"))), Row(schema, 2), Row(schema, 3, ("sq", new[] { new Member("a", 172_800L) })), Row(schema, 4), Row(schema, 5)],
+            sequence: 3, leaveOutAbsentColumns: false) with
+        { Operations = operations };
+        await store.LoadAsync(batch, Cancellation);
+
+        var rows = await ReadRowsAsync(schema);
+        Assert.Equal(["{b;c;d}", "{2}", "{b}"], rows["1"].Values.Values);
+        Assert.Equal(["{}", "{}", "{a@0;a@86400}"], rows["2"].Values.Values);
+        Assert.Equal(["{a;b;c}", "{1;2}", "{a@172800}"], rows["3"].Values.Values);
+        Assert.All((string[])["4", "5"], key => Assert.All(rows[key].Values.Values, Assert.Null));
+
+        void AddRemoved(int column, PhysicalKind kind, params object[]?[] members)
+        {
+            var removed = operations.RemovedOf(column, kind);
+            foreach (var row in members)
+            {
+                if (row is null) removed.AddAbsent();
+                else
+                {
+                    foreach (var member in row)
+                    {
+                        if (member is long id) removed.AddMember(id);
+                        else removed.AddMember(System.Text.Encoding.UTF8.GetBytes((string)member));
+                    }
+                    removed.EndList();
+                }
+            }
+        }
+    }
+
+    [Theory]
+    [InlineData(KeyKind.Number)]
+    [InlineData(KeyKind.String)]
+    public async Task The_state_of_keys_is_their_row_their_version_and_their_tombstone(KeyKind key)
+    {
+        var schema = Schema(key, ("i", ColumnType.Int));
+        var store = await CreateAsync(schema, sequence: 1);
+        object K(int number) => key == KeyKind.Number ? (long)number : $"it's key {number}, longer than 12 bytes";
+        Assert.Equal([KeyState.Unknown, KeyState.Unknown], await ReadAsync(0, 1, 2));
+        await LoadWithAsync([(1, false, null), (2, false, 7), (3, false, 8)], [], sequence: 2, at: 1_000);
+        await LoadWithAsync([(2, false, null)], [(3, 9L), (9, 4L)], sequence: 3, at: 2_000);
+        Assert.Equal([new(true, -1, -1), new(true, 7, -1), new(false, -1, 9), new(false, -1, 4), KeyState.Unknown], await ReadAsync(2_000, 1, 2, 3, 9, 10));
+
+        await ReopenAsync();
+        store = await OpenAsync(_databaseId, _tableId);
+        await store.ReadStateAsync(Cancellation);
+        Assert.Equal([new(true, 7, -1), new(false, -1, 9)], await ReadAsync(2_000, 2, 3));
+        Assert.Equal([KeyState.Unknown], await ReadAsync(2_001, 3));
+
+        // whole rows without version keep it; a tombstone is replaced, and others are forgotten when their time is over
+        await LoadAsync(store, schema, [new TestRow(K(2), new Dictionary<int, Cell> { [1] = Cell.Of(1L) })], sequence: 4);
+        await LoadWithAsync([(3, true, 12)], [(3, 11L)], sequence: 5, at: 5_000, countFrom: 2_001);
+        Assert.Equal([new(true, 7, -1), new(true, 12, 11), KeyState.Unknown], await ReadAsync(0, 2, 3, 9));
+
+        await store.DropAsync(Cancellation);
+        await store.ApplySchemaAsync(schema, At(6), Cancellation);
+        Assert.Equal([KeyState.Unknown, KeyState.Unknown], await ReadAsync(0, 2, 3));
+
+        async Task<KeyState[]> ReadAsync(long from, params int[] numbers)
+        {
+            var keys = ColumnBuffer.ForKey(key);
+            foreach (var number in numbers) AddKey(keys, K(number));
+            return await store.ReadKeysAsync(schema, keys, from, Cancellation);
+        }
+
+        async Task LoadWithAsync((int Key, bool IsReset, long? Version)[] rows, (int Key, long Version)[] tombstones, ulong sequence, long at, long countFrom = 0)
+        {
+            var operations = Operations(key, at, countFrom, [.. rows.Select(row => (row.IsReset, row.Version))]);
+            foreach (var (deleted, version) in tombstones)
+            {
+                if (rows.All(row => row.Key != deleted)) AddKey(operations.DeletedKeys, K(deleted));
+                AddKey(operations.TombstoneKeys, K(deleted));
+                operations.TombstoneVersions.AddInt64(version);
+            }
+            await store.LoadAsync(Batch(schema, [.. rows.Select(row => new TestRow(K(row.Key), new Dictionary<int, Cell>()))], sequence) with { Operations = operations }, Cancellation);
+        }
+
+        static void AddKey(ColumnBuffer keys, object value)
+        {
+            if (value is long number) keys.AddInt64(number);
+            else keys.AddText(System.Text.Encoding.UTF8.GetBytes((string)value));
+        }
+    }
+
+    /// <summary>From 32,768 keys on the statements are others.</summary>
+    [Fact]
+    public async Task Very_many_keys_are_found_and_deleted()
+    {
+        var schema = Schema(KeyKind.Number, ("i", ColumnType.Int));
+        var store = await CreateAsync(schema, sequence: 1);
+        await LoadAsync(store, schema, [.. Enumerable.Range(0, 50_000).Select(key => Row(schema, key * 2, ("i", 1L)))], sequence: 2);
+        var operations = Operations();
+        for (var key = 0L; key < 40_000; key++) operations.DeletedKeys.AddInt64(key);
+        var states = await store.ReadKeysAsync(schema, operations.DeletedKeys, 0, Cancellation);
+        Assert.Equal(Enumerable.Range(0, 40_000).Select(key => key % 2 == 0), states.Select(state => state.IsPresent));
+        await store.LoadAsync(Batch(schema, [], sequence: 3) with { Operations = operations }, Cancellation);
+        Assert.Equal(30_000, (await ReadRowsAsync(schema)).Count);
     }
 
     [Fact]
@@ -508,7 +643,7 @@ public abstract partial class StoreContract : IAsyncLifetime
 
     protected static Member[] Members(params object[] members) => [.. members.Select(member => new Member(member))];
 
-    static LateError Error(ulong sequence, int index) => new(
+    protected static LateError Error(ulong sequence, int index) => new(
         TestRows.Sink, LogPosition.OfRecord(sequence, index), $"request {sequence}", index, $"key {index}", index % 2 == 0 ? LateErrorCode.StoreRefused : LateErrorCode.KeyExists, "refused", "{\"i\":1}",
         1_700_000_000_000_000 + (long)sequence * 1_000_000 + 123_456);
 
@@ -530,6 +665,21 @@ public abstract partial class StoreContract : IAsyncLifetime
 
     async Task AssertRowsAsync(TableSchema schema, TableModel model, string when = "") =>
         AssertRows(model.Rows(schema), await ReadRowsAsync(schema), when);
+
+    /// <summary>The operations of a load: of each row whether it is reset, and its version.</summary>
+    protected static RowOperations Operations(params (bool IsReset, long? Version)[] rows) => Operations(KeyKind.Number, at: 0, countFrom: 0, rows);
+
+    static RowOperations Operations(KeyKind key, long at, long countFrom, params (bool IsReset, long? Version)[] rows)
+    {
+        var operations = new RowOperations(key) { TimeMicroseconds = at, TombstonesCountFrom = countFrom };
+        foreach (var (isReset, version) in rows)
+        {
+            operations.Resets.AddBool(isReset);
+            if (version is { } number) operations.Versions.AddInt64(number);
+            else operations.Versions.AddAbsent();
+        }
+        return operations;
+    }
 
     static void AssertRows(Dictionary<string, StoredRow> expected, Dictionary<string, StoredRow> actual, string when)
     {

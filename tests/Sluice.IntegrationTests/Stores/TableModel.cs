@@ -38,6 +38,9 @@ public sealed class TableModel
 
     public IReadOnlyCollection<object> Keys => _rows.Keys;
 
+    /// <summary>Records applied so far.</summary>
+    public int RecordCount { get; private set; }
+
     public void Load(TableSchema schema, IReadOnlyList<TestRow> rows, ulong sequence)
     {
         for (var i = 0; i < rows.Count; i++)
@@ -49,6 +52,7 @@ public sealed class TableModel
     /// <param name="tombstoneWindow">How long a delete with a version is remembered.</param>
     public ModelOutcome Apply(TableSchema schema, TestRecord record, RowOrigin origin, ulong position, DateTimeOffset now, TimeSpan tombstoneWindow)
     {
+        RecordCount++;
         var key = record.Row.Key;
         _rows.TryGetValue(key, out var row);
         if (record.Version < row?.Version) return ModelOutcome.Superseded;

@@ -43,6 +43,9 @@ sealed class MemoryDatabase
     /// <summary>What the loader asked for, in order: <c>schema 1 @1</c>, <c>load 3 rows @2</c>, <c>check 1 rows</c>, with <c>failed</c> when it did not succeed.</summary>
     public List<string> Calls { get; } = [];
 
+    /// <summary>Keys whose state was asked for.</summary>
+    public List<string> AskedKeys { get; } = [];
+
     /// <summary>Called at the start of every writing call.</summary>
     public Action? OnCall { get; set; }
 
@@ -166,7 +169,10 @@ sealed class MemoryDatabase
     {
         lock (_lock)
         {
-            return [.. Enumerable.Range(0, keys.RowCount).Select(row => SampleTable.Cell(keys, row)).Select(key => new KeyState(
+            var names = Enumerable.Range(0, keys.RowCount).Select(row => SampleTable.Cell(keys, row)).ToList();
+            Assert.Equal(names.Count, names.Distinct().Count());
+            AskedKeys.AddRange(names);
+            return [.. names.Select(key => new KeyState(
                 _rows.ContainsKey(key),
                 _versions.GetValueOrDefault(key, RecordOperations.NoVersion),
                 _tombstones.TryGetValue(key, out var tombstone) && tombstone.Time >= tombstonesFrom ? tombstone.Version : RecordOperations.NoVersion))];
