@@ -109,9 +109,10 @@ sealed class MemoryDatabase
             foreach (var (sink, count) in batch.Counts)
             {
                 var before = _counts.GetValueOrDefault(sink);
-                _counts[sink] = new SinkCounts(before.Loaded + count.Loaded, before.Failed + count.Failed) 
+                _counts[sink] = new SinkCounts(before.Loaded + count.Loaded, before.Failed + count.Failed)
                 {
-                    Superseded = before.Superseded + count.Superseded, Replayed = before.Replayed + count.Replayed,
+                    Superseded = before.Superseded + count.Superseded,
+                    Replayed = before.Replayed + count.Replayed,
                 };
             }
             if (batch.Quarantine is not null) Quarantine.Add(batch.Quarantine);

@@ -81,6 +81,7 @@ public sealed class QuarantineTests : IDisposable
     {
         await using var engine = await OpenAsync(create: true);
         var sink = Put(engine, Definition);
+        await SendAsync(sink, """{"_id":1}""");
         var body = """
             {"_id":1,"value":{"i":5}}
             {"_id":2,"i":"x"}
@@ -93,6 +94,34 @@ public sealed class QuarantineTests : IDisposable
         Assert.All(entries, entry => Assert.Equal(new RecordForm(IsBare: true, RecordOperation.Patch), entry.Form));
         var errors = (await sink.ReplayAsync(null, null, null, isDryRun: true, "caller", Cancellation)).Failures.Select(failure => failure.Errors[0].Code);
         Assert.Equal([FieldErrorCode.NotAnInteger, FieldErrorCode.NotJson], errors);
+    }
+
+    /// <summary>A replay must not do more than the record asked for: an insert stays an insert, and keeps its version.</summary>
+    [Fact]
+    public async Task Records_whose_condition_did_not_hold_keep_operation_and_version()
+    {
+        await using var engine = await OpenAsync(create: true);
+        var sink = Put(engine, Definition);
+        await SendElementsAsync(sink, """{"value":{"_id":1,"i":1}}""", """{"op":"insert","value":{"_id":1,"i":2},"version":5}""", """{"op":"patch","value":{"_id":2,"i":3}}""");
+        var entries = await sink.ReadQuarantinedAsync(null, 0, 10, Cancellation);
+        Assert.Equal(
+            [("""{"value":{"_id":1,"i":2},"version":5}""", new RecordForm(IsBare: false, RecordOperation.Insert)), ("""{"_id":2,"i":3}""", new RecordForm(IsBare: true, RecordOperation.Patch))],
+            entries.Select(entry => (Encoding.UTF8.GetString(entry.Raw!), entry.Form)));
+        Assert.Equal(
+            ["not loaded: KeyExists", "not loaded: KeyMissing"],
+            (await sink.ReadQuarantineAsync(Cancellation)).Groups.Select(group => group.Signature.Text).Order());
+
+        var refused = await sink.ReplayAsync(null, null, null, false, "caller", Cancellation);
+        Assert.Equal((2L, 2L), (refused.Passed, refused.NotLoaded));
+        Assert.Equal(["1: 1=1"], Database.Rows());
+
+        await SendElementsAsync(sink, """{"op":"delete","value":{"_id":1}}""", """{"value":{"_id":2}}""");
+        var loaded = await sink.ReplayAsync(null, null, null, false, "caller", Cancellation);
+        Assert.Equal((2L, 0L), (loaded.Passed, loaded.NotLoaded));
+        Assert.Equal(["1: 1=2", "2: 1=3"], Database.Rows());
+        Assert.Equal(2, sink.ReadLedger().Replayed);
+        await SendElementsAsync(sink, """{"value":{"_id":1,"i":9},"version":4}""");
+        Assert.Equal(1, sink.ReadLedger().Superseded);
     }
 
     [Fact]
@@ -234,9 +263,13 @@ public sealed class QuarantineTests : IDisposable
         return engine.FindSink(definition.Id)!;
     }
 
-    static async Task SendAsync(Sink sink, params string[] values)
+    static Task SendAsync(Sink sink, params string[] values) => SendAsync(sink, SampleTable.Body(values));
+
+    static Task SendElementsAsync(Sink sink, params string[] elements) => SendAsync(sink, Encoding.UTF8.GetBytes($"{{\"records\":[{string.Join(',', elements)}]}}"));
+
+    static async Task SendAsync(Sink sink, byte[] body)
     {
-        var outcome = await sink.IngestAsync(SampleTable.Body(values), BodyFormat.Records, RecordOperation.Upsert, "caller", Cancellation);
+        var outcome = await sink.IngestAsync(body, BodyFormat.Records, RecordOperation.Upsert, "caller", Cancellation);
         await sink.Table.WaitLoadedAsync(outcome.Sequence, Cancellation);
     }
 
