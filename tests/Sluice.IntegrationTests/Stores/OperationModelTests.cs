@@ -259,6 +259,11 @@ sealed class BrokenStore(ITableStore store, BrokenRule rule) : ITableStore
 
     public ValueTask CheckAsync(LoadBatch batch, CancellationToken cancellation) => store.CheckAsync(batch, cancellation);
 
+    public ValueTask<DeletionOutcome> DeleteAsync(TableSchema schema, Deletion deletion, LogPosition position, CancellationToken cancellation) =>
+        store.DeleteAsync(schema, deletion, position, cancellation);
+
+    public ValueTask<ExpiryStep> ExpireAsync(RowExpiry expiry, CancellationToken cancellation) => store.ExpireAsync(expiry, cancellation);
+
     public ValueTask DropAsync(CancellationToken cancellation) => store.DropAsync(cancellation);
 
     public ValueTask<IReadOnlyList<LateError>> ReadErrorsAsync(Guid sinkId, int limit, CancellationToken cancellation) => store.ReadErrorsAsync(sinkId, limit, cancellation);
