@@ -1,4 +1,5 @@
 using System.Text;
+using Sluice.Schema;
 
 namespace Sluice.Server.Sql;
 
@@ -23,7 +24,8 @@ sealed class QueryRewrite
     readonly List<SqlToken> _tokens;
     readonly HashSet<string> _dashed;
     DateTimeOffset? _now;
-    readonly List<Edit> _edits = [];
+    IReadOnlySet<string> _textSets = new HashSet<string>();
+    List<Edit> _edits = [];
     readonly Stack<Scope> _scopes = new();
 
     /// <summary>A replacement of characters of the original.</summary>
@@ -52,12 +54,21 @@ sealed class QueryRewrite
     public static IEnumerable<string> NamesOf(IEnumerable<SqlTable> tables) =>
         tables.SelectMany(table => table.Schema.Columns.Select(column => column.Name).Append(table.Schema.Name));
 
+    /// <summary>Names that are those of text sets wherever they are names of columns.</summary>
+    public static IReadOnlySet<string> TextSetsOf(IEnumerable<SqlTable> tables) => tables.SelectMany(table => table.Schema.Columns)
+        .GroupBy(column => column.Name).Where(columns => columns.All(column => column.Type.Kind is ColumnKind.StringSet or ColumnKind.StringSetQ))
+        .Select(columns => columns.Key).ToHashSet(StringComparer.OrdinalIgnoreCase);
+
     /// <param name="names">All names of tables and columns of the database.</param>
+    /// <param name="textSets">Columns of which <c>= 'x'</c> means that x is a member, as in 2022.</param>
     /// <param name="now">What the present time is to be; <c>null</c>: the time when the query runs.</param>
     /// <exception cref="SqlException">A form of the original that cannot be translated.</exception>
-    public static QueryRewrite Of(string sql, IEnumerable<string> names, DateTimeOffset? now = null)
+    public static QueryRewrite Of(string sql, IEnumerable<string> names, DateTimeOffset? now = null, IReadOnlySet<string>? textSets = null)
     {
         var rewrite = new QueryRewrite(sql, names) { _now = now };
+        // a flattened set is a text
+        if (textSets is not null && !rewrite._tokens.Exists(token => sql.AsSpan(token.Start, token.Length).Equals("flatten", StringComparison.OrdinalIgnoreCase)))
+            rewrite._textSets = textSets;
         rewrite.Sql = rewrite.Run();
         return rewrite;
     }
@@ -85,7 +96,7 @@ sealed class QueryRewrite
             i += RewriteAt(i);
         while (_scopes.Count > 0)
             EndScope(_scopes.Pop(), EndOfStatement());
-        _edits.Sort((a, b) => a.Start.CompareTo(b.Start));
+        _edits = [.. _edits.OrderBy(edit => edit.Start)]; // in their order where they begin at one place
         var text = new StringBuilder();
         var at = 0;
         foreach (var edit in _edits)
@@ -110,6 +121,8 @@ sealed class QueryRewrite
         var nameTokens = DashedNameAt(i);
         if (FindFlatten(i + nameTokens) is { } flatten)
             return ReplaceFlatten(i, nameTokens, flatten);
+        if (_textSets.Contains(_sql[token.Start.._tokens[i + nameTokens - 1].End]))
+            RewriteMembership(i, nameTokens);
         if (nameTokens > 1)
         {
             var end = _tokens[i + nameTokens - 1].End;
@@ -143,6 +156,20 @@ sealed class QueryRewrite
         else if (IsWord(i, "as") && _scopes.Peek().IsCast)
             RewriteCastType(i + 1);
         return 1;
+    }
+
+    /// <summary><c>set = 'x'</c> and <c>set != 'x'</c>.</summary>
+    void RewriteMembership(int i, int nameTokens)
+    {
+        var at = i + nameTokens;
+        var isNot = (IsSymbol(at, '!') && IsSymbol(at + 1, '=')) || (IsSymbol(at, '<') && IsSymbol(at + 1, '>'));
+        var text = at + (isNot ? 2 : 1);
+        if ((!isNot && !IsSymbol(at, '=')) || text >= _tokens.Count || _tokens[text].Kind != SqlTokenKind.Text)
+            return;
+        var first = IsSymbol(i - 1, '.') ? i - 2 : i;
+        _edits.Add(new Edit(_tokens[first].Start, 0, isNot ? "(NOT setcontains(" : "setcontains("));
+        _edits.Add(new Edit(_tokens[at].Start, _tokens[text - 1].End - _tokens[at].Start, ","));
+        _edits.Add(new Edit(_tokens[text].End, 0, isNot ? "))" : ")"));
     }
 
     bool IsAfterSelect(int i) => IsWord(i - 1, "select") || ((IsWord(i - 1, "distinct") || IsWord(i - 1, "all")) && IsWord(i - 2, "select"));

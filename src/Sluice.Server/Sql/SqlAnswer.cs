@@ -1,3 +1,4 @@
+using System.Buffers;
 using System.Globalization;
 using System.IO.Pipelines;
 using System.Text.Encodings.Web;
@@ -8,7 +9,7 @@ namespace Sluice.Server.Sql;
 
 /// <summary>
 /// The JSON answer of one statement, written as it comes. Members in the original's order: <c>schema</c>, <c>data</c>, <c>error</c>,
-/// <c>warnings</c>, <c>rows-affected</c>, <c>execution-time</c> (microseconds).
+/// <c>warnings</c>, <c>query-plan</c>, <c>rows-affected</c>, <c>execution-time</c> (microseconds).
 /// </summary>
 /// <remarks>
 /// <c>error</c> is there only when the statement failed: clients take its mere presence for failure. A query that fails after its first
@@ -22,6 +23,7 @@ sealed class SqlAnswer : IDisposable
     readonly TimeProvider _time;
     readonly long _started;
     bool _inData;
+    string? _plan;
 
     public SqlAnswer(PipeWriter output, long maxBytes, TimeProvider time)
     {
@@ -52,6 +54,20 @@ sealed class SqlAnswer : IDisposable
         EndData();
     }
 
+    /// <summary>Keeps the plan of the query, for the end of the answer.</summary>
+    public async ValueTask ReadPlanAsync(QueryResult result)
+    {
+        var cells = new ArrayBufferWriter<byte>();
+        while (await result.ReadChunkAsync())
+        {
+            using var writer = new Utf8JsonWriter(cells);
+            result.WriteCell(writer, result.Columns.Count - 1, 0);
+        }
+        using var cell = JsonDocument.Parse(cells.WrittenMemory);
+        using var plan = JsonDocument.Parse(cell.RootElement.GetString()!);
+        _plan = (plan.RootElement.ValueKind == JsonValueKind.Array ? plan.RootElement[0] : plan.RootElement).GetRawText();
+    }
+
     /// <summary>Writes rows made here: strings, numbers, booleans, times and nulls.</summary>
     public void Write(IReadOnlyList<ResultColumn> columns, IEnumerable<object?[]> rows)
     {
@@ -80,6 +96,11 @@ sealed class SqlAnswer : IDisposable
             foreach (var warning in warnings)
                 _writer.WriteStringValue(warning);
             _writer.WriteEndArray();
+        }
+        if (_plan is not null)
+        {
+            _writer.WritePropertyName("query-plan");
+            _writer.WriteRawValue(_plan);
         }
         if (rowsAffected is { } count)
             _writer.WriteNumber("rows-affected", count);

@@ -20,14 +20,24 @@ static class SqlEndpoint
         foreach (var path in new[] { "/v1/deployments/{id:guid}/query", "/v1/deployments/{id:guid}", "/v1/{id:guid}/query" })
             app.MapPost(path, RunLegacyAsync).RequireAuthorization(Policies.Read).ExcludeFromDescription();
         app.MapPost("/v1/deployments/{id:guid}/query/sql", RunAsync).RequireAuthorization(Policies.Read).ExcludeFromDescription();
+
+        // what clients of other years send; before the console's pages, which would take POST too
+        var older = app.MapGroup("").RequireAuthorization(Policies.Read).ExcludeFromDescription().WithOrder(-1);
+        older.MapPost("/databases/{database}/sql", (string database, HttpContext http, SqlStatements statements) => RunNamedAsync(database, http, statements));
+        older.MapPost("/v2/sql", (HttpContext http, SqlStatements statements) => RunNamedAsync(null, http, statements));
+        older.MapPost("/sql", (HttpContext http, SqlStatements statements) => RunNamedAsync(null, http, statements));
     }
+
+    /// <param name="database">Name or id; <c>null</c>: the only one.</param>
+    static async Task RunNamedAsync(string? database, HttpContext http, SqlStatements statements) =>
+        await RunAsync(await statements.FindDatabaseAsync(Caller.Of(http), database, http.RequestAborted), http, statements);
 
     /// <remarks>The status is 200 also when the statement is wrong: then the answer has a member <c>error</c>.</remarks>
     static async Task RunAsync(Guid id, HttpContext http, SqlStatements statements)
     {
         var sql = await ReadStatementAsync(http.Request, http.RequestAborted);
         http.Response.ContentType = "application/json";
-        await statements.RunAsync(new SqlContext(id, Caller.Of(http)), sql, http.Response.BodyWriter, http.RequestAborted);
+        await statements.RunAsync(new SqlContext(id, Caller.Of(http)) { WithPlan = http.Request.Query["plan"] == "true" }, sql, http.Response.BodyWriter, http.RequestAborted);
     }
 
     static async Task RunLegacyAsync(Guid id, HttpContext http, SqlStatements statements)

@@ -43,6 +43,17 @@ static class SqlGrammar
             .Then((_, _, end, span) => new SqlExpression(span.ToString()!, end - span.Length))
             .ElseError("expected an expression");
 
+    /// <summary>A text in single quotes, with an x in front if it has one, without them.</summary>
+    public static readonly Parser<SqlExpression> Quoted =
+        Terms.Scan(static text => QuotedLength(text), [])
+            .Then((_, _, end, span) => new SqlExpression(Unquote(span.Span), end - span.Length));
+
+    /// <summary>One option of BULK INSERT.</summary>
+    public static readonly Parser<BulkOption> BulkOption = BuildBulkOption();
+
+    /// <summary>A type without constraints; a column without a name.</summary>
+    public static readonly Parser<ColumnText> Type = BuildType();
+
     /// <summary>Nothing more may come.</summary>
     public static readonly Parser<object?> End = SkipWhiteSpace(Always().Eof()).ElseError("unexpected text after the statement");
 
@@ -67,6 +78,37 @@ static class SqlGrammar
             .Then(parts => new ColumnText(
                 parts.Item1, parts.Item2, parts.Item3.HasValue ? [.. parts.Item3.Value!] : [], [.. parts.Item4]));
     }
+
+    static Parser<ColumnText> BuildType()
+    {
+        var arguments = Terms.Char('(').SkipAnd(Separated(Terms.Char(','), Integer)).AndSkip(Terms.Char(')').ElseError("expected ')'"));
+        return Name.And(arguments.Optional())
+            .Then(parts => new ColumnText(new SqlName("", parts.Item1.Offset), parts.Item1, parts.Item2.HasValue ? [.. parts.Item2.Value!] : [], []));
+    }
+
+    static Parser<BulkOption> BuildBulkOption()
+    {
+        return OneOf(
+            Valued("BATCHSIZE", Integer.Then(number => number.Text)), Valued("ROWSLIMIT", Integer.Then(number => number.Text)), Valued("CONCURRENCY", Integer.Then(number => number.Text)),
+            Valued("INPUT", Text), Valued("FORMAT", Text),
+            Plain("HEADER_ROW"), Plain("ALLOW_MISSING_VALUES"), Plain("CSV_EMPTY_STRING_AS_NULL"), Plain("CSV_NULL_AS_NULL"), Plain("NULL_AS_EMPTY_SET"));
+
+        static Parser<BulkOption> Valued(string name, Parser<string> value) =>
+            Terms.Keyword(name, caseInsensitive: true).Then((_, _, end, _) => end - name.Length).And(value).Then(parts => new BulkOption(name, parts.Item2, parts.Item1));
+
+        static Parser<BulkOption> Plain(string name) =>
+            Terms.Keyword(name, caseInsensitive: true).Then((_, _, end, _) => new BulkOption(name, "", end - name.Length));
+    }
+
+    static int QuotedLength(ReadOnlySpan<char> text)
+    {
+        if (text is not (['\'', ..] or ['x' or 'X', '\'', ..]))
+            return 0;
+        var length = SqlTokens.ReadOne(text).Length;
+        return text[length - 1] == '\'' && length > text.IndexOf('\'') + 1 ? length : 0;
+    }
+
+    static string Unquote(ReadOnlySpan<char> text) => text[(text.IndexOf('\'') + 1)..^1].ToString().Replace("''", "'", StringComparison.Ordinal);
 
     static Parser<ConstraintText> Constraint(string keyword, Parser<(string Text, int Offset)> value) =>
         Terms.Keyword(keyword, caseInsensitive: true).Then((_, _, end, _) => end - keyword.Length).And(value)

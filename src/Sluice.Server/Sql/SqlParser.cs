@@ -6,11 +6,12 @@ namespace Sluice.Server.Sql;
 /// <summary>Reads the statements that are not left to the store: FeatureBase's DDL, SHOW and INSERT. Any thread.</summary>
 static class SqlParser
 {
-    static readonly string[] _own = ["create", "alter", "drop", "show", "insert", "replace", "delete"];
+    static readonly string[] _own = ["create", "alter", "drop", "show", "insert", "replace", "delete", "bulk"];
+
+    static readonly string[] _changing = ["create", "alter", "drop"];
 
     static readonly Dictionary<string, string> _unsupported = new(StringComparer.OrdinalIgnoreCase)
     {
-        ["bulk"] = "BULK INSERT is not supported; send the rows to a sink or use INSERT",
         ["copy"] = "COPY is not supported; send the rows to a sink",
         ["update"] = "UPDATE is not supported; INSERT replaces the values it names",
         ["pivot"] = "PIVOT as a statement is not supported; use SELECT ... FROM t PIVOT (... FOR col IN (...))",
@@ -28,6 +29,8 @@ static class SqlParser
         var first = kind == SqlTokenKind.Word ? sql.Substring(start, length) : "";
         if (_unsupported.TryGetValue(first, out var reason))
             throw new SqlException(reason, start);
+        if (_changing.Contains(first, StringComparer.OrdinalIgnoreCase) && SecondWord(sql, start + length) is { } second && second.Equals("view", StringComparison.OrdinalIgnoreCase))
+            throw new SqlException("views are not supported; send the query itself", start);
         if (first.Equals("explain", StringComparison.OrdinalIgnoreCase))
             return new Query(string.Concat(sql.AsSpan(0, start), new string(' ', length), sql.AsSpan(start + length)), IsExplain: true);
         if (!_own.Contains(first, StringComparer.OrdinalIgnoreCase))
@@ -37,6 +40,12 @@ static class SqlParser
         // The parser stops in front of blanks; the place to show is the word behind them.
         var at = error?.Position.Offset ?? start;
         throw new SqlException(error?.Message ?? "the statement cannot be read", at + SqlTokens.BlankLength(sql.AsSpan(at)));
+    }
+
+    static string? SecondWord(string sql, int at)
+    {
+        at += SqlTokens.BlankLength(sql.AsSpan(at));
+        return at < sql.Length && SqlTokens.ReadOne(sql.AsSpan(at)) is (SqlTokenKind.Word, var length) ? sql.Substring(at, length) : null;
     }
 
     static Parser<string> Word(string word) => Terms.Keyword(word, caseInsensitive: true);
@@ -100,8 +109,24 @@ static class SqlParser
         var delete = Word("DELETE").SkipAnd(Must("FROM")).SkipAnd(name).And(Word("WHERE").SkipAnd(SqlGrammar.Rest).Optional())
             .Then<SqlStatement>(parts => new DeleteRows(parts.Item1, parts.Item2.HasValue ? parts.Item2.Value : null));
 
+        var mapItem = OneOf(
+                SqlGrammar.Quoted.Then(source => (source, true)),
+                SqlGrammar.Integer.Then(source => (new SqlExpression(source.Text, source.Offset), false)))
+            .ElseError("expected a number or a path in quotes").And(SqlGrammar.Type)
+            .Then(parts => new BulkMap(parts.Item1.Item1, parts.Item1.Item2, parts.Item2));
+        var expressions = Mark('(').SkipAnd(Separated(Terms.Char(','), SqlGrammar.Expression)).AndSkip(Mark(')'));
+        var bulkData = Must("FROM").SkipAnd(SqlGrammar.Quoted.ElseError("expected the rows in quotes")).AndSkip(Must("WITH")).And(ZeroOrMany(SqlGrammar.BulkOption));
+        var bulkInsert = Word("BULK").SkipAnd(OneOf(Word("INSERT"), Word("REPLACE")).ElseError("expected INSERT or REPLACE")).SkipAnd(Must("INTO")).SkipAnd(name)
+            .And(columns.Optional())
+            .AndSkip(Must("MAP")).AndSkip(Mark('(')).And(Separated(Terms.Char(','), mapItem)).AndSkip(Mark(')'))
+            .And(Word("TRANSFORM").SkipAnd(expressions).Optional())
+            .And(bulkData)
+            .Then<SqlStatement>(parts => new BulkInsert(
+                parts.Item1, parts.Item2.HasValue ? [.. parts.Item2.Value!] : null, [.. parts.Item3],
+                parts.Item4.HasValue ? parts.Item4.Value : null, parts.Item5.Item1, [.. parts.Item5.Item2]));
+
         var end = Terms.Char(';').Optional().AndSkip(SqlGrammar.End);
-        return OneOf(createTable, alterTable, dropTable, show, insert, delete).AndSkip(end)
+        return OneOf(createTable, alterTable, dropTable, show, insert, bulkInsert, delete).AndSkip(end)
             .WithComments(comments => comments.WithWhiteSpaceOrNewLine().WithSingleLine("--").WithMultiLine("/*", "*/"));
     }
 }

@@ -16,7 +16,11 @@ sealed record SqlDatabase(
     Guid Id, string Name, string Description, string Owner, string UpdatedBy, DateTimeOffset CreatedAt, DateTimeOffset UpdatedAt);
 
 /// <summary>Who runs a statement, and on which database.</summary>
-sealed record SqlContext(Guid DatabaseId, Caller Caller);
+sealed record SqlContext(Guid DatabaseId, Caller Caller)
+{
+    /// <summary>Answers the plan of a query beside its rows.</summary>
+    public bool WithPlan { get; init; }
+}
 
 /// <summary>Runs a query; see <see cref="UserQuery.RunAsync"/>.</summary>
 delegate Task RunQuery(

@@ -61,6 +61,22 @@ sealed record ShowCreateTable(SqlName Table) : SqlStatement;
 /// <param name="Rows">As many expressions a row as the statement has; not yet compared with the columns.</param>
 sealed record InsertRows(SqlName Table, ImmutableArray<SqlName>? Columns, IReadOnlyList<IReadOnlyList<SqlExpression>> Rows) : SqlStatement;
 
+/// <summary>BULK INSERT and BULK REPLACE.</summary>
+/// <param name="Columns"><c>null</c>: all columns, as SHOW COLUMNS lists them.</param>
+/// <param name="Transform"><c>null</c>: the mapped values are the columns'.</param>
+/// <param name="Data">The rows, without quotes.</param>
+sealed record BulkInsert(
+    SqlName Table, ImmutableArray<SqlName>? Columns, ImmutableArray<BulkMap> Map, IReadOnlyList<SqlExpression>? Transform, SqlExpression Data,
+    ImmutableArray<BulkOption> Options) : SqlStatement;
+
+/// <summary>Where a value stands in a row, and the type it is read as.</summary>
+/// <param name="IsPath">The source is a path into JSON; else the place in a CSV row, from 0.</param>
+sealed record BulkMap(SqlExpression Source, bool IsPath, ColumnText Type);
+
+/// <param name="Name">Upper case.</param>
+/// <param name="Value">"" when the option has none.</param>
+sealed record BulkOption(string Name, string Value, int Offset);
+
 /// <param name="Predicate"><c>null</c>: every row.</param>
 sealed record DeleteRows(SqlName Table, SqlExpression? Predicate) : SqlStatement;
 

@@ -1,5 +1,6 @@
 using System.IO.Pipelines;
 using Sluice.Schema;
+using Sluice.Server.Accounts;
 using Sluice.Server.Audit;
 using Sluice.Stores.DuckDb;
 
@@ -17,6 +18,17 @@ sealed class SqlStatements(SqlPlane plane)
         var tables = await plane.ListTables(context, cancellation);
         var (error, warnings, rowsAffected) = await TryRunAsync(context, sql, tables, answer, cancellation);
         await answer.FinishAsync(error, warnings, rowsAffected, cancellation);
+    }
+
+    /// <summary>The database of this name or id; the only one there is when none is given.</summary>
+    /// <exception cref="SluiceException">There is no such database, or more than one.</exception>
+    public async Task<Guid> FindDatabaseAsync(Caller caller, string? name, CancellationToken cancellation)
+    {
+        var databases = await plane.ListDatabases(new SqlContext(Guid.Empty, caller), cancellation);
+        if (name is null)
+            return databases is [var only] ? only.Id : throw new SluiceException(ErrorCode.InvalidParameter, $"the path names no database, and there are {databases.Count}");
+        var found = databases.FirstOrDefault(database => database.Name == name || database.Id.ToString().Equals(name, StringComparison.OrdinalIgnoreCase));
+        return found?.Id ?? throw new SluiceException(ErrorCode.NotFound, "There is no such database.");
     }
 
     async Task<(string? Error, IReadOnlyList<string> Warnings, long? RowsAffected)> TryRunAsync(
@@ -45,6 +57,12 @@ sealed class SqlStatements(SqlPlane plane)
         if (statement is InsertRows insert)
         {
             var (count, warnings) = await new InsertStatement(plane, context, Find(tables, insert.Table), insert).RunAsync(cancellation);
+            answer.Write([], []);
+            return (warnings, count);
+        }
+        if (statement is BulkInsert bulk)
+        {
+            var (count, warnings) = await new BulkInsertStatement(plane, context, Find(tables, bulk.Table), bulk).RunAsync(cancellation);
             answer.Write([], []);
             return (warnings, count);
         }
@@ -86,12 +104,13 @@ sealed class SqlStatements(SqlPlane plane)
 
     async Task QueryAsync(SqlContext context, Query query, IReadOnlyList<SqlTable> tables, SqlAnswer answer, CancellationToken cancellation)
     {
-        var rewrite = QueryRewrite.Of(query.Text, QueryRewrite.NamesOf(tables));
+        var rewrite = QueryRewrite.Of(query.Text, QueryRewrite.NamesOf(tables), textSets: QueryRewrite.TextSetsOf(tables));
         try
         {
-            await plane.Query(
-                context.DatabaseId, rewrite.Sql, query.IsExplain ? QueryForm.Plan : QueryForm.Rows,
-                [.. tables.Select(table => new QueryTable(table.Schema.Name, table.Source))], answer.WriteAsync, cancellation);
+            QueryTable[] known = [.. tables.Select(table => new QueryTable(table.Schema.Name, table.Source)), .. SystemTables.In(rewrite.Sql, tables)];
+            await plane.Query(context.DatabaseId, rewrite.Sql, query.IsExplain ? QueryForm.Plan : QueryForm.Rows, known, answer.WriteAsync, cancellation);
+            if (context.WithPlan && !query.IsExplain)
+                await plane.Query(context.DatabaseId, rewrite.Sql, QueryForm.JsonPlan, known, answer.ReadPlanAsync, cancellation);
         }
         catch (QueryException e)
         {

@@ -45,6 +45,10 @@ static class TableDefinitions
         ? retention
         : throw new SqlException($"'{text.Text}' is not a valid retention (a duration in whole seconds such as '12h' or '30d'; '0s' keeps for ever)", text.Offset);
 
+    /// <summary>The type of a MAP.</summary>
+    /// <exception cref="SqlException">There is no such type.</exception>
+    public static ColumnType MapType(ColumnText type) => BaseType(type);
+
     static void ThrowIfDuplicate(IReadOnlyList<ColumnText> columns)
     {
         var seen = new HashSet<string>(StringComparer.Ordinal);

@@ -13,7 +13,7 @@ static partial class AllowedFunctions
     /// Scalar functions that show the machine or the session, run or plan SQL given as text, write, wait, or read raw memory.
     /// </summary>
     static readonly FrozenSet<string> _refused = Set("""
-        col_description combine create_sort_key current_connection_id current_database current_query current_query_id current_schemas
+        bitstring_agg col_description combine create_sort_key current_connection_id current_database current_query current_query_id current_schemas
         current_setting current_transaction_id currval finalize get_block_size getenv getvariable histogram_values in_search_path
         json_deserialize_sql json_execute_serialized_sql json_serialize_plan json_serialize_sql nextval obj_description
         parse_duckdb_log_message query query_table setseed shobj_description sleep sleep_ms stats txid_current variant_bytes_to_variant
@@ -39,6 +39,8 @@ static partial class AllowedFunctions
         ["array_resize"] = new(1, 10_000),
         ["range"] = new(1, 10_000),
         ["generate_series"] = new(1, 10_000),
+        ["bitstring"] = new(1, 10_000),
+        ["equi_width_bins"] = new(2, 10_000),
     }.ToFrozenDictionary(StringComparer.OrdinalIgnoreCase);
 
     internal static bool IsAllowedInFrom(string name) => _tableFunctions.Contains(name);

@@ -19,11 +19,20 @@ sealed class QueryProof
     /// <summary>Columns of every table that answers show only when the query names them.</summary>
     internal static readonly string[] HiddenColumns = ["_ingested_at", "_sink_id", "_position", "_version"];
 
+    /// <summary>How many tables and table functions one query may read: to plan their joins is not interrupted.</summary>
+    const int MaxTables = 64;
+
+    const int MaxGroupingSets = 64;
+
     readonly Dictionary<string, QueryTable> _known;
     readonly HashSet<QueryTable> _tables = [];
     readonly HashSet<string> _functions = new(StringComparer.OrdinalIgnoreCase);
     readonly HashSet<string> _hidden = new(StringComparer.OrdinalIgnoreCase);
     readonly List<string> _scope = [];
+    readonly QueryGrowth _growth = new();
+    int _joined;
+    int _tableCount;
+    string? _caller;
     bool _isPlain;
     bool _hasSubquery;
 
@@ -143,6 +152,57 @@ sealed class QueryProof
             Walk(element.GetProperty("function").GetProperty("children"));
             return;
         }
+        if (Text(element, "type") == "SELECT_NODE")
+            WalkSelect(element);
+        else if (Text(element, "type") == "SET_OPERATION_NODE")
+            WalkSetOperation(element);
+        else if (Text(element, "class") == "LAMBDA")
+            WalkLambda(element);
+        else
+            WalkMembers(element);
+    }
+
+    /// <summary>What is joined in it is counted apart.</summary>
+    void WalkSelect(JsonElement node)
+    {
+        if (node.TryGetProperty("group_sets", out var sets) && sets.ValueKind == JsonValueKind.Array && sets.GetArrayLength() > MaxGroupingSets)
+            throw new QueryException($"a query may have at most {MaxGroupingSets} grouping sets");
+        var outer = _joined;
+        _joined = 0;
+        WalkMembers(node);
+        _growth.AddJoined(_joined, location: null);
+        _joined = outer;
+    }
+
+    void WalkSetOperation(JsonElement node)
+    {
+        var outerScope = _scope.Count;
+        if (node.TryGetProperty("cte_map", out var ctes))
+            WalkCtes(ctes.GetProperty("map"));
+        var parts = node.TryGetProperty("children", out var children) && children.ValueKind == JsonValueKind.Array
+            ? [.. children.EnumerateArray()]
+            : new[] { node.GetProperty("left"), node.GetProperty("right") };
+        _growth.AddLargest(parts.Select(part => (Action)(() => Walk(part))));
+        foreach (var member in node.EnumerateObject().Where(member => member.Name is not ("cte_map" or "children" or "left" or "right")))
+            Walk(member.Value);
+        _scope.RemoveRange(outerScope, _scope.Count - outerScope);
+    }
+
+    void WalkLambda(JsonElement lambda)
+    {
+        var isFold = QueryGrowth.IsFold(_caller);
+        foreach (var member in lambda.EnumerateObject().Where(member => member.Name != "expr"))
+            Walk(member.Value);
+        _growth.EnterLambda(isFold);
+        Walk(lambda.GetProperty("expr"));
+        _growth.LeaveLambda(isFold);
+    }
+
+    void WalkMembers(JsonElement element)
+    {
+        var outerCaller = _caller;
+        if (Text(element, "class") == "FUNCTION")
+            _caller = Text(element, "function_name");
         var outerScope = _scope.Count;
         if (element.TryGetProperty("cte_map", out var ctes))
             WalkCtes(ctes.GetProperty("map"));
@@ -154,6 +214,7 @@ sealed class QueryProof
             Walk(member.Value);
         }
         _scope.RemoveRange(outerScope, _scope.Count - outerScope);
+        _caller = outerCaller;
     }
 
     /// <summary>Each sees the ones before it.</summary>
@@ -170,6 +231,8 @@ sealed class QueryProof
     {
         switch (Text(element, "type"))
         {
+            case "BASE_TABLE" or "TABLE_FUNCTION" when ++_tableCount > MaxTables:
+                throw new QueryException($"a query may read at most {MaxTables} tables");
             case "BASE_TABLE":
                 CheckTable(element);
                 break;
@@ -217,10 +280,12 @@ sealed class QueryProof
         if (!AllowedFunctions.IsAllowed(name))
             throw new QueryException($"function '{name}' is not allowed", Location(element));
         _functions.Add(name);
+        _joined += QueryGrowth.JoinedParts(element, name);
         if (AllowedFunctions.FindSizeArgument(name) is { } size)
             CheckSize(element, name, size);
         if (AllowedFunctions.TakesFormat(name))
             CheckFormat(element, name);
+        _growth.Add(element, name, Location(element));
     }
 
     static void CheckSize(JsonElement element, string name, SizeArgument size)

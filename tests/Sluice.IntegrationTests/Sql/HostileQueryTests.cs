@@ -61,7 +61,32 @@ public sealed class HostileQueryTests : IDisposable
         "SELECT length(repeat('x', 4000000000))", "SELECT repeat('x', 100000 * 100000)", "SELECT lpad('x', 2000000000, 'y')", "SELECT range(1000000000)", "SELECT list_resize([1], 1000000000)",
         "SELECT printf('%2000000000d', 1)", "SELECT printf('%*d', 2000000000, 1)", "SELECT format('{:>2000000000}', 'x')", "SELECT format('{:>{}}', 'x', 2000000000)",
         "SELECT printf(chr(37) || '2000000000d', 1)",
-        "SELECT REPLICATE('x', 4000000000)", "SELECT SPACE(4000000000)",
+        "SELECT REPLICATE('x', 4000000000)", "SELECT SPACE(4000000000)", "SELECT bitstring('1', 2000000000)", "SELECT bitstring_agg(range, 0, 999999999) FROM range(9)",
+        "SELECT equi_width_bins(0, 1000000000, 1000000000, false)",
+        // a huge value in steps
+        "SELECT length(replace(replace(repeat('x', 10000), 'x', repeat('x', 10000)), 'x', repeat('x', 10000)))",
+        "SELECT length(replace(replace(repeat('x', 10000), 'x', 'yyyyyyyyyyyyyyyyyyyy'), 'y', 'zzzzzzzzzzzzzzzzzzzz'))",
+        "SELECT length(regexp_replace(regexp_replace(repeat('x', 10000), 'x', repeat('x', 9999), 'g'), 'x', repeat('x', 9999), 'g'))",
+        "SELECT length(repeat(repeat('x', 10000), 10000))", "WITH a AS (SELECT repeat('x', 10000) AS x) SELECT length(repeat(x, 10000)) FROM a",
+        "SELECT length(repeat(x, 10000)) FROM (SELECT repeat('x', 10000) AS x)", "SELECT length(lpad(repeat('x', 10000), 10000, repeat('y', 10000)))",
+        "SELECT length(REPLICATE(REPLICATE('x', 9999), 9999))", "SELECT REPLACEALL(SPACE(9999), ' ', SPACE(9999))",
+        "SELECT list_sum(list_transform((SELECT list(range) FROM range(1000000)), lambda x: list_sum(list_transform(range(1000), lambda y: x * y))))",
+        "SELECT len([x + y FOR x IN range(10000) FOR y IN range(10000)])", "SELECT list_transform(range(10000), lambda x: range(10000))", "SELECT [range(10000) FOR x IN range(10000)]",
+        "SELECT list_transform(range(10000), lambda x: list_transform(range(10000), lambda y: list_transform(range(10000), lambda z: x * y * z)))",
+        "SELECT list_filter(l, lambda x: list_contains(l, x)) FROM (SELECT list(range) AS l FROM range(1000000))",
+        "SELECT list_reduce(range(100), lambda a, x: a || a)", "SELECT list_reduce(list_transform(range(50), lambda x: 'x'), lambda a, x: concat(a, a))",
+        "SELECT reduce([['x']], lambda a, x: list_concat(a, a))", "SELECT array_reduce(range(9), lambda a, x: list_sum(range(10000)))",
+        "SELECT " + string.Concat(Enumerable.Repeat("hex(", 30)) + "'x'" + new string(')', 30), "SELECT " + string.Concat(Enumerable.Repeat("to_json(", 40)) + "'\"'" + new string(')', 40),
+        "SELECT * FROM " + string.Concat(Enumerable.Repeat("(SELECT x || x AS x FROM ", 40)) + "(SELECT 'x' AS x)" + new string(')', 40),
+        "WITH a0 AS (SELECT 'x' AS x)" + string.Concat(Enumerable.Range(1, 40).Select(i => $", a{i} AS (SELECT concat(x, x) AS x FROM a{i - 1})")) + " SELECT x FROM a40",
+        "WITH a0 AS (SELECT ['x'] AS x)" + string.Concat(Enumerable.Range(1, 40).Select(i => $", a{i} AS (SELECT list_concat(x, x) AS x FROM a{i - 1})")) + " SELECT x FROM a40",
+        "SELECT levenshtein(repeat('x', 10000), repeat('y', 10000))", "SELECT string_agg(range, ',') OVER (ORDER BY range) FROM range(1000000)", "SELECT list(range) OVER () FROM range(1000000)",
+        // a slow comparison
+        "SELECT repeat('a', 10000) LIKE '%a%a%a%a%a%_b'", "SELECT repeat('a', 10000) ILIKE '%a%a%a%a%a%a%b'", "SELECT repeat('a', 10000) GLOB '*a*a*a*a*a*b'", "SELECT species LIKE species FROM iris",
+        "SELECT species NOT LIKE lower(species) FROM iris", "SELECT repeat('a', 10000) SIMILAR TO species FROM iris UNION SELECT 'a' LIKE repeat('%a', 9)", "SELECT 'a' LIKE '%a%a%a%a!%' ESCAPE '!'",
+        // a plan that explodes
+        "SELECT count(*) FROM " + string.Join(", ", Enumerable.Range(0, 100).Select(i => $"iris AS i{i}")), "SELECT count(*) FROM range(9) GROUP BY CUBE(" + string.Join(", ", Enumerable.Range(0, 12)) + ")",
+        "SELECT count(*) FROM " + string.Join(" JOIN ", Enumerable.Range(0, 100).Select(i => $"range(2) AS r{i}" + (i == 0 ? "" : " ON true"))),
     ];
 
     [Theory]
@@ -90,7 +115,12 @@ public sealed class HostileQueryTests : IDisposable
         "SELECT count(*) FROM range(100000000000)", "SELECT count(*) FROM range(1000000) a, range(1000000) b, range(1000) c WHERE a.range + b.range + c.range = -1",
         "WITH RECURSIVE t(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM t) SELECT count(*) FROM t", "SELECT sum(sqrt(a.range) * sin(b.range)) FROM range(10000000) a, range(1000000) b",
         "SELECT string_agg(range::VARCHAR, ',') FROM range(100000000000)", "SELECT a.range FROM range(100000000) a ORDER BY hash(a.range) LIMIT 1 OFFSET 99999999",
-        "SELECT count(DISTINCT hash(range)) FROM range(100000000000)", "SELECT * FROM range(100000000000) WHERE range = -1",
+        "SELECT list_sum(list_transform(range(1000), lambda x: x * range)) FROM range(100000000000)",
+        "WITH RECURSIVE t(x) AS (SELECT 'x' UNION ALL SELECT x || x FROM t) SELECT max(length(x)) FROM t", "SELECT max(length(repeat(range::VARCHAR, 10000))) FROM range(100000000000)",
+        "WITH a AS (SELECT range FROM range(100)), b AS (SELECT x.range FROM a x, a y), c AS (SELECT x.range FROM b x, b y), d AS (SELECT x.range FROM c x, c y) SELECT count(*) FROM d x, d y",
+        "SELECT list(range) FROM range(100000000000)", "SELECT max(len(replace(repeat('x', 1000), 'x', 'yyyyyyyyyyyyyyyyyyyy'))) FROM range(100000000000) GROUP BY range % 7",
+        "SELECT regexp_matches(repeat('a', 10000), '(a*)*b') FROM range(100000000000)", "SELECT sum(levenshtein(range::VARCHAR, 'abcdefgh')) FROM range(100000000000)",
+        "SELECT unnest(range(10000)) FROM range(100000000000) ORDER BY 1", "SELECT count(*) FROM generate_series(1, 100000000000)", "SELECT * FROM range(100000000000) WHERE range = -1",
     ];
 
     [Theory]

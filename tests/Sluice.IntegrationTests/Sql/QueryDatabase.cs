@@ -42,6 +42,8 @@ public sealed class QueryDatabase : IDisposable
 
     internal List<(string Json, IReadOnlyList<string> Columns)> Inserted { get; } = [];
 
+    internal IReadOnlyList<SqlDatabase> Databases { get; set; } = [];
+
     internal List<string?> Deleted { get; } = [];
 
     internal List<object> Changes { get; } = [];
@@ -115,7 +117,7 @@ public sealed class QueryDatabase : IDisposable
     internal SqlPlane Plane() => new()
     {
         ListTables = (_, _) => Task.FromResult(Tables),
-        ListDatabases = (_, _) => Task.FromResult<IReadOnlyList<SqlDatabase>>([]),
+        ListDatabases = (_, _) => Task.FromResult(Databases),
         CreateTable = (_, create, _) => Note(create),
         AddColumn = (_, table, column, _) => Note((table.Schema.Name, column.Name.Text, column.Type)),
         DropColumn = (_, table, column, _) => Note((table.Schema.Name, column)),

@@ -102,6 +102,18 @@ public sealed class QueryTests : IDisposable
         Assert.Equal("[[2]]", await _database.RowsAsync("SELECT TOP(1) _id FROM iris ORDER BY _id DESC"));
     }
 
+    [Theory]
+    [InlineData("SELECT list_transform(tags, lambda x: upper(x) || '!') FROM iris WHERE _id = 1", """[[["A!","B'\"!"]]]""")]
+    [InlineData("SELECT len(list_filter(range(10000), lambda x: x % 2 = 0))", "[[5000]]")]
+    [InlineData("SELECT list_reduce([1, 2, 3], lambda a, x: a + x)", "[[6]]")]
+    [InlineData("SELECT replace(replace(replace(species, 'a', 'b'), 'b', 'c'), 'c', 'dd') FROM iris WHERE _id = 1", """[["setosdd"]]""")]
+    [InlineData("SELECT species || '-' || _id || '-' || count || '-' || ok FROM iris WHERE species LIKE '%e%t%' AND species NOT LIKE '_x%'", """[["setosa-1-7-true"]]""")]
+    [InlineData("SELECT string_agg(species, ',' ORDER BY _id), len(list(_id)) FROM iris", """[["setosa,virginica",2]]""")]
+    [InlineData("SELECT a || b FROM (SELECT species || '1' AS a, species || '2' AS b FROM iris) UNION ALL SELECT species || species FROM iris ORDER BY 1 LIMIT 1", """[["setosa1setosa2"]]""")]
+    [InlineData("SELECT sum(_id) OVER (ORDER BY _id) FROM iris ORDER BY 1", "[[1],[3]]")]
+    [InlineData("SELECT count(*) FROM iris GROUP BY GROUPING SETS ((species), ()) ORDER BY 1", "[[1],[1],[2]]")]
+    public async Task What_honest_queries_do_is_not_taken_for_hostile(string sql, string rows) => Assert.Equal(rows, await _database.RowsAsync(sql));
+
     [Fact]
     public async Task Errors_point_into_the_query_as_it_was_sent()
     {

@@ -115,6 +115,44 @@ public sealed class SqlEndpointTests : IAsyncLifetime
         return (answer.StatusCode, await answer.Content.ReadAsStringAsync(TestContext.Current.CancellationToken));
     }
 
+    [Theory]
+    [InlineData("/sql")]
+    [InlineData("/v2/sql")]
+    [InlineData("/databases/one/sql")]
+    [InlineData("/databases/00000000-0000-0000-0000-000000000000/sql")]
+    public async Task Older_paths_find_their_database(string path)
+    {
+        var one = new SqlDatabase(Guid.Empty, "one", "", "", "", default, default);
+        _database.Databases = [one];
+        Assert.Contains("\"data\":[[2]]", await PostAsync(path, "select count(*) from iris"), StringComparison.Ordinal);
+
+        _database.Databases = [one with { Id = Guid.NewGuid(), Name = "two" }, one with { Id = Guid.NewGuid(), Name = "three" }];
+        using var answer = await _client.PostAsync(new Uri(path, UriKind.Relative), new StringContent("select 1"), TestContext.Current.CancellationToken);
+        Assert.False(answer.IsSuccessStatusCode);
+    }
+
+    [Fact]
+    public async Task A_plan_comes_with_the_rows_when_asked_for()
+    {
+        var answer = await PostAsync($"{Url}?plan=true", "select count(*) from iris where tags = 'a'");
+
+        Assert.Matches("""^\{"schema":.*,"data":\[\[1\]\],"query-plan":\{.*"name":.*\},"execution-time":\d+\}$""", answer.ReplaceLineEndings(""));
+        Assert.DoesNotContain("query-plan", await PostAsync(Url.ToString(), "select 1"), StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public async Task System_tables_tell_of_the_database()
+    {
+        Assert.Contains("create table iris (_id id, ", await PostAsync(Url.ToString(), "select ddl from fb_table_ddl where name = 'iris'"), StringComparison.Ordinal);
+        Assert.Contains("\"data\":[]", await PostAsync(Url.ToString(), "select * from fb_views"), StringComparison.Ordinal);
+    }
+
+    async Task<string> PostAsync(string path, string sql)
+    {
+        using var answer = await _client.PostAsync(new Uri(path, UriKind.Relative), new StringContent(sql), TestContext.Current.CancellationToken);
+        return await answer.Content.ReadAsStringAsync(TestContext.Current.CancellationToken);
+    }
+
     [Fact]
     public async Task A_client_that_goes_away_ends_its_query()
     {

@@ -1,0 +1,177 @@
+using System.Collections.Frozen;
+using System.Text.Json;
+
+namespace Sluice.Stores.DuckDb;
+
+/// <summary>
+/// An upper estimate, from the text alone, of how many times larger than what it reads a query can make one value, or how many times it goes over
+/// one: what DuckDB neither interrupts nor counts against its memory limit.
+/// </summary>
+/// <remarks>
+/// Factors of the whole statement are multiplied wherever they stand: a subquery, a WITH or an aggregate can hand any value on to any other place.
+/// Only the parts of a UNION cannot, so the largest of them counts. Kept as a logarithm.
+/// </remarks>
+sealed class QueryGrowth
+{
+    const double Most = 1_000_000;
+
+    /// <summary>What each element of a list is assumed to cost that is given to a lambda, or gone over within one.</summary>
+    const double OfList = 100;
+
+    /// <summary>What is assumed of a text or list of any number of rows.</summary>
+    const double OfRows = 1_000;
+
+    static readonly FrozenSet<string> _folds = Set("list_reduce array_reduce reduce");
+
+    static readonly FrozenSet<string> _collecting = Set("list array_agg string_agg group_concat listagg histogram map_from_entries json_group_array json_group_object json_group_structure");
+
+    static readonly FrozenSet<string> _replacing = Set("replace replaceall regexp_replace");
+
+    static readonly FrozenSet<string> _joining = Set("|| concat concat_ws list_concat list_cat array_concat array_cat list_append list_prepend array_append array_prepend array_push_back array_push_front list_value list_pack struct_pack row map struct_concat map_concat");
+
+    // each call writes one character as two or more
+    static readonly FrozenSet<string> _doubling = Set("hex to_hex bin to_binary encode blob to_base64 base64 json json_quote to_json row_to_json array_to_json json_array json_object json_merge_patch url_encode");
+
+    // the work is the product of two lengths
+    static readonly FrozenSet<string> _quadratic = Set("levenshtein editdist3 damerau_levenshtein jaccard jaro_similarity jaro_winkler_similarity");
+
+    static readonly FrozenSet<string> _patterns = Set("~~ !~~ ~~* !~~* ~~~ like_escape not_like_escape ilike_escape not_ilike_escape");
+
+    static readonly FrozenSet<string> _arithmetic = Set("+ - * / // % ** ^ & | << >> greatest least abs sign round floor ceil ceiling sqrt pow power ln log exp coalesce ifnull nullif");
+
+    double _log;
+    int _lambdas;
+    int _folded;
+
+    /// <summary>Holds what a call adds.</summary>
+    /// <exception cref="QueryException">With it, a value could become too large, or take too long.</exception>
+    internal void Add(JsonElement call, string name, int? location)
+    {
+        if (_folded > 0 && !_arithmetic.Contains(name))
+            throw new QueryException($"function '{name}' is not allowed in a fold over a list: only arithmetic is", location);
+        if (Text(call, "class") == "WINDOW" && _collecting.Contains(name))
+            throw new QueryException($"'{name}' is not allowed as a window function: it makes a value of all rows for each row", location);
+        if (_patterns.Contains(name))
+            CheckPattern(call, name, location);
+        Multiply(FactorOf(call, name), location);
+    }
+
+    /// <summary>Runs a walk over the parts of a set operation, one by one.</summary>
+    internal void AddLargest(IEnumerable<Action> parts)
+    {
+        var (before, largest) = (_log, _log);
+        foreach (var part in parts)
+        {
+            _log = before;
+            part();
+            largest = Math.Max(largest, _log);
+        }
+        _log = largest;
+    }
+
+    internal void EnterLambda(bool isFold)
+    {
+        _lambdas++;
+        _folded += isFold ? 1 : 0;
+    }
+
+    internal void LeaveLambda(bool isFold)
+    {
+        _lambdas--;
+        _folded -= isFold ? 1 : 0;
+    }
+
+    internal static bool IsFold(string? name) => name is not null && _folds.Contains(name);
+
+    /// <summary>Texts or lists joined in one SELECT add up; those joined in another multiply them.</summary>
+    internal void AddJoined(int parts, int? location) => Multiply(1 + parts, location);
+
+    internal static int JoinedParts(JsonElement call, string name) => !_joining.Contains(name) ? 0
+        : call.GetProperty("children").EnumerateArray().Count(argument => Text(argument, "class") != "CONSTANT");
+
+    double FactorOf(JsonElement call, string name)
+    {
+        var arguments = call.GetProperty("children");
+        if (_replacing.Contains(name))
+            return Replacement(arguments, isPattern: name.StartsWith("regexp", StringComparison.OrdinalIgnoreCase));
+        if (AllowedFunctions.FindSizeArgument(name) is { } size)
+            return SizeOf(arguments, size.Index);
+        if (name.Equals("replicate", StringComparison.OrdinalIgnoreCase) || name.Equals("space", StringComparison.OrdinalIgnoreCase))
+            return SizeOf(arguments, 1);
+        if (AllowedFunctions.TakesFormat(name))
+            return arguments.EnumerateArray().FirstOrDefault() is { ValueKind: JsonValueKind.Object } format ? LargestNumber(Constant(format) ?? "") : 1;
+        if (_collecting.Contains(name) || _quadratic.Contains(name))
+            return OfRows;
+        if (_doubling.Contains(name))
+            return 2;
+        var takesLambda = arguments.EnumerateArray().Any(argument => Text(argument, "class") == "LAMBDA");
+        return takesLambda || (_lambdas > 0 && IsOverList(name)) ? OfList : 1;
+    }
+
+    static bool IsOverList(string name) =>
+        name.StartsWith("list_", StringComparison.OrdinalIgnoreCase) || name.StartsWith("array_", StringComparison.OrdinalIgnoreCase)
+        || name.StartsWith("regexp_", StringComparison.OrdinalIgnoreCase) || name.StartsWith("set", StringComparison.OrdinalIgnoreCase)
+        || name.Contains("split", StringComparison.OrdinalIgnoreCase) || name is "contains" or "instr" or "strpos" or "position" or "rangeq" or "flatten" or "sha256" or "md5";
+
+    static double SizeOf(JsonElement arguments, int index)
+    {
+        if (arguments.GetArrayLength() == 0)
+            return 1;
+        return double.TryParse(Constant(arguments[Math.Min(index, arguments.GetArrayLength() - 1)]), out var size) ? Math.Max(1, size) : 10_000;
+    }
+
+    /// <summary>Widths of up to four digits are the largest that <see cref="AllowedFunctions.IsSmallFormat"/> lets through.</summary>
+    static double LargestNumber(string format)
+    {
+        var (largest, number) = (1, 0);
+        foreach (var c in format)
+        {
+            number = char.IsAsciiDigit(c) ? Math.Min(10_000, number * 10 + (c - '0')) : 0;
+            largest = Math.Max(largest, number);
+        }
+        return largest;
+    }
+
+    static double Replacement(JsonElement arguments, bool isPattern)
+    {
+        if (arguments.GetArrayLength() < 3)
+            return 1;
+        if (Constant(arguments[2]) is not { } with)
+            return OfRows;
+        var replaced = isPattern ? 1 : Math.Max(1, Constant(arguments[1])?.Length ?? 1);
+        return Math.Max(1, (with.Length + (isPattern ? 1 : 0)) / (double)replaced);
+    }
+
+    /// <summary>DuckDB tries every place for every wildcard, but for constant patterns that hold none but %.</summary>
+    static void CheckPattern(JsonElement call, string name, int? location)
+    {
+        var arguments = call.GetProperty("children");
+        if (arguments.GetArrayLength() < 2 || Constant(arguments[1]) is not { } pattern)
+            throw new QueryException("the pattern of LIKE must be a text", location);
+        var wildcards = pattern.Count(c => c is '%' or '*');
+        if (wildcards > 3 && (name is not ("~~" or "!~~") || pattern.AsSpan().ContainsAny('_', '\\')))
+            throw new QueryException("a pattern may have at most 3 wildcards for any text, unless it is one of LIKE without '_'", location);
+    }
+
+    void Multiply(double factor, int? location)
+    {
+        _log += Math.Log(factor);
+        if (_log > Math.Log(Most) + 0.001)
+            throw new QueryException("the query could make a value too large, or go over one too often; split it, or use rows instead of lists and texts", location);
+    }
+
+    /// <summary>The text or number of a constant; <c>null</c>: it is none.</summary>
+    static string? Constant(JsonElement argument)
+    {
+        if (Text(argument, "class") == "CAST" && argument.TryGetProperty("child", out var child))
+            return Constant(child);
+        if (Text(argument, "class") != "CONSTANT" || !argument.GetProperty("value").TryGetProperty("value", out var value))
+            return null;
+        return value.ValueKind is JsonValueKind.String or JsonValueKind.Number ? value.ToString() : null;
+    }
+
+    static string? Text(JsonElement element, string member) =>
+        element.TryGetProperty(member, out var value) && value.ValueKind == JsonValueKind.String ? value.GetString() : null;
+
+    static FrozenSet<string> Set(string names) => names.Split(' ').ToFrozenSet(StringComparer.OrdinalIgnoreCase);
+}
