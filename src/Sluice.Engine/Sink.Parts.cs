@@ -39,6 +39,7 @@ public sealed partial class Sink
             }
             var position = await parts.CompleteAsync(Encode(await parts.NextAsync(hasMore: false))).WaitAsync(cancellation);
 
+            NoteDrift(rows, request.ReceivedAt);
             var outcome = request.Complete(position, rows);
             _context.Meters.BatchIngested(definition.Id, outcome.AcceptedCount, outcome.RejectedCount, body.BodyBytes);
             return outcome;
