@@ -61,7 +61,7 @@ public class DecodeBenchmarks
     {
         var rows = SampleBatch.Decoder.Rent();
         BatchReader.Read(_body, BodyFormat.Records, RecordOperation.Upsert, SampleBatch.Decoder, SampleBatch.Sink.MaxRecordsPerRequest, rows);
-        using var frame = RecordsFrame.Encode(SampleBatch.Decoder, SampleBatch.Sink.Id, 0, new RecordsFrame.Meta("caller", "", default), rows, _body);
+        using var frame = RecordsFrame.Encode(SampleBatch.Decoder, SampleBatch.Sink.Id, 0, new RecordsFrame.Meta("caller", "", default, 0), rows, _body);
         SampleBatch.Decoder.Return(rows);
         return frame.Length;
     }

@@ -44,7 +44,7 @@ public class LogAppendBenchmarks
         var body = SampleBatch.Body(Records);
         var rows = SampleBatch.Decoder.Rent();
         BatchReader.Read(body, BodyFormat.Records, RecordOperation.Upsert, SampleBatch.Decoder, SampleBatch.Sink.MaxRecordsPerRequest, rows);
-        using (var frame = RecordsFrame.Encode(SampleBatch.Decoder, SampleBatch.Sink.Id, 0, new RecordsFrame.Meta("caller", "", default), rows, body)) _frame = frame.Span.ToArray();
+        using (var frame = RecordsFrame.Encode(SampleBatch.Decoder, SampleBatch.Sink.Id, 0, new RecordsFrame.Meta("caller", "", default, 0), rows, body)) _frame = frame.Span.ToArray();
 
         _directory = Directory.CreateTempSubdirectory("sluice-bench-").FullName;
         _files = Disk == LogDisk.Real ? DiskFiles.Instance : new ForgetfulFiles();

@@ -1,6 +1,7 @@
 using System.Collections.Concurrent;
 using System.Diagnostics.Metrics;
 using Microsoft.Extensions.Logging;
+using Sluice.Idempotency;
 using Sluice.Load;
 using Sluice.Log;
 using Sluice.Metrics;
@@ -40,10 +41,11 @@ public sealed class Engine : IAsyncDisposable
         var logs = Path.Combine(options.DataDirectory, "logs");
         DiskFiles.Instance.CreateDirectory(logs);
         var engine = new Engine(new TableContext(
-            DiskFiles.Instance, logs, options, openStore, new IngestMeters(meters), new Admission(options, time), time, loggers.CreateLogger<Engine>()));
+            DiskFiles.Instance, logs, options, openStore, new IngestMeters(meters), new Admission(options, time), new IdempotencyKeys(options.Idempotency, time), time, loggers.CreateLogger<Engine>()));
         try
         {
             foreach (var table in tables) engine.Add(await Table.OpenAsync(engine._context, table, cancellation));
+            engine._context.Keys.EndRecovery();
             foreach (var sink in sinks) engine.PutSink(sink);
             return engine;
         }

@@ -1,3 +1,4 @@
+using Sluice.Idempotency;
 using Sluice.Load;
 using Sluice.Log;
 
@@ -15,4 +16,6 @@ public sealed record EngineOptions
     public LogOptions Log { get; init; } = new();
 
     public LoadOptions Load { get; init; } = new();
+
+    public IdempotencyOptions Idempotency { get; init; } = new();
 }

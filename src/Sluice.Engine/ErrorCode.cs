@@ -16,6 +16,9 @@ public enum ErrorCode
     NotFound,
     RelatedNotFound,
     AlreadyExists,
+
+    /// <summary>An Idempotency-Key that was sent before comes with another body.</summary>
+    KeyReused,
     IncorrectState,
     LimitExceeded,
 

@@ -1,3 +1,4 @@
+using System.Security.Cryptography;
 using Sluice.Log;
 using Sluice.Records;
 using Sluice.Watch;
@@ -6,6 +7,9 @@ namespace Sluice;
 
 public sealed partial class Sink
 {
+    /// <summary>Warnings of one large request that are answered.</summary>
+    internal const int MaxWarnings = 10_000;
+
     /// <summary>Decodes, validates and durably appends the records of one request while its body arrives, in memory that does not grow with it.</summary>
     /// <inheritdoc cref="IngestAsync(ReadOnlyMemory{byte}, BodyFormat, RecordOperation, string, CancellationToken)"/>
     /// <param name="body">The request body, UTF-8 JSON.</param>
@@ -13,9 +17,14 @@ public sealed partial class Sink
     /// Whatever a body that is read whole is refused with, and what <paramref name="body"/> throws; <see cref="ErrorCode.RequestTimeout"/>: it takes longer than
     /// <see cref="LogOptions.MaxReceiveTime"/>. Nothing of the request is stored, unless the exception's outcome says that this is unknown.
     /// </exception>
-    public async ValueTask<BatchOutcome> IngestLargeAsync(BodyWindow body, BodyFormat format, RecordOperation operation, string caller, CancellationToken cancellation)
+    public ValueTask<BatchOutcome> IngestLargeAsync(BodyWindow body, BodyFormat format, RecordOperation operation, string caller, CancellationToken cancellation) =>
+        AppendPartsAsync(body, format, operation, NowMicroseconds(), new RecordsFrame.Meta(caller, "", default, 0), hash: null, cancellation);
+
+    /// <param name="hash">Of a request with a key whose body is not known yet: takes the body as it passes.</param>
+    async ValueTask<BatchOutcome> AppendPartsAsync(
+        BodyWindow body, BodyFormat format, RecordOperation operation, long receivedAt, RecordsFrame.Meta meta, IncrementalHash? hash, CancellationToken cancellation)
     {
-        var request = new LargeRequest(NowMicroseconds(), _context.Time.GetTimestamp(), new RecordsFrame.Meta(caller, "", default));
+        var request = new LargeRequest(receivedAt, _context.Time.GetTimestamp(), meta);
         var (definition, decoder) = Volatile.Read(ref _mapping);
         var reader = new PartReader(format, operation, decoder, definition.MaxRecordsPerRequest);
         var rows = decoder.Rent();
@@ -35,16 +44,24 @@ public sealed partial class Sink
                     parts.Append(Encode(await parts.NextAsync(hasMore: true)), rows.AcceptedCount);
                     rows.BeginPart();
                 }
+                hash?.AppendData(body.Bytes.Span[..taken]);
                 body.Take(taken);
             }
-            var position = await parts.CompleteAsync(Encode(await parts.NextAsync(hasMore: false))).WaitAsync(cancellation);
+            hash?.AppendData(body.Bytes.Span);
+            // a request with a key is waited for, whoever is gone: whoever sends the key next must find it
+            var position = await parts.CompleteAsync(Encode(await parts.NextAsync(hasMore: false))).WaitAsync(meta.IdempotencyKey.Length > 0 ? CancellationToken.None : cancellation);
 
             NoteDrift(rows, request.ReceivedAt);
             var outcome = request.Complete(position, rows);
             _context.Meters.BatchIngested(definition.Id, outcome.AcceptedCount, outcome.RejectedCount, body.BodyBytes);
             return outcome;
 
-            FrameBuffer Encode(RecordsFrame.Part part) => RecordsFrame.Encode(decoder, definition.Id, request.ReceivedAt, request.Meta, rows, body.Bytes.Span, part);
+            FrameBuffer Encode(RecordsFrame.Part part)
+            {
+                var partMeta = request.Meta with { BodyBytes = body.BodyBytes };
+                if (hash is not null && !part.HasMore) partMeta = partMeta with { BodyHash = hash.GetCurrentHash() };
+                return RecordsFrame.Encode(decoder, definition.Id, request.ReceivedAt, partMeta, rows, body.Bytes.Span, part);
+            }
         }
         finally
         {
@@ -64,7 +81,6 @@ public sealed partial class Sink
     /// <summary>What is known of a request in parts before its end.</summary>
     sealed class LargeRequest(long receivedAt, long started, RecordsFrame.Meta meta)
     {
-        const int MaxWarnings = 10_000;
         const int MaxShownParts = 4;
 
         readonly RejectedList _rejected = new();

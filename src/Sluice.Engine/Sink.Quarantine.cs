@@ -99,7 +99,7 @@ public sealed partial class Sink
         };
         if (isDryRun) return outcome;
 
-        var frame = RecordsFrame.EncodeReplay(decoder, Definition.Id, NowMicroseconds(), new RecordsFrame.Meta(caller, "", default), rows);
+        var frame = RecordsFrame.EncodeReplay(decoder, Definition.Id, NowMicroseconds(), new RecordsFrame.Meta(caller, "", default, 0), rows);
         var position = await _table.Log.AppendAsync(frame).WaitAsync(cancellation);
         await WaitReplayedAsync(position.Sequence, cancellation);
         var replayed = await _table.Store.ReadReplayedAsync(origins, cancellation);

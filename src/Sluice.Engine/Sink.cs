@@ -45,12 +45,15 @@ public sealed partial class Sink
     /// <see cref="ErrorCode.LogBacklog"/>, <see cref="ErrorCode.Draining"/>: nothing was appended, retry later.
     /// <see cref="ErrorCode.LogFailed"/>: the disk refused; the exception's outcome tells whether the records may be found.
     /// </exception>
-    public async ValueTask<BatchOutcome> IngestAsync(ReadOnlyMemory<byte> body, BodyFormat format, RecordOperation operation, string caller, CancellationToken cancellation)
+    public ValueTask<BatchOutcome> IngestAsync(ReadOnlyMemory<byte> body, BodyFormat format, RecordOperation operation, string caller, CancellationToken cancellation) =>
+        AppendAsync(body, format, operation, NowMicroseconds(), new RecordsFrame.Meta(caller, "", default, body.Length), cancellation);
+
+    async ValueTask<BatchOutcome> AppendAsync(
+        ReadOnlyMemory<byte> body, BodyFormat format, RecordOperation operation, long receivedAt, RecordsFrame.Meta meta, CancellationToken cancellation)
     {
-        var receivedAt = NowMicroseconds();
         body = BatchReader.WithoutByteOrderMark(body);
         var (definition, decoder) = Volatile.Read(ref _mapping);
-        if (MayNeedParts(body, definition)) return await IngestLargeAsync(new BodyWindow(body), format, operation, caller, cancellation);
+        if (MayNeedParts(body, definition)) return await AppendPartsAsync(new BodyWindow(body), format, operation, receivedAt, meta, hash: null, cancellation);
 
         var rows = decoder.Rent();
         _context.Admission.Enter();
@@ -59,7 +62,7 @@ public sealed partial class Sink
             BatchReader.Read(body.Span, format, operation, decoder, definition.MaxRecordsPerRequest, rows);
 
             // encoding copies the rows; also when nothing was accepted, so that every answered request is counted
-            var frame = RecordsFrame.Encode(decoder, definition.Id, receivedAt, new RecordsFrame.Meta(caller, "", default), rows, body.Span);
+            var frame = RecordsFrame.Encode(decoder, definition.Id, receivedAt, meta, rows, body.Span);
             var shown = Show(definition, rows, body.Span, receivedAt);
             var position = await _table.Log.AppendAsync(frame).WaitAsync(cancellation);
 
@@ -112,6 +115,8 @@ public sealed partial class Sink
 
     public SinkLedger ReadLedger() => _table.Ledger.Read(Definition.Id);
 
+    public SinkVolume ReadVolume() => _table.Ledger.ReadVolume(Definition.Id);
+
     /// <summary>Takes another mapping or schema in one step; requests under way finish with the one they began with.</summary>
     internal void Use(SinkDefinition definition)
     {
@@ -134,7 +139,7 @@ public sealed partial class Sink
         BatchReader.Read(values.Span, BodyFormat.Values, RecordOperation.Upsert, decoder, definition.MaxRecordsPerRequest, rows);
         if (rows.Rejected.Count > 0) return new BatchOutcome("", 0, rows.RecordCount, [.. rows.Rejected], []);
         _context.Admission.ThrowIfNotAdmitting(_table);
-        var frame = RecordsFrame.Encode(decoder, definition.Id, NowMicroseconds(), new RecordsFrame.Meta(caller, "", default), rows, values.Span);
+        var frame = RecordsFrame.Encode(decoder, definition.Id, NowMicroseconds(), new RecordsFrame.Meta(caller, "", default, values.Length), rows, values.Span);
         return Outcome(await _table.Log.AppendAsync(frame).WaitAsync(cancellation), rows);
     }
 

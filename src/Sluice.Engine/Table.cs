@@ -1,6 +1,7 @@
 using System.Collections.Concurrent;
 using System.Diagnostics;
 using Microsoft.Extensions.Logging;
+using Sluice.Idempotency;
 using Sluice.Load;
 using Sluice.Log;
 using Sluice.Metrics;
@@ -11,7 +12,7 @@ namespace Sluice;
 
 /// <summary>What all tables of an engine share.</summary>
 sealed record TableContext(
-    LogFiles Files, string LogsDirectory, EngineOptions Options, OpenTableStore OpenStore, IngestMeters Meters, Admission Admission, TimeProvider Time, ILogger Logger);
+    LogFiles Files, string LogsDirectory, EngineOptions Options, OpenTableStore OpenStore, IngestMeters Meters, Admission Admission, IdempotencyKeys Keys, TimeProvider Time, ILogger Logger);
 
 /// <summary>One table: its log, its loader, and its store. Any thread.</summary>
 public sealed class Table : IAsyncDisposable
@@ -38,6 +39,7 @@ public sealed class Table : IAsyncDisposable
         _loader = new Loader(Id, log, store, stored, ledger, context.Meters, context.Options.Load, context.Time, context.Logger, sinkId => _quarantines.GetValueOrDefault(sinkId, DefaultQuarantine))
         {
             OnLoaded = Trim,
+            OldestKeptKey = context.Keys.OldestMicroseconds,
         };
     }
 
@@ -66,6 +68,11 @@ public sealed class Table : IAsyncDisposable
 
     /// <summary>Bytes of the log that are not loaded yet, an upper bound. Parts of requests that are still being received count until the loader has passed them.</summary>
     internal long BacklogBytes => Log.BacklogBytes(_loader.Loaded);
+
+    /// <summary>The counters of all sinks of the table, SQL included, at one moment.</summary>
+    public SinkLedger ReadLedger() => _ledger.ReadAll();
+
+    public SinkVolume ReadVolume() => _ledger.ReadVolume();
 
     /// <summary>The position everything up to which is in the store.</summary>
     public ulong LoadedSequence => _loader.Loaded;
@@ -107,9 +114,11 @@ public sealed class Table : IAsyncDisposable
         var summary = LogSummary.Read(context.Files, directory);
         var ledger = new TableLedger();
         ledger.AddSummary(summary.Sinks);
-        var log = TableLog.Open(context.Files, directory, context.Options.Log, summary.Sequence, (in FrameHeader header, ReadOnlySpan<byte> _) =>
+        var log = TableLog.Open(context.Files, directory, context.Options.Log, summary.Sequence, (in FrameHeader header, ReadOnlySpan<byte> payload) =>
         {
-            if (header.Position.Sequence > summary.Sequence) ledger.CountFrame(header);
+            if (header.Position.Sequence <= summary.Sequence) return;
+            ledger.CountFrame(header, payload);
+            context.Keys.Note(header, payload);
         });
         ITableStore? store = null;
         try
@@ -118,7 +127,12 @@ public sealed class Table : IAsyncDisposable
                 throw new SluiceException(ErrorCode.Corrupt, $"{directory}: the summary of trimmed frames is of log {summary.LogId}, but the log found is {log.Id}");
             store = await context.OpenStore(definition.DatabaseId, tableId, cancellation);
             var stored = await ReadStoredAsync(store, log, summary, definition, context.Logger, cancellation);
-            if (stored is not null) ledger.CountLoaded(stored.Counts);
+            if (stored is not null)
+            {
+                ledger.CountLoaded(stored.Counts);
+                ledger.MoveTo(stored.Position.Sequence);
+                await store.ReadKeysAsync(context.Keys.OldestMicroseconds(), key => context.Keys.Add(key), cancellation);
+            }
             if (log.DroppedBytes > 0) context.Logger.LogTailDropped(tableId, log.DroppedBytes);
             context.Logger.LogRecovered(tableId, log.BytesAfter(0), log.DurablePosition.Sequence, stored?.Position.Sequence ?? 0, (long)Stopwatch.GetElapsedTime(started).TotalMilliseconds);
             var table = new Table(context, definition, directory, log, ledger, store, stored);

@@ -55,6 +55,7 @@ static class Refusals
         ErrorCode.NotFound => new(StatusCodes.Status404NotFound, "ResourceNotFound"),
         ErrorCode.RelatedNotFound => new(StatusCodes.Status400BadRequest, "RelatedResourceNotFound"),
         ErrorCode.AlreadyExists => new(StatusCodes.Status409Conflict, "ResourceAlreadyExists"),
+        ErrorCode.KeyReused => new(StatusCodes.Status409Conflict, "IdempotencyKeyReused"),
         ErrorCode.IncorrectState => new(StatusCodes.Status409Conflict, "IncorrectState", 1),
         ErrorCode.LimitExceeded => new(StatusCodes.Status400BadRequest, "ResourceLimitExceeded"),
         ErrorCode.RequestTimeout => new(StatusCodes.Status408RequestTimeout, "RequestTimeout", 1),

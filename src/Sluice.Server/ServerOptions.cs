@@ -115,12 +115,16 @@ public sealed record StorageOptions
     /// <inheritdoc cref="Sluice.Load.LoadOptions.TombstoneWindow"/>
     public TimeSpan TombstoneWindow { get; init; } = Engine.Load.TombstoneWindow;
 
+    /// <inheritdoc cref="Sluice.Idempotency.IdempotencyOptions.MaxKeys"/>
+    public int MaxIdempotencyKeys { get; init; } = Engine.Idempotency.MaxKeys;
+
     internal EngineOptions For(string dataDirectory) => Engine with
     {
         DataDirectory = dataDirectory,
         DiskReserveBytes = DiskReserveBytes,
         Log = Engine.Log with { SegmentBytes = SegmentBytes, RetainedBytes = RetainedBytes, RetainedAge = RetainedAge, MaxBacklogBytes = MaxBacklogBytes },
         Load = Engine.Load with { TombstoneWindow = TombstoneWindow },
+        Idempotency = Engine.Idempotency with { MaxKeys = MaxIdempotencyKeys },
     };
 }
 

@@ -41,8 +41,8 @@ static class ServerOptionsFaults
         if (options.Audit.MaxFiles < 1 || options.Audit.MaxFileBytes < 1)
             yield return "Sluice:Audit:MaxFiles and Sluice:Audit:MaxFileBytes must be above 0";
 
-        if (options.Storage.DiskReserveBytes < 0 || options.Storage.RetainedBytes < 0)
-            yield return "Sluice:Storage:DiskReserveBytes and Sluice:Storage:RetainedBytes must not be below 0";
+        if (options.Storage.DiskReserveBytes < 0 || options.Storage.RetainedBytes < 0 || options.Storage.MaxIdempotencyKeys < 0)
+            yield return "Sluice:Storage:DiskReserveBytes, Sluice:Storage:RetainedBytes and Sluice:Storage:MaxIdempotencyKeys must not be below 0";
 
         if (options.Storage.SegmentBytes < 1 || options.Storage.MaxBacklogBytes < 1)
             yield return "Sluice:Storage:SegmentBytes and Sluice:Storage:MaxBacklogBytes must be above 0";

@@ -1,4 +1,5 @@
 using System.Globalization;
+using Sluice.Idempotency;
 using Sluice.Load;
 using Sluice.Log;
 using Sluice.Quarantine;
@@ -73,6 +74,10 @@ sealed class PositionBesideStore(ITableStore store, string file, bool isBefore) 
 
     public ValueTask<IReadOnlyList<int>> FindChangedSinceAsync(TableSchema schema, ColumnBuffer keys, IReadOnlyList<ulong> origins, CancellationToken cancellation) =>
         store.FindChangedSinceAsync(schema, keys, origins, cancellation);
+
+    public ValueTask<KeptRequest?> FindRequestAsync(ulong sequence, CancellationToken cancellation) => store.FindRequestAsync(sequence, cancellation);
+
+    public ValueTask ReadKeysAsync(long fromMicroseconds, Action<KeptKey> visit, CancellationToken cancellation) => store.ReadKeysAsync(fromMicroseconds, visit, cancellation);
 
     public ValueTask DisposeAsync() => store.DisposeAsync();
 

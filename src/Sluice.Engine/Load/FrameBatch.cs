@@ -1,3 +1,4 @@
+using Sluice.Idempotency;
 using Sluice.Log;
 using Sluice.Quarantine;
 using Sluice.Records;
@@ -37,6 +38,7 @@ sealed class FrameBatch
     readonly List<BatchedFrame> _frames = [];
     readonly Dictionary<int, ColumnBuffer> _columns = [];
     readonly Dictionary<int, ColumnBuffer> _recordColumns;
+    readonly List<KeptRequest> _keyed = [];
 
     public FrameBatch(TableSchema schema)
     {
@@ -81,6 +83,9 @@ sealed class FrameBatch
 
     public IReadOnlyList<BatchedFrame> Frames => _frames;
 
+    /// <summary>The requests of these frames that have keys and end here, in log order.</summary>
+    public IReadOnlyList<KeptRequest> Keyed => _keyed;
+
     public long FrameBytes { get; private set; }
 
     public void Add(in LoadableFrame loadable)
@@ -115,7 +120,17 @@ sealed class FrameBatch
         Rejected.Clear();
         ReplayOrigins.Clear();
         _frames.Clear();
+        _keyed.Clear();
         FrameBytes = 0;
+    }
+
+    /// <summary>Keeps what the answer to a request needs, if the request has a key and ends with the last frame added.</summary>
+    public void KeepKeyed(in LoadableFrame loadable, TableLog log)
+    {
+        var header = loadable.Header;
+        if (header.Kind != FrameKind.Records || !header.IsLastPart || RecordsFrame.ReadKey(loadable.Payload.Span).IsEmpty) return;
+        var (_, meta, outcome) = LoggedRequest.Read(log, header, loadable.Payload.Span);
+        _keyed.Add(new KeptRequest(header.SinkId, header.Position.Sequence, meta.IdempotencyKey, meta.BodyHash, header.ReceivedAtMicroseconds, outcome));
     }
 
     static bool IsReplayed(in BatchedFrame frame) => frame.Header.Kind == FrameKind.Replay;

@@ -1,3 +1,4 @@
+using Sluice.Idempotency;
 using Sluice.Log;
 using Sluice.Quarantine;
 using Sluice.Records;
@@ -73,6 +74,9 @@ public sealed record LoadBatch(
 
     /// <summary>What the load does beside that; <c>null</c>: nothing, as most loads.</summary>
     public RowOperations? Operations { get; init; }
+
+    /// <summary>Requests with keys; <c>null</c>: none, as in most loads.</summary>
+    public IdempotencyBatch? Idempotency { get; init; }
 }
 
 /// <summary>A store that did not do what was asked; nothing of it is in the table.</summary>
@@ -141,6 +145,13 @@ public interface ITableStore : IAsyncDisposable
     /// <summary>Throws records that wait away. A writing member that any thread may call: the position does not move.</summary>
     /// <returns>How many.</returns>
     ValueTask<long> DiscardAsync(QuarantineSelection selection, CancellationToken cancellation);
+
+    /// <summary>What was kept of a request with a key; <c>null</c>: nothing.</summary>
+    /// <param name="sequence">Of the request.</param>
+    ValueTask<KeptRequest?> FindRequestAsync(ulong sequence, CancellationToken cancellation);
+
+    /// <summary>Visits the keys of all requests that are kept and were received at or after a time, in no order.</summary>
+    ValueTask ReadKeysAsync(long fromMicroseconds, Action<KeptKey> visit, CancellationToken cancellation);
 
     /// <summary>Which of these rows have a key whose row in the table was written after their origin.</summary>
     /// <param name="origins">A position for each key.</param>

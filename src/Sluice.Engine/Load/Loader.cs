@@ -1,4 +1,5 @@
 using Microsoft.Extensions.Logging;
+using Sluice.Idempotency;
 using Sluice.Log;
 using Sluice.Metrics;
 using Sluice.Quarantine;
@@ -67,6 +68,9 @@ sealed class Loader : IDisposable
 
     /// <summary>Called on the loader's thread after a load, at most every few seconds: the time to trim the log.</summary>
     public Action<ulong>? OnLoaded { get; init; }
+
+    /// <summary>Requests with keys that were received earlier need not be kept, microseconds since 1970.</summary>
+    public Func<long> OldestKeptKey { get; init; } = () => 0;
 
     /// <summary>Returns when everything up to the sequence is in the store.</summary>
     public Task WaitAsync(ulong sequence, CancellationToken cancellation) => _progress.WaitAsync(sequence, cancellation);
@@ -192,6 +196,7 @@ sealed class Loader : IDisposable
     void MoveTo(LogPosition position)
     {
         _position = position;
+        _ledger.MoveTo(position.Sequence);
         _progress.MoveTo(position.Sequence);
     }
 
@@ -263,6 +268,7 @@ sealed class Loader : IDisposable
             var isReplay = frame.Header.Kind == FrameKind.Replay;
             if (isReplay && batch.Frames.Count > 0) return;
             batch.Add(frame);
+            batch.KeepKeyed(frame, _log);
             _reader.Take();
             if (isReplay) return; // what it does depends on what the quarantine has when all before it is loaded
         }
@@ -394,7 +400,7 @@ sealed class Loader : IDisposable
 
         var started = _time.GetTimestamp();
         await _store.LoadAsync(
-            new LoadBatch(batch.Schema, folded.Rows, frames[^1].UpTo, counts, errors) { Operations = folded.Operations, Quarantine = quarantine }, cancellation);
+            new LoadBatch(batch.Schema, folded.Rows, frames[^1].UpTo, counts, errors) { Operations = folded.Operations, Quarantine = quarantine, Idempotency = KeptOf(batch, frames) }, cancellation);
         _ledger.CountLoaded(counts);
         MoveTo(frames[^1].UpTo);
         _meters.BatchLoaded(
@@ -416,6 +422,14 @@ sealed class Loader : IDisposable
     }
 
     long Now() => _time.GetUtcNow().ToUnixTimeMilliseconds() * 1_000;
+
+    IdempotencyBatch? KeptOf(FrameBatch batch, List<BatchedFrame> frames)
+    {
+        if (batch.Keyed.Count == 0) return null;
+        var (first, last) = (frames[0].Header.Position.Sequence, frames[^1].Header.Position.Sequence);
+        var kept = batch.Keyed.Where(request => request.Sequence >= first && request.Sequence <= last).ToList();
+        return kept.Count == 0 ? null : new IdempotencyBatch(kept, OldestKeptKey());
+    }
 
     /// <summary>The rows of a batch that the store refuses, with its reasons.</summary>
     sealed class BadRecords

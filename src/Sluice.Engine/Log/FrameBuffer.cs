@@ -24,6 +24,8 @@ public sealed class FrameBuffer(int capacity) : IDisposable
 
     public void Int32(int value) => BinaryPrimitives.WriteInt32LittleEndian(Take(4), value);
 
+    public void Int64(long value) => BinaryPrimitives.WriteInt64LittleEndian(Take(8), value);
+
     public void Bytes(ReadOnlySpan<byte> value) => value.CopyTo(Take(value.Length));
 
     /// <summary>The elements as they lie in memory.</summary>

@@ -40,6 +40,9 @@ public enum FrameFlags : ushort
 
     /// <summary>The texts of the rejected records need their <see cref="Records.RecordForm"/> to be read; without the flag all are elements of <c>records</c> that upsert.</summary>
     Forms = 32,
+
+    /// <summary>Warnings of accepted records stand behind the rejected ones.</summary>
+    Warnings = 64,
 }
 
 /// <summary>
@@ -173,7 +176,7 @@ public readonly record struct FrameHeader
     /// <exception cref="SluiceException"><see cref="ErrorCode.Corrupt"/>: unknown format version, kind or flag, or a part of nothing.</exception>
     public void ThrowIfUnsupported(byte formatVersion)
     {
-        const FrameFlags supported = FrameFlags.LastPart | FrameFlags.Discarded | FrameFlags.Operations | FrameFlags.Forms;
+        const FrameFlags supported = FrameFlags.LastPart | FrameFlags.Discarded | FrameFlags.Operations | FrameFlags.Forms | FrameFlags.Warnings;
         var isKnown = Kind is FrameKind.Records || (Kind is FrameKind.Barrier or FrameKind.Replay or FrameKind.Deletion && IsLastPart && FirstPart == 0);
         var isPlaced = FirstPart < Position.Sequence && (FirstPart != 0 || (FirstRecordIndex == 0 && AcceptedBefore == 0));
         if (formatVersion == FormatVersion && isKnown && isPlaced && (Flags & ~supported) == 0) return;

@@ -7,8 +7,9 @@ using Sluice.Metrics;
 namespace Sluice.Log;
 
 /// <summary>What frames of one sink added up to.</summary>
+/// <param name="Bytes">Of decompressed bodies.</param>
 /// <param name="Minutes">Per minute: minute since 1970, requests, accepted, rejected.</param>
-public sealed record SummarisedSink(Guid SinkId, long Requests, long Received, long Accepted, List<long[]> Minutes);
+public sealed record SummarisedSink(Guid SinkId, long Requests, long Received, long Accepted, List<long[]> Minutes, long Bytes = 0);
 
 /// <summary>
 /// What the trimmed part of a log said, so that state = summary + retained frames. A file beside the segments, replaced atomically before any

@@ -17,7 +17,7 @@ static class LogTrimming
             while (reader.TryReadGroup(segment.DurableBytes))
             {
                 foreach (var frame in reader.Frames)
-                    if (frame.Header.Position.Sequence > summary.Sequence) ledger.CountFrame(frame.Header);
+                    if (frame.Header.Position.Sequence > summary.Sequence) ledger.CountFrame(frame.Header, frame.Payload.Span);
             }
             if (reader.NextOffset != segment.DurableBytes)
                 throw new SluiceException(ErrorCode.Corrupt, $"{segment.Path}: offset {reader.NextOffset}: a durable group cannot be read back");

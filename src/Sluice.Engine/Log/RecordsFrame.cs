@@ -26,9 +26,10 @@ public static class RecordsFrame
 
     /// <summary>What a frame says beside its rows.</summary>
     /// <param name="Caller">Id of the user or key that sent the request.</param>
-    /// <param name="IdempotencyKey">Empty: none. Reserved until requests can carry one.</param>
-    /// <param name="BodyHash">SHA-256 of the decompressed body when there is an idempotency key; else empty.</param>
-    public readonly record struct Meta(string Caller, string IdempotencyKey, ReadOnlyMemory<byte> BodyHash);
+    /// <param name="IdempotencyKey">Empty: none.</param>
+    /// <param name="BodyHash">SHA-256 that knows the request again when it has a key; else empty.</param>
+    /// <param name="BodyBytes">Bytes of the decompressed body, of a part those up to its end.</param>
+    public readonly record struct Meta(string Caller, string IdempotencyKey, ReadOnlyMemory<byte> BodyHash, long BodyBytes);
 
     /// <summary>Which part of its request a frame is; the default is the only one.</summary>
     /// <param name="First">Sequence of the first part; 0 in that one.</param>
@@ -55,14 +56,18 @@ public static class RecordsFrame
         frame.Text(meta.IdempotencyKey);
         frame.Int32(meta.BodyHash.Length);
         frame.Bytes(meta.BodyHash.Span);
+        frame.Int64(meta.BodyBytes);
         WriteColumns(frame, rows, hasKey: !decoder.Schema.IsAutoId);
+        var hasWarnings = kind == FrameKind.Records && rows.Warnings.Count > 0;
         if (kind == FrameKind.Records) WriteRejected(frame, rows, decoder.KeepsRaw, body);
+        if (hasWarnings) WriteWarnings(frame, rows.Warnings);
         return Close(frame, new FrameHeader
         {
             Kind = kind,
             Flags = (part.HasMore ? FrameFlags.None : FrameFlags.LastPart) | (rows.IsDiscarded ? FrameFlags.Discarded : FrameFlags.None)
                 | (HasOperations(rows) ? FrameFlags.Operations : FrameFlags.None)
-                | (kind == FrameKind.Records && rows.Rejected.Count > 0 && rows.Form != default ? FrameFlags.Forms : FrameFlags.None),
+                | (kind == FrameKind.Records && rows.Rejected.Count > 0 && rows.Form != default ? FrameFlags.Forms : FrameFlags.None)
+                | (hasWarnings ? FrameFlags.Warnings : FrameFlags.None),
             ReceivedAtMicroseconds = receivedAtMicroseconds,
             SinkId = sinkId,
             MappingVersion = (uint)decoder.MappingVersion,
@@ -93,7 +98,29 @@ public static class RecordsFrame
     public static Meta ReadMeta(ReadOnlySpan<byte> payload)
     {
         var reader = new PayloadReader(payload);
-        return new Meta(reader.Text(), reader.Text(), reader.Bytes(reader.Int32()).ToArray());
+        return new Meta(reader.Text(), reader.Text(), reader.Section().ToArray(), reader.Int64());
+    }
+
+    /// <summary>The idempotency key of the request; empty: none.</summary>
+    internal static ReadOnlySpan<byte> ReadKey(ReadOnlySpan<byte> payload)
+    {
+        var reader = new PayloadReader(payload);
+        reader.Section();
+        return reader.Section();
+    }
+
+    /// <summary>Bytes of the decompressed body up to the end of this frame.</summary>
+    /// <returns>0 also where the payload is none of records: counting must not fail.</returns>
+    internal static long ReadBodyBytes(ReadOnlySpan<byte> payload)
+    {
+        for (var sections = 3; sections > 0; sections--)
+        {
+            if (payload.Length < sizeof(int)) return 0;
+            var length = BinaryPrimitives.ReadInt32LittleEndian(payload);
+            if ((uint)length > payload.Length - sizeof(int)) return 0;
+            payload = payload[(sizeof(int) + length)..];
+        }
+        return payload.Length < sizeof(long) ? 0 : BinaryPrimitives.ReadInt64LittleEndian(payload);
     }
 
     /// <summary>Appends the accepted rows to columns, by column id; a column the caller does not know is passed over.</summary>
@@ -192,6 +219,20 @@ public static class RecordsFrame
         }
     }
 
+    static void WriteWarnings(FrameBuffer frame, IReadOnlyList<TruncationWarning> warnings)
+    {
+        var places = new Dictionary<string, ushort>(StringComparer.Ordinal);
+        foreach (var warning in warnings) places.TryAdd(warning.Column, (ushort)places.Count);
+        frame.UInt16((ushort)places.Count);
+        foreach (var column in places.Keys) frame.Text(column);
+        frame.Int32(warnings.Count);
+        foreach (var warning in warnings)
+        {
+            frame.Int32(warning.RecordIndex);
+            frame.UInt16(places[warning.Column]);
+        }
+    }
+
     static int Estimate(RecordRows rows)
     {
         var bytes = FrameHeader.Size + 256;
@@ -213,6 +254,8 @@ public static class RecordsFrame
 
         public int Int32() => BinaryPrimitives.ReadInt32LittleEndian(Bytes(4));
 
+        public long Int64() => BinaryPrimitives.ReadInt64LittleEndian(Bytes(8));
+
         public string Text() => Encoding.UTF8.GetString(Section());
 
         public ReadOnlySpan<byte> Section() => Bytes(Int32());
@@ -227,6 +270,7 @@ public static class RecordsFrame
         public void SkipMeta()
         {
             for (var i = 0; i < 3; i++) Section();
+            Int64();
         }
 
         public void SkipColumns(int rowCount)

@@ -37,4 +37,12 @@ ref struct RejectedReader
         Errors = _payload.Section();
         Raw = _payload.Section();
     }
+
+    /// <summary>Reads the warnings of a frame that has some. Only behind the last rejected record.</summary>
+    public void ReadWarnings(List<TruncationWarning> warnings)
+    {
+        var columns = new string[_payload.UInt16()];
+        for (var i = 0; i < columns.Length; i++) columns[i] = _payload.Text();
+        for (var left = _payload.Int32(); left > 0; left--) warnings.Add(new TruncationWarning(_payload.Int32(), columns[_payload.UInt16()]));
+    }
 }

@@ -20,3 +20,9 @@ public readonly record struct SinkLedger(long Requests, long Received, long Acce
     /// <summary>Of those loaded: not applied, because something newer was applied to their key before.</summary>
     public long Superseded { get; init; }
 }
+
+/// <summary>The size of what came, beside the counters of <see cref="SinkLedger"/>.</summary>
+/// <param name="ReceivedBytes">Of decompressed bodies, since the sink's creation.</param>
+/// <param name="PendingBytes">Of the bodies of requests that are not wholly settled; those of one second count together.</param>
+/// <param name="OldestPendingMicroseconds">When the oldest of those was received, to the second, microseconds since 1970-01-01 UTC; 0: nothing is pending.</param>
+public readonly record struct SinkVolume(long ReceivedBytes, long PendingBytes, long OldestPendingMicroseconds);

@@ -103,6 +103,9 @@ public sealed record BatchOutcome(
     /// <summary>Warnings that are left out for the same reason.</summary>
     public int OmittedWarningCount { get; init; }
 
+    /// <summary>The request came before with the same key: this is its answer again.</summary>
+    public bool IsRepeated { get; init; }
+
     public int RejectedCount => Rejected.Count;
 
     public int AcceptedCount => RecordCount - RejectedCount;

@@ -24,7 +24,7 @@ static class IngestEndpoint
         .Produces<OutcomeShape>()
         .WithTags("Records")
         .WithSummary("Sends records; every record of a 200 with status success is durable.")
-        .WithDescription("Body: {\"records\":[{\"value\":{...}}]}, any content type; Content-Encoding gzip, br or zstd. Query: return=all|errors|summary, wait=durable|loaded, timeout=SECONDS, format=json|ndjson|array, op=upsert|insert|patch|delete|remove.");
+        .WithDescription("Body: {\"records\":[{\"value\":{...}}]}, any content type; Content-Encoding gzip, br or zstd. Query: return=all|errors|summary, wait=durable|loaded, dry_run=true|false, timeout=SECONDS, format=json|ndjson|array, op=upsert|insert|patch|delete|remove. Header Idempotency-Key: the same key and body are answered again and stored once, for 24 hours.");
 
     static async Task HandleAsync(string id, HttpContext context, EngineSlot slot, SinkGate gate, BodyBudget budget, TimeProvider time)
     {
@@ -35,11 +35,22 @@ static class IngestEndpoint
         sink.ThrowIfNotAdmitting();
 
         using var body = await RequestBody.ReadAsync(context, sink.Definition.MaxRequestBytes, budget, cancellation);
-        var outcome = body.Window is { } window
+        if (query.IsDryRun)
+        {
+            if (body.Window is not null)
+                throw new SluiceException(ErrorCode.RequestTooLarge, $"dry_run takes bodies of at most {BodyWindow.DefaultBytes} bytes after decompression.");
+            await DryRunWriter.WriteAsync(context.Response, sink.Check(body.Memory, query.Format, query.Operation), query.Return, cancellation);
+            return;
+        }
+        var outcome = query.Key is { } key
+            ? await sink.IngestOnceAsync(key, body.Window ?? new BodyWindow(body.Memory), query.Format, query.Operation, caller.Id, cancellation)
+            : body.Window is { } window
             ? await sink.IngestLargeAsync(window, query.Format, query.Operation, caller.Id, cancellation)
             : await sink.IngestAsync(body.Memory, query.Format, query.Operation, caller.Id, cancellation);
         var loaded = query.WaitsUntilLoaded ? await sink.WaitLoadedAsync(outcome, query.Timeout, cancellation) : outcome;
 
+        if (outcome.IsRepeated)
+            context.Response.Headers["Idempotency-Replayed"] = "true";
         await OutcomeWriter.WriteAsync(context.Response, loaded ?? outcome, isPending: loaded is null, query.Return, cancellation);
     }
 

@@ -1,4 +1,5 @@
 using System.Globalization;
+using Sluice.Idempotency;
 using Sluice.Records;
 
 namespace Sluice.Server.DataPlane;
@@ -18,24 +19,27 @@ enum ReturnedRecords
 
 /// <summary>What a request with records asks for beside storing them.</summary>
 /// <param name="Operation">What the records do that name no <c>op</c>.</param>
+/// <param name="IsDryRun">Nothing is stored: the answer says what would become of the records.</param>
+/// <param name="Key">The sender's name for this request; <c>null</c>: none.</param>
 /// <param name="WaitsUntilLoaded">Answer only when the records are visible to queries, or <paramref name="Timeout"/> has passed.</param>
-readonly record struct IngestQuery(ReturnedRecords Return, BodyFormat Format, RecordOperation Operation, bool WaitsUntilLoaded, TimeSpan Timeout)
+readonly record struct IngestQuery(ReturnedRecords Return, BodyFormat Format, RecordOperation Operation, bool WaitsUntilLoaded, TimeSpan Timeout, string? Key, bool IsDryRun)
 {
     static readonly TimeSpan DefaultTimeout = TimeSpan.FromSeconds(10);
     static readonly TimeSpan MaxTimeout = TimeSpan.FromMinutes(5);
 
     /// <exception cref="SluiceException"><see cref="ErrorCode.InvalidParameter"/>: a value that the parameter does not have.</exception>
-    /// <exception cref="RefusedException">Something this server cannot do yet. Better refused than ignored: the sender relies on it.</exception>
     public static IngestQuery Parse(HttpRequest request)
     {
-        ThrowIfAsked(request.Headers.ContainsKey("Idempotency-Key"), "Idempotency-Key");
+        var key = ReadKey(request);
         var format = FormatOf(request.ContentType);
 
         // nearly no request has a query
         if (!request.QueryString.HasValue)
-            return new(ReturnedRecords.All, format, RecordOperation.Upsert, WaitsUntilLoaded: false, DefaultTimeout);
+            return new(ReturnedRecords.All, format, RecordOperation.Upsert, WaitsUntilLoaded: false, DefaultTimeout, key, IsDryRun: false);
 
-        ThrowIfAsked(Choose(request, "dry_run", "false", "true") == "true", "dry_run");
+        var isDryRun = Choose(request, "dry_run", "false", "true") == "true";
+        if (isDryRun && key is not null)
+            throw new SluiceException(ErrorCode.InvalidParameter, "dry_run stores nothing, so there is nothing that Idempotency-Key could keep from being stored twice.");
         var returned = Choose(request, "return", "all", "errors", "summary") switch
         {
             "all" => ReturnedRecords.All,
@@ -52,7 +56,18 @@ readonly record struct IngestQuery(ReturnedRecords Return, BodyFormat Format, Re
             };
         }
         var operation = Enum.Parse<RecordOperation>(Choose(request, "op", "upsert", "insert", "patch", "delete", "remove"), ignoreCase: true);
-        return new(returned, format, operation, Choose(request, "wait", "durable", "loaded") == "loaded", TimeoutOf(request));
+        return new(returned, format, operation, Choose(request, "wait", "durable", "loaded") == "loaded", TimeoutOf(request), key, isDryRun);
+    }
+
+    static string? ReadKey(HttpRequest request)
+    {
+        if (!request.Headers.TryGetValue("Idempotency-Key", out var key))
+            return null;
+
+        if (key.Count > 1)
+            throw new SluiceException(ErrorCode.InvalidParameter, "The header Idempotency-Key can be given only once.");
+        IdempotencyKey.Check(key.ToString());
+        return key.ToString();
     }
 
     /// <summary>Seconds, with or without an <c>s</c>: <c>timeout=2.5</c>, <c>timeout=30s</c>.</summary>
@@ -85,10 +100,4 @@ readonly record struct IngestQuery(ReturnedRecords Return, BodyFormat Format, Re
         _ when contentType.StartsWith("application/vnd.sluice.values+json", StringComparison.OrdinalIgnoreCase) => BodyFormat.Values,
         _ => BodyFormat.Records,
     };
-
-    static void ThrowIfAsked(bool asked, string what)
-    {
-        if (asked)
-            throw new RefusedException(Refusals.NotImplemented, $"This server does not offer {what} yet; nothing was stored.");
-    }
 }

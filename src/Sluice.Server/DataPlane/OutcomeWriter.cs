@@ -18,7 +18,7 @@ static class OutcomeWriter
     const int EntriesInBlock = 390;
 
     // what Kestrel buffers of an answer before the sender of it has to wait
-    const int FlushBytes = 64 * 1024;
+    public const int FlushBytes = 64 * 1024;
 
     static readonly byte[] Successes = Encoding.ASCII.GetBytes(string.Concat(Enumerable.Repeat(""",{"status":"success"}""", EntriesInBlock)));
 

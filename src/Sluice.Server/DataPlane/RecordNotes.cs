@@ -49,10 +49,33 @@ sealed class RecordNotes(IBufferWriter<byte> output, bool withIndex) : IDisposab
     /// <returns>The place after its last one.</returns>
     public int WriteWarned(IReadOnlyList<TruncationWarning> warnings, int first)
     {
-        var record = warnings[first].RecordIndex;
-        Begin("success"u8, record);
-        _json.WriteStartArray("warnings"u8);
+        Begin("success"u8, warnings[first].RecordIndex);
+        var next = WriteWarnings(warnings, first);
+        End();
+        return next;
+    }
 
+    /// <summary>Writes the entry of a record that would be accepted.</summary>
+    /// <param name="value">JSON; <c>null</c>: not told.</param>
+    /// <param name="first">The record's first warning, or that of a later one.</param>
+    /// <returns>The place after its last one.</returns>
+    public int WriteAccepted(int record, string? value, IReadOnlyList<TruncationWarning> warnings, int first)
+    {
+        Begin("success"u8, record);
+        if (value is not null)
+        {
+            _json.WritePropertyName("value"u8);
+            _json.WriteRawValue(value, skipInputValidation: true);
+        }
+        var next = first < warnings.Count && warnings[first].RecordIndex == record ? WriteWarnings(warnings, first) : first;
+        End();
+        return next;
+    }
+
+    int WriteWarnings(IReadOnlyList<TruncationWarning> warnings, int first)
+    {
+        var record = warnings[first].RecordIndex;
+        _json.WriteStartArray("warnings"u8);
         var next = first;
         for (; next < warnings.Count && warnings[next].RecordIndex == record; next++)
         {
@@ -63,7 +86,6 @@ sealed class RecordNotes(IBufferWriter<byte> output, bool withIndex) : IDisposab
         }
 
         _json.WriteEndArray();
-        End();
         return next;
     }
 

@@ -1,6 +1,8 @@
 using System.Text.Json;
+using System.Text.Json.Serialization;
 using Sluice.Client;
 using Sluice.Load;
+using Sluice.Metrics;
 using Sluice.Server.Accounts;
 
 namespace Sluice.Server.DataPlane;
@@ -8,7 +10,28 @@ namespace Sluice.Server.DataPlane;
 /// <summary>Always: received = accepted + rejected, accepted = loaded + failed + pending.</summary>
 /// <param name="Superseded">Of those loaded: not applied, because something newer was applied to their key before.</param>
 /// <param name="Replayed">Rejected and failed records that are in the table after all, out of the quarantine; they stay counted as what they were.</param>
-sealed record LedgerAnswer(Guid SinkId, long Requests, long Received, long Accepted, long Rejected, long Loaded, long Superseded, long Failed, long Pending, long Replayed);
+sealed record LedgerAnswer(
+    [property: JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)] Guid? SinkId, [property: JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)] Guid? TableId,
+    long Requests, long Received, long Accepted, long Rejected, long Loaded, long Superseded, long Failed, long Pending, long Replayed,
+    long BytesReceived, long PendingBytes, long OldestPendingAgeSeconds,
+    [property: JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)] IdempotencyAnswer? Idempotency)
+{
+    public static LedgerAnswer Of(Sink sink, DateTimeOffset now)
+    {
+        var window = sink.ReadIdempotencyWindow();
+        return Of(sink.ReadLedger(), sink.ReadVolume(), now) with { SinkId = sink.Definition.Id, Idempotency = new(window.Keys, (long)window.Window.TotalSeconds) };
+    }
+
+    public static LedgerAnswer Of(Table table, DateTimeOffset now) => Of(table.ReadLedger(), table.ReadVolume(), now) with { TableId = table.Id };
+
+    static LedgerAnswer Of(SinkLedger ledger, SinkVolume volume, DateTimeOffset now) => new(
+        null, null, ledger.Requests, ledger.Received, ledger.Accepted, ledger.Rejected, ledger.Loaded, ledger.Superseded, ledger.Failed, ledger.Pending, ledger.Replayed,
+        volume.ReceivedBytes, volume.PendingBytes,
+        volume.OldestPendingMicroseconds == 0 ? 0 : Math.Max(0, now.ToUnixTimeSeconds() - (volume.OldestPendingMicroseconds / 1_000_000)), null);
+}
+
+/// <summary>What the server remembers of keys, those of all sinks: a key that was sent within the window is known.</summary>
+sealed record IdempotencyAnswer(int Keys, long WindowSeconds);
 
 /// <summary>What became of the records of a sink: <c>/errors</c>, <c>/metrics</c> and <c>/ledger</c>.</summary>
 static class SinkReports
@@ -32,6 +55,8 @@ static class SinkReports
             else
                 sinks.ExcludeFromDescription();
         }
+        routes.MapGet("/v2/tables/{database:guid}/{table}/ledger", ReadTableLedgerAsync).WithTags("Records").RequireAuthorization(Policies.Read)
+            .WithName("getTableLedger").WithSummary("The counters of all sinks of a table, SQL included.");
     }
 
     static async Task<IResult> ReadErrorsAsync(string id, EngineSlot slot, CancellationToken cancellation, int limit = DefaultErrors)
@@ -49,11 +74,12 @@ static class SinkReports
         return Api.Answer(new ResourceList<SinkMetricResource>([.. minutes]), WireJson.Default.ResourceListSinkMetricResource, StatusCodes.Status200OK);
     }
 
-    static LedgerAnswer ReadLedger(string id, EngineSlot slot)
+    static LedgerAnswer ReadLedger(string id, EngineSlot slot, TimeProvider time) => LedgerAnswer.Of(Find(id, slot), time.GetUtcNow());
+
+    static async Task<LedgerAnswer> ReadTableLedgerAsync(Guid database, string table, HttpContext http, ControlPlane plane, EngineSlot slot, TimeProvider time, CancellationToken cancellation)
     {
-        var sink = Find(id, slot);
-        var ledger = sink.ReadLedger();
-        return new(sink.Definition.Id, ledger.Requests, ledger.Received, ledger.Accepted, ledger.Rejected, ledger.Loaded, ledger.Superseded, ledger.Failed, ledger.Pending, ledger.Replayed);
+        var found = await plane.GetTableAsync(Caller.Of(http), database, table, cancellation);
+        return LedgerAnswer.Of(slot.Engine.FindTable(found.Id) ?? throw new SluiceException(ErrorCode.NotFound, "There is no such table."), time.GetUtcNow());
     }
 
     static Sink Find(string id, EngineSlot slot) =>

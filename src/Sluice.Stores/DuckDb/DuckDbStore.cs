@@ -1,4 +1,5 @@
 using DuckDB.NET.Data;
+using Sluice.Idempotency;
 using Sluice.Load;
 using Sluice.Log;
 using Sluice.Quarantine;
@@ -101,6 +102,18 @@ sealed class DuckDbStore(DuckDbDatabase database, Guid tableId) : ITableStore
 
     public ValueTask<IReadOnlyList<int>> FindChangedSinceAsync(TableSchema schema, ColumnBuffer keys, IReadOnlyList<ulong> origins, CancellationToken cancellation) =>
         ReadAsync(connection => QuarantineTables.FindChangedSince(connection, schema, keys, origins), cancellation);
+
+    public ValueTask<KeptRequest?> FindRequestAsync(ulong sequence, CancellationToken cancellation) =>
+        ReadAsync(connection => IdempotencyTables.Find(connection, tableId, sequence), cancellation);
+
+    public async ValueTask ReadKeysAsync(long fromMicroseconds, Action<KeptKey> visit, CancellationToken cancellation) =>
+        await ReadAsync(
+            connection =>
+            {
+                IdempotencyTables.VisitKeys(connection, tableId, fromMicroseconds, visit);
+                return true;
+            },
+            cancellation).ConfigureAwait(false);
 
     public async ValueTask<long> DiscardAsync(QuarantineSelection selection, CancellationToken cancellation)
     {
@@ -241,6 +254,7 @@ sealed class DuckDbStore(DuckDbDatabase database, Guid tableId) : ITableStore
         InternalTables.AddCounts(db, tableId, batch.Counts);
         InternalTables.AddErrors(db, tableId, batch.Errors);
         if (batch.Quarantine is { } quarantine) QuarantineTables.Add(db, tableId, quarantine, batch.Counts);
+        if (batch.Idempotency is { } idempotency) IdempotencyTables.Add(db, tableId, idempotency);
     }
 
     KeyState[] ReadKeys(DuckDbInstance db, TableSchema schema, ColumnBuffer keys, long tombstonesFrom)

@@ -46,7 +46,7 @@ static class InternalTables
     /// <exception cref="StoreException">The database was written by a newer version.</exception>
     public static void Create(DuckDbInstance db)
     {
-        db.Execute($"BEGIN TRANSACTION; {Definitions} {QuarantineTables.Definitions} COMMIT");
+        db.Execute($"BEGIN TRANSACTION; {Definitions} {QuarantineTables.Definitions} {IdempotencyTables.Definitions} COMMIT");
         var version = db.Query("SELECT version FROM _sluice.format", row => row.GetFieldValue<uint>(0));
         if (version.Count == 0) db.Execute(Invariant($"INSERT INTO _sluice.format VALUES ({FormatVersion})"));
         else if (version[0] == 1) MoveFromFormat1(db);
@@ -197,7 +197,7 @@ static class InternalTables
     public static void Delete(DuckDbInstance db, Guid tableId)
     {
         // positions first: the first statement of a transaction writes the position
-        string[] tables = ["positions", "schemas", "sink_counts", "late_errors", "expired_rows", "tombstones", .. QuarantineTables.Names];
+        string[] tables = ["positions", "schemas", "sink_counts", "late_errors", "expired_rows", "tombstones", .. QuarantineTables.Names, .. IdempotencyTables.Names];
         foreach (var table in tables)
             db.Execute($"DELETE FROM _sluice.{table} WHERE table_id = '{tableId}'");
     }

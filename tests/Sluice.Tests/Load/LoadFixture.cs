@@ -69,7 +69,7 @@ sealed class LoadFixture : IDisposable
         var rows = decoder.Rent();
         var body = SampleTable.Body(values);
         BatchReader.Read(body, BodyFormat.Records, RecordOperation.Upsert, decoder, sink.MaxRecordsPerRequest, rows);
-        return RecordsFrame.Encode(decoder, sink.Id, receivedAtMicroseconds: 60_000_000, new RecordsFrame.Meta("caller", "", default), rows, body);
+        return RecordsFrame.Encode(decoder, sink.Id, receivedAtMicroseconds: 60_000_000, new RecordsFrame.Meta("caller", "", default, 0), rows, body);
     }
 
     /// <summary>Begins a request in parts.</summary>
@@ -133,7 +133,7 @@ sealed class LoadFixture : IDisposable
     void Open()
     {
         Ledger = new TableLedger();
-        _log.OnDurable = (in FrameHeader header, ReadOnlySpan<byte> _) => Ledger.CountFrame(header);
+        _log.OnDurable = (in FrameHeader header, ReadOnlySpan<byte> payload) => Ledger.CountFrame(header, payload);
         if (_log.Log is null) _log.Open();
         else _log.Reopen();
         var store = Database.Open();

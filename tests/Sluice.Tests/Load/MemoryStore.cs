@@ -1,3 +1,4 @@
+using Sluice.Idempotency;
 using Sluice.Load;
 using Sluice.Log;
 using Sluice.Quarantine;
@@ -22,6 +23,7 @@ sealed class MemoryDatabase
     readonly List<LateError> _errors = [];
     readonly Dictionary<string, long> _receivedAt = [];
     long _expiredRows;
+    readonly List<(KeptRequest Request, string Outcome)> _requests = [];
     readonly Dictionary<string, ulong> _positions = []; // key -> position of the record that wrote it last
     readonly Dictionary<string, long> _versions = []; // of rows
     readonly Dictionary<string, (long Version, long Time)> _tombstones = [];
@@ -117,6 +119,9 @@ sealed class MemoryDatabase
             }
             if (batch.Quarantine is not null) Quarantine.Add(batch.Quarantine);
             _errors.AddRange(batch.Errors);
+            if (batch.Idempotency is not { } idempotency) return;
+            _requests.RemoveAll(kept => kept.Request.ReceivedAtMicroseconds < idempotency.ForgetBeforeMicroseconds);
+            _requests.AddRange(idempotency.Requests.Select(request => (request, request.OutcomeJson())));
         });
     }
 
@@ -158,6 +163,7 @@ sealed class MemoryDatabase
             _rows.Clear();
             _counts.Clear();
             _errors.Clear();
+            _requests.Clear();
             Quarantine = new MemoryQuarantine();
             _versions.Clear();
             _tombstones.Clear();
@@ -183,6 +189,11 @@ sealed class MemoryDatabase
     public IReadOnlyList<LateError> ReadErrors(Guid sinkId, int limit)
     {
         lock (_lock) return [.. _errors.Where(error => error.SinkId == sinkId).Reverse().Take(limit)];
+    }
+
+    public IReadOnlyList<KeptRequest> ReadRequests()
+    {
+        lock (_lock) return [.. _requests.Select(kept => kept.Request with { Outcome = KeptRequest.ReadOutcome(kept.Outcome) })];
     }
 
     void Write(string call, Action effect)
@@ -347,6 +358,16 @@ sealed class MemoryStore(MemoryDatabase database) : ITableStore
 
     public ValueTask<IReadOnlyList<int>> FindChangedSinceAsync(TableSchema schema, ColumnBuffer keys, IReadOnlyList<ulong> origins, CancellationToken cancellation) =>
         new([.. Enumerable.Range(0, origins.Count).Where(row => database.PositionOf(SampleTable.Cell(keys, row)) > origins[row])]);
+
+    public ValueTask<KeptRequest?> FindRequestAsync(ulong sequence, CancellationToken cancellation) =>
+        new(database.ReadRequests().SingleOrDefault(request => request.Sequence == sequence));
+
+    public ValueTask ReadKeysAsync(long fromMicroseconds, Action<KeptKey> visit, CancellationToken cancellation)
+    {
+        foreach (var request in database.ReadRequests().Where(request => request.ReceivedAtMicroseconds >= fromMicroseconds))
+            visit(KeptKey.Of(request.SinkId, request.Key, request.Sequence, request.ReceivedAtMicroseconds));
+        return ValueTask.CompletedTask;
+    }
 
     public ValueTask DisposeAsync() => ValueTask.CompletedTask;
 

@@ -36,6 +36,6 @@ sealed class TestUpload : IAsyncDisposable
         var body = SampleTable.Body(values);
         BatchReader.Read(body, BodyFormat.Records, RecordOperation.Upsert, _decoder, _sink.MaxRecordsPerRequest, _rows);
         var part = await _parts.NextAsync(hasMore);
-        return RecordsFrame.Encode(_decoder, _sink.Id, receivedAtMicroseconds: 60_000_000, new RecordsFrame.Meta("caller", "", default), _rows, body, part);
+        return RecordsFrame.Encode(_decoder, _sink.Id, receivedAtMicroseconds: 60_000_000, new RecordsFrame.Meta("caller", "", default, 0), _rows, body, part);
     }
 }

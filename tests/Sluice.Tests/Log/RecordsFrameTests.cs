@@ -105,10 +105,31 @@ public sealed class RecordsFrameTests
     {
         var schema = TableOf(KeyKind.Number);
         using var frame = RecordsFrame.Encode(
-            RecordDecoder.Compile(SinkOf(schema), schema), SinkId, 5, new RecordsFrame.Meta("ünï", "key", new byte[] { 1, 2, 3 }), Decode(SinkOf(schema), schema, "{}"), Body("{}"));
+            RecordDecoder.Compile(SinkOf(schema), schema), SinkId, 5, new RecordsFrame.Meta("ünï", "key", new byte[] { 1, 2, 3 }, 1L << 40), Decode(SinkOf(schema), schema, "{}"), Body("{}"));
         var meta = RecordsFrame.ReadMeta(frame.Span[FrameHeader.Size..]);
         Assert.Equal(("ünï", "key"), (meta.Caller, meta.IdempotencyKey));
         Assert.Equal([1, 2, 3], meta.BodyHash.ToArray());
+        Assert.Equal(1L << 40, meta.BodyBytes);
+        Assert.Equal("key"u8, RecordsFrame.ReadKey(frame.Span[FrameHeader.Size..]));
+        Assert.Equal(1L << 40, RecordsFrame.ReadBodyBytes(frame.Span[FrameHeader.Size..]));
+    }
+
+    [Fact]
+    public void The_bytes_of_warnings_are_those_of_the_specification()
+    {
+        var schema = TableOf(KeyKind.Number, ("é", ColumnType.Decimal(1)), ("b", ColumnType.Int));
+        var sink = SinkOf(schema);
+        var body = Body("""{"_id":1,"é":0.11,"b":1.5}""", "5", """{"_id":2}""", """{"_id":3,"b":2.5}""");
+        var rows = Decode(sink, schema, body);
+        var (header, payload) = Encode(schema, sink, rows, body, "");
+        Assert.Equal(FrameFlags.LastPart | FrameFlags.Warnings, header.Flags);
+        var expected = Bytes("0200", "02000000 C3A9", "01000000 62", "03000000", "00000000 0000", "00000000 0100", "03000000 0100");
+        Assert.Equal(Convert.ToHexString(expected), Convert.ToHexString(payload.AsSpan()[^expected.Length..]));
+        var reader = new RejectedReader(payload, header.AcceptedCount);
+        reader.Read();
+        var read = new List<TruncationWarning>();
+        reader.ReadWarnings(read);
+        Assert.Equal(rows.Warnings, read);
     }
 
     [Fact]
@@ -158,11 +179,11 @@ public sealed class RecordsFrameTests
         var sink = SinkOf(schema) with { MappingVersion = 3 };
         var body = Body("""{"_id":1,"s":"ab","is":[7,8]}""", "5", """{"_id":2,"s":null}""");
         var rows = Decode(sink, schema, body);
-        using var frame = RecordsFrame.Encode(RecordDecoder.Compile(sink, schema), SinkId, 0x0102030405060708, new RecordsFrame.Meta("me", "", default), rows, body);
+        using var frame = RecordsFrame.Encode(RecordDecoder.Compile(sink, schema), SinkId, 0x0102030405060708, new RecordsFrame.Meta("me", "", default, 0x99), rows, body);
         FrameHeader.Seal(frame.Span[..FrameHeader.Size], new LogPosition(SinkId, 9, 0x1122));
         var error = """[{"column":"","path":"","code":"ValueNotAnObject","expected":"an object","got":"number 5"}]""";
         var payload = string.Join(' ',
-            "02000000 6D65", "00000000", "00000000", // caller, idempotency key, body hash
+            "02000000 6D65", "00000000", "00000000", "9900000000000000", // caller, idempotency key, body hash, bytes of the body
             "0300", // columns
             "00000000 01 00 0000", "10000000 0100000000000000 0200000000000000", // _id
             "01000000 03 01 0000", "0201", "02000000 02000000", "02000000 6162", // s: value, null
@@ -201,7 +222,7 @@ public sealed class RecordsFrameTests
             return Convert.ToHexString(payload);
         }
 
-        static string Payload(params string[] columns) => Convert.ToHexString(Bytes(["00000000 00000000 00000000", .. columns]));
+        static string Payload(params string[] columns) => Convert.ToHexString(Bytes(["00000000 00000000 00000000 0000000000000000", .. columns]));
     }
 
     [Fact]
@@ -228,9 +249,9 @@ public sealed class RecordsFrameTests
         Assert.Equal(Convert.ToHexString([.. slot, .. Crc(slot)]), Convert.ToHexString(watermark.AsSpan(4_096)));
 
         var ledger = new TableLedger();
-        ledger.AddSummary([new SummarisedSink(SinkId, 1, 3, 2, [[5, 1, 2, 1]])]);
+        ledger.AddSummary([new SummarisedSink(SinkId, 1, 3, 2, [[5, 1, 2, 1]], 99)]);
         LogSummary.Of(SinkId, 7, ledger).Write(files, "/log");
-        var json = """{"format":1,"log_id":"00112233-4455-6677-8899-aabbccddeeff","sequence":7,"sinks":[{"sink_id":"00112233-4455-6677-8899-aabbccddeeff","requests":1,"received":3,"accepted":2,"minutes":[[5,1,2,1]]}]}""";
+        var json = """{"format":1,"log_id":"00112233-4455-6677-8899-aabbccddeeff","sequence":7,"sinks":[{"sink_id":"00112233-4455-6677-8899-aabbccddeeff","requests":1,"received":3,"accepted":2,"minutes":[[5,1,2,1]],"bytes":99}]}""";
         Assert.Equal($"{Crc32C.Of(Encoding.UTF8.GetBytes(json)):x8}\n{json}", Encoding.UTF8.GetString(files.Read("/log/summary")));
     }
 
@@ -262,7 +283,7 @@ public sealed class RecordsFrameTests
 
     static (FrameHeader Header, byte[] Payload) Encode(TableSchema schema, SinkDefinition sink, RecordRows rows, byte[]? body, string caller)
     {
-        using var frame = RecordsFrame.Encode(RecordDecoder.Compile(sink, schema), sink.Id, 0, new RecordsFrame.Meta(caller, "", default), rows, body);
+        using var frame = RecordsFrame.Encode(RecordDecoder.Compile(sink, schema), sink.Id, 0, new RecordsFrame.Meta(caller, "", default, 0), rows, body);
         FrameHeader.Seal(frame.Span[..FrameHeader.Size], new LogPosition(Guid.Empty, 1, 1));
         Assert.True(FrameHeader.TryRead(frame.Span, out var header));
         return (header, frame.Span.Slice(FrameHeader.Size, header.PayloadBytes).ToArray());

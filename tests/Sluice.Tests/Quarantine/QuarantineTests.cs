@@ -251,7 +251,7 @@ public sealed class QuarantineTests : IDisposable
             rows.Origins.AddInt64((long)origin);
         }
         rows.CompleteEachAlone();
-        return RecordsFrame.EncodeReplay(decoder, Definition.Id, 60_000_000, new RecordsFrame.Meta("caller", "", default), rows);
+        return RecordsFrame.EncodeReplay(decoder, Definition.Id, 60_000_000, new RecordsFrame.Meta("caller", "", default, 0), rows);
     }
 
     static (long Received, long Accepted, long Rejected, long Replayed) Counts(Sink sink) =>

@@ -35,7 +35,7 @@ public sealed class AllocationTests
             var rows = decoder.Rent();
             BatchReader.Read(body, BodyFormat.Records, RecordOperation.Upsert, decoder, sink.MaxRecordsPerRequest, rows);
             Assert.Equal(records, rows.AcceptedCount);
-            RecordsFrame.Encode(decoder, sink.Id, 0, new RecordsFrame.Meta("caller", "", default), rows, body).Dispose();
+            RecordsFrame.Encode(decoder, sink.Id, 0, new RecordsFrame.Meta("caller", "", default, 0), rows, body).Dispose();
             decoder.Return(rows);
         }
     }

@@ -1,0 +1,76 @@
+using System.Text.Json;
+using Sluice.Records;
+
+namespace Sluice.Log;
+
+/// <summary>A complete request as its frames hold it.</summary>
+/// <param name="Header">Of its last part.</param>
+/// <param name="Outcome">What its sender was answered.</param>
+sealed record LoggedRequest(FrameHeader Header, RecordsFrame.Meta Meta, BatchOutcome Outcome)
+{
+    /// <summary>Finds a request in the log.</summary>
+    /// <returns><c>null</c>: there is none that ends with this sequence, or it was trimmed.</returns>
+    public static LoggedRequest? Find(TableLog log, ulong sequence)
+    {
+        if (sequence == 0 || log.FindSegmentAfter(sequence - 1) is not { } segment || segment.PreviousSequence >= sequence) return null;
+        try
+        {
+            using var reader = log.OpenReader(sequence - 1);
+            if (!reader.TryPeek(out var last) || last.Header.Position.Sequence != sequence || last.Header.Kind != FrameKind.Records || !last.Header.IsLastPart) return null;
+            return Read(log, last.Header, last.Payload.Span);
+        }
+        catch (ObjectDisposedException)
+        {
+            return null; // trimmed at this moment
+        }
+    }
+
+    /// <summary>Reads a request of which the last part is at hand.</summary>
+    public static LoggedRequest Read(TableLog log, in FrameHeader last, ReadOnlySpan<byte> payload)
+    {
+        var isDiscarded = last.Flags.HasFlag(FrameFlags.Discarded);
+        var warnings = new List<TruncationWarning>();
+        var meta = RecordsFrame.ReadMeta(payload);
+        if (last.FirstPart == 0)
+        {
+            return new LoggedRequest(
+                last, meta, new BatchOutcome(last.RequestId, last.Position.Sequence, last.RequestRecordCount, ReadPart(last, payload, isDiscarded, warnings), isDiscarded ? [] : warnings));
+        }
+        // of large requests as much as was answered
+        var rejected = new RejectedList();
+        ReadParts(log, last, isDiscarded, rejected, warnings);
+        rejected.Add(ReadPart(last, payload, isDiscarded, warnings));
+        if (isDiscarded) rejected.DiscardAll(last.RequestRecordCount);
+        var outcome = new BatchOutcome(last.RequestId, last.Position.Sequence, last.RequestRecordCount, rejected, isDiscarded ? [] : [.. warnings.Take(Sink.MaxWarnings)])
+        {
+            UndetailedCount = rejected.UndetailedCount,
+            OmittedWarningCount = isDiscarded ? 0 : Math.Max(0, warnings.Count - Sink.MaxWarnings),
+        };
+        return new LoggedRequest(last, meta, outcome);
+    }
+
+    static void ReadParts(TableLog log, in FrameHeader last, bool isDiscarded, RejectedList rejected, List<TruncationWarning> warnings)
+    {
+        using var reader = log.OpenReader(last.FirstPart - 1);
+        for (; reader.TryPeek(out var part) && part.Header.Position.Sequence < last.Position.Sequence; reader.Take())
+        {
+            if (part.Header.Position.Sequence == last.FirstPart || part.Header.FirstPart == last.FirstPart)
+                rejected.Add(ReadPart(part.Header, part.Payload.Span, isDiscarded, warnings));
+        }
+    }
+
+    static List<RejectedRecord> ReadPart(in FrameHeader header, ReadOnlySpan<byte> payload, bool isDiscarded, List<TruncationWarning> warnings)
+    {
+        var rejected = new List<RejectedRecord>();
+        if (header.RejectedCount == 0 && !header.Flags.HasFlag(FrameFlags.Warnings)) return rejected;
+        var reader = new RejectedReader(payload, header.AcceptedCount);
+        for (var i = 0; i < header.RejectedCount; i++)
+        {
+            reader.Read();
+            var errors = reader.Errors.IsEmpty ? [] : JsonSerializer.Deserialize(reader.Errors, RecordErrorJson.Default.IReadOnlyListFieldError) ?? [];
+            rejected.Add(new RejectedRecord(reader.Index, isDiscarded && errors.Count == 0, errors));
+        }
+        if (header.Flags.HasFlag(FrameFlags.Warnings)) reader.ReadWarnings(warnings);
+        return rejected;
+    }
+}
