@@ -27,7 +27,6 @@ static class Refusals
 
     public static Refusal MultipartBody { get; } = new(StatusCodes.Status400BadRequest, "InvalidContentType");
     public static Refusal MethodNotAllowed { get; } = new(StatusCodes.Status405MethodNotAllowed, "MethodNotAllowed");
-    public static Refusal NotImplemented { get; } = new(StatusCodes.Status501NotImplemented, "NotImplemented");
 
     public static Refusal LoginFailed { get; } = new(StatusCodes.Status400BadRequest, "Unauthorized", Type: "NotAuthorizedException");
     public static Refusal WrongPassword { get; } = new(StatusCodes.Status400BadRequest, "InvalidParameter");

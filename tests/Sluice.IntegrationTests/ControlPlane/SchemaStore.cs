@@ -1,4 +1,5 @@
 using System.Collections.Concurrent;
+using Sluice.Idempotency;
 using Sluice.Load;
 using Sluice.Log;
 using Sluice.Quarantine;
@@ -73,6 +74,10 @@ sealed class SchemaStores
         public ValueTask<long> DiscardAsync(QuarantineSelection selection, CancellationToken cancellation) => new(0);
 
         public ValueTask<IReadOnlyList<int>> FindChangedSinceAsync(TableSchema schema, ColumnBuffer keys, IReadOnlyList<ulong> origins, CancellationToken cancellation) => new([]);
+
+        public ValueTask<KeptRequest?> FindRequestAsync(ulong sequence, CancellationToken cancellation) => new((KeptRequest?)null);
+
+        public ValueTask ReadKeysAsync(long fromMicroseconds, Action<KeptKey> visit, CancellationToken cancellation) => ValueTask.CompletedTask;
 
         public ValueTask DisposeAsync() => ValueTask.CompletedTask;
     }

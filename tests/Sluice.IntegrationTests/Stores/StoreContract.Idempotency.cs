@@ -27,11 +27,11 @@ public abstract partial class StoreContract
         Assert.Equal([(3, false), (4, true)], kept.Outcome.Rejected.Select(record => (record.Index, record.IsDiscarded)));
         Assert.Equal(Request(2, "").Outcome.Rejected[0].Errors, kept.Outcome.Rejected[0].Errors);
         Assert.Null(await store.FindRequestAsync(5, Cancellation));
-        Assert.Equal([KeptKey.Of(TestRows.Sink, "b", 3, FirstTime + 3), KeptKey.Of(TestRows.Sink, "c", 4, FirstTime + 4)], (await KeysAsync(store, FirstTime + 3)).OrderBy(key => key.Sequence));
+        Assert.Equal([KeptKey.Of(TestRows.Sink, "b", 3, FirstTime + 3), KeptKey.Of(TestRows.Sink, "c", 4, FirstTime + 4)], (await KeysAsync(store, FirstTime + 3)).OrderBy(key => key.Sequence).ToList());
 
         await store.ReadStateAsync(Cancellation);
         await store.LoadAsync(Keyed(5, FirstTime + 4, Request(5, "d")), Cancellation);
-        Assert.Equal([4UL, 5], (await KeysAsync(store, 0)).Select(key => key.Sequence).Order());
+        Assert.Equal([4UL, 5], (await KeysAsync(store, 0)).Select(key => key.Sequence).Order().ToList());
         Assert.Null(await store.FindRequestAsync(2, Cancellation));
 
         LoadBatch Keyed(ulong upTo, long forgetBefore, params KeptRequest[] requests) => Batch(schema, [], upTo) with { Idempotency = new IdempotencyBatch(requests, forgetBefore) };
