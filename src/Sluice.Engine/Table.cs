@@ -131,7 +131,7 @@ public sealed class Table : IAsyncDisposable
             {
                 ledger.CountLoaded(stored.Counts);
                 ledger.MoveTo(stored.Position.Sequence);
-                await store.ReadKeysAsync(context.Keys.OldestMicroseconds(), key => context.Keys.Add(key), cancellation);
+                await store.ReadRequestKeysAsync(context.Keys.OldestMicroseconds(), key => context.Keys.Add(key), cancellation);
             }
             if (log.DroppedBytes > 0) context.Logger.LogTailDropped(tableId, log.DroppedBytes);
             context.Logger.LogRecovered(tableId, log.BytesAfter(0), log.DurablePosition.Sequence, stored?.Position.Sequence ?? 0, (long)Stopwatch.GetElapsedTime(started).TotalMilliseconds);

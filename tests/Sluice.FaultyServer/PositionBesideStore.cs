@@ -77,7 +77,7 @@ sealed class PositionBesideStore(ITableStore store, string file, bool isBefore) 
 
     public ValueTask<KeptRequest?> FindRequestAsync(ulong sequence, CancellationToken cancellation) => store.FindRequestAsync(sequence, cancellation);
 
-    public ValueTask ReadKeysAsync(long fromMicroseconds, Action<KeptKey> visit, CancellationToken cancellation) => store.ReadKeysAsync(fromMicroseconds, visit, cancellation);
+    public ValueTask ReadRequestKeysAsync(long fromMicroseconds, Action<KeptKey> visit, CancellationToken cancellation) => store.ReadRequestKeysAsync(fromMicroseconds, visit, cancellation);
 
     public ValueTask DisposeAsync() => store.DisposeAsync();
 

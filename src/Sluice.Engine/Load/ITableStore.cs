@@ -151,7 +151,7 @@ public interface ITableStore : IAsyncDisposable
     ValueTask<KeptRequest?> FindRequestAsync(ulong sequence, CancellationToken cancellation);
 
     /// <summary>Visits the keys of all requests that are kept and were received at or after a time, in no order.</summary>
-    ValueTask ReadKeysAsync(long fromMicroseconds, Action<KeptKey> visit, CancellationToken cancellation);
+    ValueTask ReadRequestKeysAsync(long fromMicroseconds, Action<KeptKey> visit, CancellationToken cancellation);
 
     /// <summary>Which of these rows have a key whose row in the table was written after their origin.</summary>
     /// <param name="origins">A position for each key.</param>

@@ -106,7 +106,7 @@ sealed class DuckDbStore(DuckDbDatabase database, Guid tableId) : ITableStore
     public ValueTask<KeptRequest?> FindRequestAsync(ulong sequence, CancellationToken cancellation) =>
         ReadAsync(connection => IdempotencyTables.Find(connection, tableId, sequence), cancellation);
 
-    public async ValueTask ReadKeysAsync(long fromMicroseconds, Action<KeptKey> visit, CancellationToken cancellation) =>
+    public async ValueTask ReadRequestKeysAsync(long fromMicroseconds, Action<KeptKey> visit, CancellationToken cancellation) =>
         await ReadAsync(
             connection =>
             {

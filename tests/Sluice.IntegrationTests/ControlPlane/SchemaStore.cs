@@ -77,7 +77,7 @@ sealed class SchemaStores
 
         public ValueTask<KeptRequest?> FindRequestAsync(ulong sequence, CancellationToken cancellation) => new((KeptRequest?)null);
 
-        public ValueTask ReadKeysAsync(long fromMicroseconds, Action<KeptKey> visit, CancellationToken cancellation) => ValueTask.CompletedTask;
+        public ValueTask ReadRequestKeysAsync(long fromMicroseconds, Action<KeptKey> visit, CancellationToken cancellation) => ValueTask.CompletedTask;
 
         public ValueTask DisposeAsync() => ValueTask.CompletedTask;
     }

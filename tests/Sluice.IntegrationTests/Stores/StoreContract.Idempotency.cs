@@ -46,7 +46,7 @@ public abstract partial class StoreContract
         static async Task<List<KeptKey>> KeysAsync(ITableStore store, long from)
         {
             var keys = new List<KeptKey>();
-            await store.ReadKeysAsync(from, keys.Add, Cancellation);
+            await store.ReadRequestKeysAsync(from, keys.Add, Cancellation);
             return keys;
         }
     }

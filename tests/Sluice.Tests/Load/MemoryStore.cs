@@ -362,7 +362,7 @@ sealed class MemoryStore(MemoryDatabase database) : ITableStore
     public ValueTask<KeptRequest?> FindRequestAsync(ulong sequence, CancellationToken cancellation) =>
         new(database.ReadRequests().SingleOrDefault(request => request.Sequence == sequence));
 
-    public ValueTask ReadKeysAsync(long fromMicroseconds, Action<KeptKey> visit, CancellationToken cancellation)
+    public ValueTask ReadRequestKeysAsync(long fromMicroseconds, Action<KeptKey> visit, CancellationToken cancellation)
     {
         foreach (var request in database.ReadRequests().Where(request => request.ReceivedAtMicroseconds >= fromMicroseconds))
             visit(KeptKey.Of(request.SinkId, request.Key, request.Sequence, request.ReceivedAtMicroseconds));
