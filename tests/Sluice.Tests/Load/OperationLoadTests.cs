@@ -156,6 +156,6 @@ public sealed class OperationLoadTests
         var rows = decoder.Rent();
         var body = Encoding.UTF8.GetBytes($"{{\"records\":[{string.Join(',', elements)}]}}");
         BatchReader.Read(body, BodyFormat.Records, RecordOperation.Upsert, decoder, 100, rows);
-        return load.Log.AppendAsync(RecordsFrame.Encode(decoder, sink.Id, 0, new RecordsFrame.Meta("caller", "", default), rows, body));
+        return load.Log.AppendAsync(RecordsFrame.Encode(decoder, sink.Id, 0, new RecordsFrame.Meta("caller", "", default, 0), rows, body));
     }
 }
