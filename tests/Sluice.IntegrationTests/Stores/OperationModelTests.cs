@@ -281,6 +281,10 @@ sealed class BrokenStore(ITableStore store, BrokenRule rule) : ITableStore
     public ValueTask<IReadOnlyList<int>> FindChangedSinceAsync(TableSchema schema, ColumnBuffer keys, IReadOnlyList<ulong> origins, CancellationToken cancellation) =>
         store.FindChangedSinceAsync(schema, keys, origins, cancellation);
 
+    public ValueTask<KeptRequest?> FindRequestAsync(ulong sequence, CancellationToken cancellation) => store.FindRequestAsync(sequence, cancellation);
+
+    public ValueTask ReadRequestKeysAsync(long fromMicroseconds, Action<KeptKey> visit, CancellationToken cancellation) => store.ReadRequestKeysAsync(fromMicroseconds, visit, cancellation);
+
     public ValueTask DisposeAsync() => store.DisposeAsync();
 
     RowOperations Break(LoadBatch batch, RowOperations from)
