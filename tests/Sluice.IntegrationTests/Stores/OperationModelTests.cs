@@ -111,7 +111,7 @@ public sealed class OperationModelTests : IAsyncLifetime
             var isNew = !TableLog.Exists(DiskFiles.Instance, logDirectory);
             if (isNew) TableLog.Create(DiskFiles.Instance, logDirectory);
             var ledger = new TableLedger();
-            using var log = TableLog.Open(DiskFiles.Instance, logDirectory, new LogOptions(), summarised: 0, (in FrameHeader header, ReadOnlySpan<byte> _) => ledger.CountFrame(header));
+            using var log = TableLog.Open(DiskFiles.Instance, logDirectory, new LogOptions(), summarised: 0, (in FrameHeader header, ReadOnlySpan<byte> payload) => ledger.CountFrame(header, payload));
             if (isNew) await log.AppendAsync(BarrierFrame.Encode(records.Schema, 0));
             await SendAsync(log);
 
@@ -205,7 +205,7 @@ public sealed class OperationModelTests : IAsyncLifetime
             var rows = decoder.Rent();
             BatchReader.Read(body, BodyFormat.Records, unnamed, decoder, sink.MaxRecordsPerRequest, rows);
             Assert.Equal(made.Count, rows.AcceptedCount);
-            frame = RecordsFrame.Encode(decoder, sink.Id, receivedAt, new RecordsFrame.Meta("caller", "", default), rows, body);
+            frame = RecordsFrame.Encode(decoder, sink.Id, receivedAt, new RecordsFrame.Meta("caller", "", default, body.Length), rows, body);
             return indexes;
         }
 
