@@ -1,10 +1,12 @@
 using System.Collections.Concurrent;
 using System.Diagnostics.Metrics;
+using System.Globalization;
 using Microsoft.Extensions.Logging;
 using Sluice.Idempotency;
 using Sluice.Load;
 using Sluice.Log;
 using Sluice.Metrics;
+using Sluice.Records;
 using Sluice.Schema;
 
 namespace Sluice;
@@ -111,6 +113,27 @@ public sealed class Engine : IAsyncDisposable
 
     public Table? FindTable(Guid tableId) => _tables.GetValueOrDefault(tableId);
 
+    /// <summary>Returns when everything up to and including the requests is in the store, and so visible to queries.</summary>
+    /// <param name="requestIds">Of answers (<see cref="BatchOutcome.RequestId"/>), each of a table of the database.</param>
+    /// <exception cref="SluiceException">
+    /// <see cref="ErrorCode.InvalidParameter"/>: an id that no answer of the database had. <see cref="ErrorCode.RequestTimeout"/>: not within
+    /// <paramref name="timeout"/>. <see cref="ErrorCode.Unavailable"/>: a table is closed or dropped before that.
+    /// </exception>
+    public async Task WaitLoadedAsync(Guid databaseId, IReadOnlyCollection<string> requestIds, TimeSpan timeout, CancellationToken cancellation)
+    {
+        var loads = requestIds.Select(requestId => WaitLoadedAsync(databaseId, requestId, cancellation)).ToList();
+        try
+        {
+            await Task.WhenAll(loads).WaitAsync(timeout, _context.Time, cancellation);
+        }
+        catch (TimeoutException e)
+        {
+            var late = requestIds.Where((_, i) => !loads[i].IsCompleted);
+            throw new SluiceException(
+                ErrorCode.RequestTimeout, $"Not all rows were visible within {timeout.TotalSeconds.ToString(CultureInfo.InvariantCulture)} s: {string.Join(", ", late)}. They are durable and will be; nothing was run.", e);
+        }
+    }
+
     /// <summary>Takes no more requests, waits for those under way, and lets the loaders load what is left until cancelled.</summary>
     public async Task DrainAsync(CancellationToken cancellation)
     {
@@ -124,6 +147,16 @@ public sealed class Engine : IAsyncDisposable
     {
         _context.Admission.Drain();
         foreach (var table in _tables.Values) await table.DisposeAsync();
+    }
+
+    Task WaitLoadedAsync(Guid databaseId, string requestId, CancellationToken cancellation)
+    {
+        if (!FrameHeader.TryParseRequestId(requestId, out var logId, out var sequence))
+            throw new SluiceException(ErrorCode.InvalidParameter, $"'{requestId}' is no request id: it must be a request_id as an answer had it.");
+        var table = _tables.Values.FirstOrDefault(table => table.DatabaseId == databaseId && table.Log.Id == logId);
+        return table is not null && sequence > 0 && sequence <= table.Log.DurablePosition.Sequence
+            ? table.WaitLoadedAsync(sequence, cancellation)
+            : throw new SluiceException(ErrorCode.InvalidParameter, $"No table of this database has a request {requestId}.");
     }
 
     void Add(Table table)

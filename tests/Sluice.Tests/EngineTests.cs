@@ -1,4 +1,5 @@
 using System.Collections.Concurrent;
+using System.Globalization;
 using System.Text;
 using Microsoft.Extensions.Logging.Abstractions;
 using Microsoft.Extensions.Time.Testing;
@@ -237,6 +238,57 @@ public sealed class EngineTests : IDisposable
         await engine.DropTableAsync(Definition.DatabaseId, Table.TableId, Cancellation);
 
         Assert.Equal(ErrorCode.Unavailable, (await Assert.ThrowsAsync<SluiceException>(() => waiting)).Code);
+    }
+
+    [Fact]
+    public async Task A_reader_waits_for_the_rows_of_a_request_and_no_longer_than_it_wants()
+    {
+        await using var engine = await CreateAsync();
+        Database.FailCalls(1, 1_000_000);
+        var (first, second) = (await IngestAsync(engine, """{"_id":1}"""), await IngestAsync(engine, """{"_id":2}"""));
+
+        var impatient = engine.WaitLoadedAsync(Definition.DatabaseId, [first.RequestId, second.RequestId], TimeSpan.FromSeconds(2), Cancellation);
+        var patient = engine.WaitLoadedAsync(Definition.DatabaseId, [first.RequestId, second.RequestId], TimeSpan.FromHours(1), Cancellation);
+        _time.Advance(TimeSpan.FromSeconds(2));
+        var late = await Assert.ThrowsAsync<SluiceException>(() => impatient);
+        Assert.Equal(ErrorCode.RequestTimeout, late.Code);
+        Assert.Contains($"within 2 s: {first.RequestId}, {second.RequestId}", late.Message, StringComparison.Ordinal);
+        Assert.False(patient.IsCompleted);
+
+        Database.FailCalls(0, 0);
+        while (!patient.IsCompleted)
+        {
+            _time.Advance(TimeSpan.FromSeconds(1)); // past the loader's next try
+            await Task.Yield();
+        }
+        await patient;
+        Assert.Equal(["1", "2"], Database.Rows().Select(row => row[..1]));
+        await engine.WaitLoadedAsync(Definition.DatabaseId, [second.RequestId.ToUpperInvariant()], TimeSpan.Zero, Cancellation);
+    }
+
+    [Theory]
+    [InlineData("")]
+    [InlineData("nothing")]
+    [InlineData("{0}")]
+    [InlineData("{0}-")]
+    [InlineData("{0}-0")]
+    [InlineData("{0}-3")]
+    [InlineData("{0}-+2")]
+    [InlineData("{0}-2-2")]
+    [InlineData("{0}-10000000000000002")]
+    [InlineData("00000000000000000000000000000000-2")]
+    public async Task A_reader_that_waits_for_no_request_of_the_database_is_refused(string requestId)
+    {
+        await using var engine = await CreateAsync();
+        var known = (await IngestAsync(engine, """{"_id":1}""")).RequestId;
+        var asked = string.Format(CultureInfo.InvariantCulture, requestId, known[..32]);
+
+        await engine.WaitLoadedAsync(Definition.DatabaseId, [known], TimeSpan.FromHours(1), Cancellation);
+        foreach (var (database, ids) in new[] { (Definition.DatabaseId, new[] { known, asked }), (Guid.NewGuid(), [known]) })
+        {
+            var refused = await Assert.ThrowsAsync<SluiceException>(() => engine.WaitLoadedAsync(database, ids, TimeSpan.FromHours(1), Cancellation));
+            Assert.Equal(ErrorCode.InvalidParameter, refused.Code);
+        }
     }
 
     [Fact]

@@ -1,4 +1,5 @@
 using System.Buffers.Binary;
+using System.Globalization;
 
 namespace Sluice.Log;
 
@@ -110,6 +111,16 @@ public readonly record struct FrameHeader
     public string RequestId => FormatRequestId(Position);
 
     public static string FormatRequestId(LogPosition position) => $"{position.LogId:N}-{position.Sequence:x}";
+
+    public static bool TryParseRequestId(ReadOnlySpan<char> requestId, out Guid logId, out ulong sequence)
+    {
+        const int logIdDigits = 32;
+        sequence = 0;
+        logId = default;
+        return requestId.Length > logIdDigits && requestId[logIdDigits] == '-'
+            && Guid.TryParseExact(requestId[..logIdDigits], "N", out logId)
+            && ulong.TryParse(requestId[(logIdDigits + 1)..], NumberStyles.AllowHexSpecifier, CultureInfo.InvariantCulture, out sequence);
+    }
 
     /// <summary>Writes all fields but position and checksum, which <see cref="Seal"/> adds when the frame's place is known.</summary>
     public void Write(Span<byte> at)

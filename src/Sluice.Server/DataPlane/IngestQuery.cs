@@ -1,4 +1,3 @@
-using System.Globalization;
 using Sluice.Idempotency;
 using Sluice.Records;
 
@@ -24,9 +23,6 @@ enum ReturnedRecords
 /// <param name="WaitsUntilLoaded">Answer only when the records are visible to queries, or <paramref name="Timeout"/> has passed.</param>
 readonly record struct IngestQuery(ReturnedRecords Return, BodyFormat Format, RecordOperation Operation, bool WaitsUntilLoaded, TimeSpan Timeout, string? Key, bool IsDryRun)
 {
-    static readonly TimeSpan DefaultTimeout = TimeSpan.FromSeconds(10);
-    static readonly TimeSpan MaxTimeout = TimeSpan.FromMinutes(5);
-
     /// <exception cref="SluiceException"><see cref="ErrorCode.InvalidParameter"/>: a value that the parameter does not have.</exception>
     public static IngestQuery Parse(HttpRequest request)
     {
@@ -35,7 +31,7 @@ readonly record struct IngestQuery(ReturnedRecords Return, BodyFormat Format, Re
 
         // nearly no request has a query
         if (!request.QueryString.HasValue)
-            return new(ReturnedRecords.All, format, RecordOperation.Upsert, WaitsUntilLoaded: false, DefaultTimeout, key, IsDryRun: false);
+            return new(ReturnedRecords.All, format, RecordOperation.Upsert, WaitsUntilLoaded: false, WaitTimeout.Default, key, IsDryRun: false);
 
         var isDryRun = Choose(request, "dry_run", "false", "true") == "true";
         if (isDryRun && key is not null)
@@ -56,7 +52,7 @@ readonly record struct IngestQuery(ReturnedRecords Return, BodyFormat Format, Re
             };
         }
         var operation = Enum.Parse<RecordOperation>(Choose(request, "op", "upsert", "insert", "patch", "delete", "remove"), ignoreCase: true);
-        return new(returned, format, operation, Choose(request, "wait", "durable", "loaded") == "loaded", TimeoutOf(request), key, isDryRun);
+        return new(returned, format, operation, Choose(request, "wait", "durable", "loaded") == "loaded", WaitTimeout.Of(request), key, isDryRun);
     }
 
     static string? ReadKey(HttpRequest request)
@@ -68,17 +64,6 @@ readonly record struct IngestQuery(ReturnedRecords Return, BodyFormat Format, Re
             throw new SluiceException(ErrorCode.InvalidParameter, "The header Idempotency-Key can be given only once.");
         IdempotencyKey.Check(key.ToString());
         return key.ToString();
-    }
-
-    /// <summary>Seconds, with or without an <c>s</c>: <c>timeout=2.5</c>, <c>timeout=30s</c>.</summary>
-    static TimeSpan TimeoutOf(HttpRequest request)
-    {
-        if (!request.Query.TryGetValue("timeout", out var text))
-            return DefaultTimeout;
-
-        return double.TryParse(text.ToString().TrimEnd('s'), NumberStyles.AllowDecimalPoint, CultureInfo.InvariantCulture, out var seconds) && seconds >= 0 && seconds <= MaxTimeout.TotalSeconds
-            ? TimeSpan.FromSeconds(seconds)
-            : throw new SluiceException(ErrorCode.InvalidParameter, $"The parameter timeout must be a number of seconds from 0 to {MaxTimeout.TotalSeconds}.");
     }
 
     /// <param name="choices">The first is the default.</param>

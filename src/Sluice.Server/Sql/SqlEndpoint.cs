@@ -12,7 +12,8 @@ static class SqlEndpoint
     public static void Map(IEndpointRouteBuilder app)
     {
         var sql = app.MapGroup("/v2/databases/{id:guid}").RequireAuthorization(Policies.Read).WithTags("Query");
-        sql.MapPost("/query/sql", RunAsync).WithName("querySqlDatabase").WithSummary("Runs one SQL statement, sent as text.");
+        sql.MapPost("/query/sql", RunAsync).WithName("querySqlDatabase").WithSummary("Runs one SQL statement, sent as text.")
+            .WithDescription("Query: plan=true, after=REQUEST_ID[,REQUEST_ID...] (also as header X-Sluice-After) runs the statement when the rows of these requests are visible, timeout=SECONDS (10 without it) says how long it waits for them, then 408.");
         sql.MapPost("/query", RunLegacyAsync).WithName("queryDatabase").WithSummary("Runs one SQL statement and answers in the first version's shape.");
         sql.MapPost("/", RunLegacyAsync).ExcludeFromDescription(); // one client leaves /query out
 
@@ -35,16 +36,20 @@ static class SqlEndpoint
     /// <remarks>The status is 200 also when the statement is wrong: then the answer has a member <c>error</c>.</remarks>
     static async Task RunAsync(Guid id, HttpContext http, SqlStatements statements)
     {
+        var context = ContextOf(id, http) with { WithPlan = http.Request.Query["plan"] == "true" };
         var sql = await ReadStatementAsync(http.Request, http.RequestAborted);
         http.Response.ContentType = "application/json";
-        await statements.RunAsync(new SqlContext(id, Caller.Of(http)) { WithPlan = http.Request.Query["plan"] == "true" }, sql, http.Response.BodyWriter, http.RequestAborted);
+        await statements.RunAsync(context, sql, http.Response.BodyWriter, http.RequestAborted);
     }
 
     static async Task RunLegacyAsync(Guid id, HttpContext http, SqlStatements statements)
     {
+        var context = ContextOf(id, http);
         var body = await ReadStatementAsync(http.Request, http.RequestAborted);
-        await LegacyQuery.RunAsync(statements, new SqlContext(id, Caller.Of(http)), body, http);
+        await LegacyQuery.RunAsync(statements, context, body, http);
     }
+
+    static SqlContext ContextOf(Guid id, HttpContext http) => new(id, Caller.Of(http)) { After = QueryAfter.Of(http.Request) };
 
     /// <summary>Reads UTF-8 whatever the content type says: clients send text/plain, JSON's type, or none.</summary>
     static async Task<string> ReadStatementAsync(HttpRequest request, CancellationToken cancellation)

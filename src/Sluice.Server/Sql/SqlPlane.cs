@@ -20,6 +20,9 @@ sealed record SqlContext(Guid DatabaseId, Caller Caller)
 {
     /// <summary>Answers the plan of a query beside its rows.</summary>
     public bool WithPlan { get; init; }
+
+    /// <summary>The statement runs only when the rows of these requests are visible; <c>null</c>: at once.</summary>
+    public QueryAfter? After { get; init; }
 }
 
 /// <summary>Runs a query; see <see cref="UserQuery.RunAsync"/>.</summary>
@@ -37,6 +40,9 @@ delegate ValueTask<BatchOutcome> InsertValues(
 sealed record SqlPlane
 {
     public required Func<SqlContext, CancellationToken, Task<IReadOnlyList<SqlTable>>> ListTables { get; init; }
+
+    /// <summary>Returns when the rows of the requests are visible; throws when that takes too long.</summary>
+    public required Func<SqlContext, QueryAfter, CancellationToken, Task> WaitLoaded { get; init; }
 
     public required Func<SqlContext, CancellationToken, Task<IReadOnlyList<SqlDatabase>>> ListDatabases { get; init; }
 

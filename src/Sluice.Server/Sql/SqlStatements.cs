@@ -13,9 +13,14 @@ sealed class SqlStatements(SqlPlane plane)
     /// <exception cref="SluiceException">The request as a whole is refused: no such database, not allowed, not now. Nothing was written.</exception>
     public async Task RunAsync(SqlContext context, string sql, PipeWriter output, CancellationToken cancellation)
     {
-        using var answer = new SqlAnswer(output, plane.MaxAnswerBytes, plane.Time);
         // Also for a statement that cannot be read: a database that is not there is told first.
         var tables = await plane.ListTables(context, cancellation);
+        if (context.After is { } after)
+        {
+            await plane.WaitLoaded(context, after, cancellation);
+            tables = await plane.ListTables(context, cancellation); // they may have changed meanwhile
+        }
+        using var answer = new SqlAnswer(output, plane.MaxAnswerBytes, plane.Time);
         var (error, warnings, rowsAffected) = await TryRunAsync(context, sql, tables, answer, cancellation);
         await answer.FinishAsync(error, warnings, rowsAffected, cancellation);
     }

@@ -24,6 +24,11 @@ static class SqlWiring
                 var tables = await plane.ListTablesAsync(context.Caller, context.DatabaseId, cancellation);
                 return [.. tables.Where(table => table.Status == TableStatus.Running).Select(table => TableOf(table, catalog))];
             },
+            WaitLoaded = async (context, after, cancellation) =>
+            {
+                await plane.GetDatabaseAsync(context.Caller, context.DatabaseId, cancellation);
+                await slot.Engine.WaitLoadedAsync(context.DatabaseId, after.RequestIds, after.Timeout, cancellation);
+            },
             ListDatabases = async (context, cancellation) => [.. (await plane.ListDatabasesAsync(context.Caller, cancellation)).Select(DatabaseOf)],
             CreateTable = (context, create, cancellation) => plane.CreateTableAsync(
                 context.Caller, context.DatabaseId,

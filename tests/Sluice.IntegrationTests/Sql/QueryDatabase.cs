@@ -44,6 +44,8 @@ public sealed class QueryDatabase : IDisposable
 
     internal IReadOnlyList<SqlDatabase> Databases { get; set; } = [];
 
+    internal List<QueryAfter> Awaited { get; } = [];
+
     internal List<string?> Deleted { get; } = [];
 
     internal List<object> Changes { get; } = [];
@@ -117,6 +119,11 @@ public sealed class QueryDatabase : IDisposable
     internal SqlPlane Plane() => new()
     {
         ListTables = (_, _) => Task.FromResult(Tables),
+        WaitLoaded = (_, after, _) =>
+        {
+            Awaited.Add(after);
+            return Task.CompletedTask;
+        },
         ListDatabases = (_, _) => Task.FromResult(Databases),
         CreateTable = (_, create, _) => Note(create),
         AddColumn = (_, table, column, _) => Note((table.Schema.Name, column.Name.Text, column.Type)),

@@ -74,6 +74,26 @@ public sealed class SqlEndpointTests : IAsyncLifetime
         Assert.StartsWith("{\"error\":\"", await answer.Content.ReadAsStringAsync(TestContext.Current.CancellationToken), StringComparison.Ordinal);
     }
 
+    [Fact]
+    public async Task A_statement_waits_for_the_requests_of_parameter_and_header()
+    {
+        foreach (var path in new[] { "/query/sql", "/query" })
+        {
+            using var request = new HttpRequestMessage(HttpMethod.Post, $"/v2/databases/{Guid.Empty}{path}?after=a,b&after=a&timeout=2.5")
+            {
+                Content = new StringContent("""{"statement":"select 1"}"""),
+                Headers = { { "X-Sluice-After", "c, d" } },
+            };
+            using var answer = await _client.SendAsync(request, TestContext.Current.CancellationToken);
+            Assert.Equal(HttpStatusCode.OK, answer.StatusCode);
+        }
+        using var plain = await _client.PostAsync(Url, new StringContent("SELECT 1"), TestContext.Current.CancellationToken);
+
+        Assert.Equal(2, _database.Awaited.Count);
+        Assert.All(_database.Awaited, after => Assert.Equal(TimeSpan.FromSeconds(2.5), after.Timeout));
+        Assert.All(_database.Awaited, after => Assert.Equal(["a", "b", "c", "d"], after.RequestIds));
+    }
+
     [Theory]
     [InlineData("/query", "application/json", """{"language":"sql","statement":"select count(*) from iris"}""")]
     [InlineData("", "Content-Type: application/json", """{"language":"sql","statement":"select count(*) from iris;"}""")]
