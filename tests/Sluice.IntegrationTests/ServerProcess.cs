@@ -127,9 +127,9 @@ sealed class ServerProcess : IAsyncDisposable
                 using var answer = await http.GetAsync(new Uri("health/ready", UriKind.Relative), cancellation);
                 if (answer.IsSuccessStatusCode) return;
             }
-            catch (HttpRequestException)
+            catch (Exception e) when (e is HttpRequestException or TaskCanceledException && !cancellation.IsCancellationRequested)
             {
-                // not listening yet
+                // not listening yet, or too busy starting to answer
             }
             await Task.Delay(TimeSpan.FromMilliseconds(20), TimeProvider.System, cancellation);
         }

@@ -32,7 +32,10 @@ public sealed class LargeCrashTests(ITestOutputHelper output)
                 if (cycle == 0) (database, sink) = await CreateAsync(api);
                 using var stop = CancellationTokenSource.CreateLinkedTokenSource(Cancellation);
                 var senders = Enumerable.Range(0, 2).Select(_ => Task.Run(() => SendAsync(api.Token, server.HttpPort), Cancellation)).ToList();
-                await Task.Delay(TimeSpan.FromMilliseconds(random.Next(200, 1_500)), TimeProvider.System, Cancellation);
+                var acknowledgedBefore = bodies.Count(body => body.Value);
+                while (bodies.Count(body => body.Value) == acknowledgedBefore && !senders.TrueForAll(sender => sender.IsCompleted))
+                    await Task.Delay(TimeSpan.FromMilliseconds(20), TimeProvider.System, Cancellation);
+                await Task.Delay(TimeSpan.FromMilliseconds(random.Next(10, 700)), TimeProvider.System, Cancellation);
                 await server.KillAsync();
                 await stop.CancelAsync();
                 await Task.WhenAll(senders);

@@ -250,6 +250,7 @@ public sealed partial class AuthorizationTests : IAsyncLifetime
             "POST /v2/tables/{database}/{table}/fields/{column}" => """{"options":{"type":"int"}}""",
             "POST /v2/sinks/{id}/quarantine/replay" => """{"all":true}""",
             "PUT /v2/sinks/{id}" or "POST /v2/sinks/{id}/try" => """{"schema":{"id_field":"_id","allow_missing_fields":true,"definition":[{"name":"_id","path":["id"]}]}}""",
+            "PATCH /v2/tables/{database}/{table}" => """{"options":{"retention":"30d"}}""",
             "PUT /v2/users/{id}/keys/{keyId}" => """{"description":"renamed"}""",
             "POST /v2/databases/{id}/query/sql" => "SELECT 1",
             "POST /v2/databases/{id}/query" or "POST /v2/databases/{id}" or "POST /v2/{id}/query" => """{"language":"sql","statement":"SELECT 1"}""",
