@@ -37,6 +37,7 @@ static class SendCommand
                 var batching = $"{session.Get(records)} {session.Get(operation)} {session.Get(format)}";
                 var begin = Begin(path, progressPath, batching, session.Get(restart));
                 using var tally = new SendTally(begin, progressPath, rejectedPath);
+                tally.Keep(); // before anything is sent: a run that goes on must use the same keys
                 var options = new BatcherOptions
                 {
                     MaxRecords = session.Get(records),

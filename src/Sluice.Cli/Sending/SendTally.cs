@@ -69,7 +69,7 @@ sealed class SendTally(SendProgress begin, string? progressPath, string rejected
         }
     }
 
-    /// <summary>Keeps how far the run is, at its end when it was cut short.</summary>
+    /// <summary>Keeps how far the run is: at its begin, and at its end when it was cut short.</summary>
     public void Keep()
     {
         if (progressPath is null) return;

@@ -1,3 +1,4 @@
+using System.IO.Compression;
 using System.Text.Json;
 using Sluice.IntegrationTests.Server;
 using Xunit;
@@ -73,6 +74,63 @@ public sealed class CommandLineTests(IngestServer server) : IClassFixture<Ingest
     }
 
     [Fact]
+    public async Task Files_of_every_kind_are_sent_and_rejected_records_come_back_with_their_reasons()
+    {
+        await LoginAsync();
+        var sink = await server.MakeSinkAsync();
+        await WriteAsync("a.ndjson", "{\"id\":1,\"price\":1.5}\n{\"id\":\"x\"}\n\n{broken\n{\"id\":2}");
+        await WriteAsync("b.json", """{"records":[{"value":{"id":3}},{"op":"delete","value":{"id":1}}]}""");
+        await WriteAsync("c.json", "[{\"id\":4},\n {\"id\":5}]");
+        await WriteAsync("d.csv", "id,price\n6,2.25\n7,\n8,much\n");
+        await using (var file = File.Create(Path.Combine(_home.Path, "e.ndjson.gz")))
+        await using (var gzip = new GZipStream(file, CompressionLevel.Fastest))
+            await gzip.WriteAsync("{\"id\":9}\n"u8.ToArray(), Cancellation);
+
+        Assert.Equal(2, (await RunAsync("send", sink, "a.ndjson")).ExitCode);
+        Assert.Equal(0, (await RunAsync("send", sink, "b.json")).ExitCode);
+        Assert.Equal(0, (await RunAsync("send", sink, "c.json")).ExitCode);
+        Assert.Equal(2, (await RunAsync("send", sink, "d.csv", "--rejected", "wrong.ndjson")).ExitCode);
+        Assert.Equal(0, (await RunAsync("send", sink, "e.ndjson.gz")).ExitCode);
+        await DoneWithInputAsync("{\"id\":10}\n", "send", sink, "-");
+
+        var rejected = await ReadRejectedAsync("a.ndjson.rejected.ndjson");
+        Assert.Equal(["NotAnId", "NotJson"], rejected.Select(line => line.GetProperty("errors")[0].GetProperty("code").GetString()));
+        Assert.Equal([1, 2], rejected.Select(line => line.GetProperty("record").GetInt32()));
+        Assert.Equal("x", rejected[0].GetProperty("sent").GetProperty("id").GetString());
+        Assert.Equal("{broken", rejected[1].GetProperty("text").GetString());
+        Assert.Equal("NotADecimal", Assert.Single(await ReadRejectedAsync("wrong.ndjson")).GetProperty("errors")[0].GetProperty("code").GetString());
+        Assert.Empty(Directory.GetFiles(_home.Path, "*.progress"));
+
+        await server.Api.WaitLoadedAsync(sink, Cancellation);
+        var table = (await server.Api.GetAsync($"v2/sinks/{sink}", Cancellation)).Json["sink_details"]!["table"]!.GetValue<string>();
+        var rows = await server.Api.QueryAsync(server.DatabaseId, $"SELECT _id FROM {table} ORDER BY _id", Cancellation);
+        Assert.Equal([2, 3, 4, 5, 6, 7, 9, 10], rows.Select(row => row![0]!.GetValue<int>()));
+    }
+
+    [Fact]
+    public async Task A_run_that_is_cut_short_goes_on_where_it_stopped_and_stores_nothing_twice()
+    {
+        await LoginAsync();
+        var sink = await server.MakeSinkAsync();
+        const int records = 60_000;
+        await WriteAsync("many.ndjson", string.Join('\n', Enumerable.Range(0, records).Select(id => $$"""{"id":{{id}},"price":{{(id % 1000 == 7 ? "\"bad\"" : "1")}}}""")));
+        using (var run = CommandLineRun.Start(_home.Path, "send", sink, "many.ndjson", "--batch", "100", "--connections", "3"))
+        {
+            while ((await LedgerAsync(sink)).Received < records / 10) await Task.Delay(TimeSpan.FromMilliseconds(20), TimeProvider.System, Cancellation);
+            run.Kill();
+            await run.WaitForExitAsync(Cancellation);
+        }
+        Assert.True((await LedgerAsync(sink)).Received < records, "it was over before it was cut short");
+
+        var again = await RunAsync("send", sink, "many.ndjson", "--batch", "100", "--connections", "3", "--json");
+        Assert.Equal(2, again.ExitCode);
+        var ledger = await LedgerAsync(sink);
+        Assert.Equal((records, records / 1000), (ledger.Received, ledger.Rejected));
+        Assert.Equal(records / 1000, (await ReadRejectedAsync("many.ndjson.rejected.ndjson")).Select(line => line.GetProperty("record").GetInt32()).Distinct().Count());
+        Assert.Equal(records / 1000, (await ReadRejectedAsync("many.ndjson.rejected.ndjson")).Count);
+    }
+
+    [Fact]
     public async Task Bench_measures_and_leaves_nothing_behind()
     {
         await LoginAsync();
@@ -82,6 +140,17 @@ public sealed class CommandLineTests(IngestServer server) : IClassFixture<Ingest
         Assert.True(report.GetProperty("durable").GetProperty("count").GetInt64() > 0);
         Assert.Equal(0, report.GetProperty("rejected_records").GetInt64());
         Assert.DoesNotContain("bench-", (await DoneAsync("databases", "list")).Output, StringComparison.Ordinal);
+    }
+
+    Task WriteAsync(string name, string text) => File.WriteAllTextAsync(Path.Combine(_home.Path, name), text, Cancellation);
+
+    async Task<List<JsonElement>> ReadRejectedAsync(string name) =>
+        [.. (await File.ReadAllLinesAsync(Path.Combine(_home.Path, name), Cancellation)).Select(line => JsonElement.Parse(line))];
+
+    async Task<(int Received, int Rejected)> LedgerAsync(string sink)
+    {
+        var ledger = (await server.Api.GetAsync($"v2/sinks/{sink}/ledger", Cancellation)).Json;
+        return (ledger["received"]!.GetValue<int>(), ledger["rejected"]!.GetValue<int>());
     }
 
     string Url => $"http://127.0.0.1:{server.Process.HttpPort}";
