@@ -79,7 +79,7 @@ public sealed class RefusalsTests
         Assert.Equal(HttpStatusCode.NotFound, unknown.StatusCode);
         Assert.Equal("ResourceNotFound", (await ServerUnderTest.ReadJsonAsync(unknown)).GetProperty("code").GetString());
         Assert.Equal(HttpStatusCode.MethodNotAllowed, wrongMethod.StatusCode);
-        Assert.Equal(["GET", "PUT"], wrongMethod.Content.Headers.Allow.Order());
+        Assert.Equal(["GET", "HEAD", "PUT"], wrongMethod.Content.Headers.Allow.Order());
         var refusal = await ServerUnderTest.ReadJsonAsync(wrongMethod);
         Assert.Equal(["code", "message", "request_id", "outcome"], refusal.EnumerateObject().Select(member => member.Name));
         Assert.Equal("nosniff", unknown.Headers.GetValues("X-Content-Type-Options").Single());
