@@ -132,11 +132,11 @@ public sealed partial class Sink
     }
 
     /// <summary>The SQL door: values without envelope, and all or nothing.</summary>
-    internal async ValueTask<BatchOutcome> InsertAsync(ReadOnlyMemory<byte> values, string caller, CancellationToken cancellation)
+    internal async ValueTask<BatchOutcome> InsertAsync(ReadOnlyMemory<byte> values, RecordOperation operation, string caller, CancellationToken cancellation)
     {
         var (definition, decoder) = _mapping;
         var rows = decoder.Rent();
-        BatchReader.Read(values.Span, BodyFormat.Values, RecordOperation.Upsert, decoder, definition.MaxRecordsPerRequest, rows);
+        BatchReader.Read(values.Span, BodyFormat.Values, operation, decoder, definition.MaxRecordsPerRequest, rows);
         if (rows.Rejected.Count > 0) return new BatchOutcome("", 0, rows.RecordCount, [.. rows.Rejected], []);
         _context.Admission.ThrowIfNotAdmitting(_table);
         var frame = RecordsFrame.Encode(decoder, definition.Id, NowMicroseconds(), new RecordsFrame.Meta(caller, "", default, values.Length), rows, values.Span);

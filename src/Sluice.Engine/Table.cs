@@ -170,11 +170,12 @@ public sealed class Table : IAsyncDisposable
     /// objects whose members are column names; the rules for values are those of a sink, but numbers for timestamps are seconds.
     /// </summary>
     /// <returns>The outcome; when any record is rejected nothing was stored.</returns>
-    public async ValueTask<BatchOutcome> InsertAsync(ReadOnlyMemory<byte> values, IReadOnlyList<string> columns, string caller, CancellationToken cancellation)
+    public async ValueTask<BatchOutcome> InsertAsync(
+        ReadOnlyMemory<byte> values, IReadOnlyList<string> columns, RecordOperation operation, string caller, CancellationToken cancellation)
     {
         var schema = Schema;
         var sink = new Sink(SqlDefinition(schema, columns), this, _context);
-        var outcome = await sink.InsertAsync(values, caller, cancellation);
+        var outcome = await sink.InsertAsync(values, operation, caller, cancellation);
         if (outcome.RejectedCount > 0) return outcome;
         await WaitForStatementAsync(outcome.Sequence, cancellation);
         const int recentErrors = 10_000; // all that stores keep of a table

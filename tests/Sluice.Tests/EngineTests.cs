@@ -296,15 +296,17 @@ public sealed class EngineTests : IDisposable
     {
         await using var engine = await CreateAsync();
         var table = engine.FindTable(Table.TableId)!;
-        var bad = await table.InsertAsync("""[{"_id":1,"i":1},{"_id":2,"i":"x"}]"""u8.ToArray(), ["_id", "i"], "caller", Cancellation);
+        var bad = await table.InsertAsync("""[{"_id":1,"i":1},{"_id":2,"i":"x"}]"""u8.ToArray(), ["_id", "i"], RecordOperation.Upsert, "caller", Cancellation);
         Assert.Equal((2, 1), (bad.RecordCount, bad.RejectedCount));
         Assert.Empty(Database.Rows());
-        var good = await table.InsertAsync("""[{"_id":1,"i":1},{"_id":2}]"""u8.ToArray(), ["_id", "i"], "caller", Cancellation);
+        var good = await table.InsertAsync("""[{"_id":1,"i":1},{"_id":2}]"""u8.ToArray(), ["_id", "i"], RecordOperation.Upsert, "caller", Cancellation);
         Assert.Equal(2, good.AcceptedCount);
         Assert.Equal(["1: 1=1", "2:"], Database.Rows());
+        await table.InsertAsync("""[{"_id":1}]"""u8.ToArray(), ["_id"], RecordOperation.Replace, "caller", Cancellation);
+        Assert.Equal(["1:", "2:"], Database.Rows());
 
         Database.Refuses = (_, _) => true;
-        var refused = await Assert.ThrowsAsync<SluiceException>(async () => await table.InsertAsync("""[{"_id":3}]"""u8.ToArray(), ["_id"], "caller", Cancellation));
+        var refused = await Assert.ThrowsAsync<SluiceException>(async () => await table.InsertAsync("""[{"_id":3}]"""u8.ToArray(), ["_id"], RecordOperation.Upsert, "caller", Cancellation));
         Assert.Equal(ErrorCode.InvalidParameter, refused.Code);
         Assert.Equal(2, Database.Rows().Length);
     }

@@ -17,7 +17,7 @@ static class SendCommand
         var records = new Option<int>("--batch") { Description = "Most records in a request.", DefaultValueFactory = _ => 1_000 };
         var connections = new Option<int>("--connections") { Description = "Requests under way at once. With more than 1, records with the same _id may be applied in another order.", DefaultValueFactory = _ => 1 };
         var delay = new Option<int>("--max-delay") { Description = "With standard input: milliseconds a record waits for others.", DefaultValueFactory = _ => 200 };
-        var operation = new Option<string?>("--op") { Description = "What is done with records that do not say: upsert, insert, patch, delete or remove." };
+        var operation = new Option<string?>("--op") { Description = "What is done with records that do not say: upsert, insert, replace, patch, delete or remove." };
         var rejected = new Option<string?>("--rejected") { Description = "File for rejected records with their reasons; FILE.rejected.ndjson unless given." };
         var restart = new Option<bool>("--restart") { Description = "Begin anew, also when an earlier run of this file was cut short." };
         foreach (var number in new[] { records, connections }) number.Validators.Add(result =>

@@ -92,7 +92,9 @@ sealed class OperationFolder
     }
 
     bool IsConditional(int row) =>
-        _batch.OperationOf(row) is RecordOperation.Insert or RecordOperation.Patch or RecordOperation.Remove || _batch.VersionOf(row) != RecordOperations.NoVersion;
+        _batch.OperationOf(row) is RecordOperation.Insert or RecordOperation.Patch or RecordOperation.Remove
+            or RecordOperation.Replace // keeps the stored version, and nothing else
+        || _batch.VersionOf(row) != RecordOperations.NoVersion;
 
     /// <summary>Applies the records of one key, one after the other.</summary>
     void Apply(
@@ -125,6 +127,11 @@ sealed class OperationFolder
             }
             else if (operation != RecordOperation.Remove || state.IsPresent)
             {
+                if (operation == RecordOperation.Replace)
+                {
+                    isReset = true;
+                    _applied.Clear();
+                }
                 state = state with { IsPresent = true, RowVersion = Math.Max(state.RowVersion, version) };
                 _applied.Add(row);
             }
@@ -184,6 +191,7 @@ sealed class OperationFolder
         }
         if (_removed.Count > 0) AddRemoved(source, operations, targetRow);
         if (isValue) target.EndSet();
+        else if (source.States[_applied[0]] == CellState.Null) target.AddNull(); // a new row gets no default
         else target.AddAbsent();
     }
 

@@ -119,8 +119,8 @@ public sealed class RecordDecoder
         if (Schema.IsAutoId)
         {
             key.AddAbsent();
-            if (rows.Operation is not (RecordOperation.Upsert or RecordOperation.Insert))
-                rows.Fail(new FieldError(TableSchema.KeyColumnName, "", FieldErrorCode.MissingKey, "an upsert or insert: the server makes the _id of this table", "an op that needs one"));
+            if (rows.Operation is not (RecordOperation.Upsert or RecordOperation.Insert or RecordOperation.Replace))
+                rows.Fail(new FieldError(TableSchema.KeyColumnName, "", FieldErrorCode.MissingKey, "an upsert, insert or replace: the server makes the _id of this table", "an op that needs one"));
         }
         else if (_keyParts.Length == 0)
         {

@@ -19,6 +19,9 @@ public enum RecordOperation : byte
 
     /// <summary>Takes members out of the row's sets, if there is a row.</summary>
     Remove = 4,
+
+    /// <summary>Makes the row anew: it has what the record says, and of the row before only the version.</summary>
+    Replace = 5,
 }
 
 /// <summary>The members <c>op</c> and <c>version</c> of a record, as they stand beside its value.</summary>
@@ -45,6 +48,7 @@ static class RecordOperations
             : name.SequenceEqual("patch"u8) ? (true, RecordOperation.Patch)
             : name.SequenceEqual("delete"u8) ? (true, RecordOperation.Delete)
             : name.SequenceEqual("remove"u8) ? (true, RecordOperation.Remove)
+            : name.SequenceEqual("replace"u8) ? (true, RecordOperation.Replace)
             : default;
         operation = found;
         return known;
@@ -55,7 +59,7 @@ static class RecordOperations
         if (reader.TokenType == JsonTokenType.String && JsonText.TryRead(ref reader, rows, out var name) == TextResult.Ok && TryParse(name, out var operation))
             rows.Operation = operation;
         else
-            Fail(ref reader, rows, FieldErrorCode.UnknownOperation, "an op of upsert, insert, patch, delete or remove");
+            Fail(ref reader, rows, FieldErrorCode.UnknownOperation, "an op of upsert, insert, replace, patch, delete or remove");
     }
 
     public static void ReadVersion(ref Utf8JsonReader reader, RecordRows rows)

@@ -24,7 +24,7 @@ static class IngestEndpoint
         .Produces<OutcomeShape>()
         .WithTags("Records")
         .WithSummary("Sends records; every record of a 200 with status success is durable.")
-        .WithDescription("Body: {\"records\":[{\"value\":{...}}]}, any content type; Content-Encoding gzip, br or zstd. Query: return=all|errors|summary, wait=durable|loaded, dry_run=true|false, timeout=SECONDS, format=json|ndjson|array, op=upsert|insert|patch|delete|remove. Header Idempotency-Key: the same key and body are answered again and stored once, for 24 hours.");
+        .WithDescription("Body: {\"records\":[{\"value\":{...}}]}, any content type; Content-Encoding gzip, br or zstd. Query: return=all|errors|summary, wait=durable|loaded, dry_run=true|false, timeout=SECONDS, format=json|ndjson|array, op=upsert|insert|replace|patch|delete|remove. Header Idempotency-Key: the same key and body are answered again and stored once, for 24 hours.");
 
     static async Task HandleAsync(string id, HttpContext context, EngineSlot slot, SinkGate gate, BodyBudget budget, TimeProvider time)
     {

@@ -51,7 +51,7 @@ readonly record struct IngestQuery(ReturnedRecords Return, BodyFormat Format, Re
                 _ => BodyFormat.Records,
             };
         }
-        var operation = Enum.Parse<RecordOperation>(Choose(request, "op", "upsert", "insert", "patch", "delete", "remove"), ignoreCase: true);
+        var operation = Enum.Parse<RecordOperation>(Choose(request, "op", "upsert", "insert", "replace", "patch", "delete", "remove"), ignoreCase: true);
         return new(returned, format, operation, Choose(request, "wait", "durable", "loaded") == "loaded", WaitTimeout.Of(request), key, isDryRun);
     }
 

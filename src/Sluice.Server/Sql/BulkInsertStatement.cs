@@ -6,7 +6,7 @@ using Sluice.Schema;
 namespace Sluice.Server.Sql;
 
 /// <summary>
-/// BULK INSERT: reads rows out of the statement's own text, maps and transforms them, and writes them as <see cref="RowInsertion"/> does:
+/// BULK INSERT and BULK REPLACE: reads rows out of the statement's own text, maps and transforms them, and writes them as <see cref="RowInsertion"/> does:
 /// all or nothing, whatever the batch size.
 /// </summary>
 sealed class BulkInsertStatement(SqlPlane plane, SqlContext context, SqlTable table, BulkInsert bulk)
@@ -31,7 +31,7 @@ sealed class BulkInsertStatement(SqlPlane plane, SqlContext context, SqlTable ta
             FillEmptySets(values, targets);
         if (values.Count == 0)
             return (0, []);
-        var insertion = new RowInsertion(plane, context, table, targets, (row, column) => new SqlExpression(TextOf(values[row][column]), bulk.Data.Offset));
+        var insertion = new RowInsertion(plane, context, table, targets, bulk.Operation, (row, column) => new SqlExpression(TextOf(values[row][column]), bulk.Data.Offset));
         return (values.Count, await insertion.RunAsync(values, cancellation));
     }
 

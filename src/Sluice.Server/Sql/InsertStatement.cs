@@ -18,7 +18,7 @@ sealed class InsertStatement(SqlPlane plane, SqlContext context, SqlTable table,
         foreach (var row in rows.Rows.Where(row => row.Count != targets.Length))
             throw new SqlException("mismatch in the count of expressions and target columns", row[0].Offset);
         var values = await ReadValuesAsync(cancellation);
-        var insertion = new RowInsertion(plane, context, table, targets, (row, column) => rows.Rows[row][column]);
+        var insertion = new RowInsertion(plane, context, table, targets, rows.Operation, (row, column) => rows.Rows[row][column]);
         return (rows.Rows.Count, await insertion.RunAsync(values, cancellation));
     }
 

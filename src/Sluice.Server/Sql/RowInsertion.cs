@@ -19,8 +19,10 @@ readonly record struct InsertTarget(string Name, ColumnType? Type);
 /// The JSON is an array of objects whose members are the columns. Numbers keep their digits; a set is an array; members with a time
 /// are <c>{"time": "2022-01-01" or seconds, "members": [..]}</c>, and a set for a quantum column without a time gets the present one.
 /// </remarks>
+/// <param name="operation">What each row does.</param>
 /// <param name="written">What stands in the statement for the value of a row and a column.</param>
-sealed class RowInsertion(SqlPlane plane, SqlContext context, SqlTable table, ImmutableArray<InsertTarget> targets, Func<int, int, SqlExpression> written)
+sealed class RowInsertion(
+    SqlPlane plane, SqlContext context, SqlTable table, ImmutableArray<InsertTarget> targets, RecordOperation operation, Func<int, int, SqlExpression> written)
 {
     /// <param name="names"><c>null</c>: all columns, as SHOW COLUMNS lists them.</param>
     /// <exception cref="SqlException">The list lacks what it must have, or names what is not there.</exception>
@@ -47,7 +49,7 @@ sealed class RowInsertion(SqlPlane plane, SqlContext context, SqlTable table, Im
     public async Task<IReadOnlyList<string>> RunAsync(IReadOnlyList<SqlValue[]> values, CancellationToken cancellation)
     {
         CheckTypes(values);
-        var outcome = await plane.Insert(context, table.Schema.TableId, Encode(values), [.. targets.Select(target => target.Name)], cancellation);
+        var outcome = await plane.Insert(context, table.Schema.TableId, Encode(values), [.. targets.Select(target => target.Name)], operation, cancellation);
         if (outcome.RejectedCount > 0)
             throw Describe(outcome.Rejected.First(record => !record.IsDiscarded));
         return [.. outcome.Warnings.Select(Describe)];

@@ -1,5 +1,6 @@
 using System.Collections.Immutable;
 using Parlot.Fluent;
+using Sluice.Records;
 
 namespace Sluice.Server.Sql;
 
@@ -101,10 +102,11 @@ static class SqlParser
 
         var columns = Terms.Char('(').SkipAnd(Separated(Terms.Char(','), name)).AndSkip(Mark(')'));
         var row = Mark('(').SkipAnd(Separated(Terms.Char(','), SqlGrammar.Expression)).AndSkip(Mark(')'));
-        var insert = OneOf(Word("INSERT"), Word("REPLACE")).SkipAnd(Must("INTO")).SkipAnd(name).And(columns.Optional())
+        var insertion = OneOf(Word("INSERT").Then(_ => RecordOperation.Upsert), Word("REPLACE").Then(_ => RecordOperation.Replace));
+        var insert = insertion.AndSkip(Must("INTO")).And(name).And(columns.Optional())
             .AndSkip(Must("VALUES")).And(Separated(Terms.Char(','), row))
             .Then<SqlStatement>(parts => new InsertRows(
-                parts.Item1, parts.Item2.HasValue ? [.. parts.Item2.Value!] : null, parts.Item3));
+                parts.Item1, parts.Item2, parts.Item3.HasValue ? [.. parts.Item3.Value!] : null, parts.Item4));
 
         var delete = Word("DELETE").SkipAnd(Must("FROM")).SkipAnd(name).And(Word("WHERE").SkipAnd(SqlGrammar.Rest).Optional())
             .Then<SqlStatement>(parts => new DeleteRows(parts.Item1, parts.Item2.HasValue ? parts.Item2.Value : null));
@@ -116,14 +118,14 @@ static class SqlParser
             .Then(parts => new BulkMap(parts.Item1.Item1, parts.Item1.Item2, parts.Item2));
         var expressions = Mark('(').SkipAnd(Separated(Terms.Char(','), SqlGrammar.Expression)).AndSkip(Mark(')'));
         var bulkData = Must("FROM").SkipAnd(SqlGrammar.Quoted.ElseError("expected the rows in quotes")).AndSkip(Must("WITH")).And(ZeroOrMany(SqlGrammar.BulkOption));
-        var bulkInsert = Word("BULK").SkipAnd(OneOf(Word("INSERT"), Word("REPLACE")).ElseError("expected INSERT or REPLACE")).SkipAnd(Must("INTO")).SkipAnd(name)
+        var bulkInsert = Word("BULK").SkipAnd(insertion.ElseError("expected INSERT or REPLACE")).AndSkip(Must("INTO")).And(name)
             .And(columns.Optional())
             .AndSkip(Must("MAP")).AndSkip(Mark('(')).And(Separated(Terms.Char(','), mapItem)).AndSkip(Mark(')'))
             .And(Word("TRANSFORM").SkipAnd(expressions).Optional())
             .And(bulkData)
             .Then<SqlStatement>(parts => new BulkInsert(
-                parts.Item1, parts.Item2.HasValue ? [.. parts.Item2.Value!] : null, [.. parts.Item3],
-                parts.Item4.HasValue ? parts.Item4.Value : null, parts.Item5.Item1, [.. parts.Item5.Item2]));
+                parts.Item1, parts.Item2, parts.Item3.HasValue ? [.. parts.Item3.Value!] : null, [.. parts.Item4],
+                parts.Item5.HasValue ? parts.Item5.Value : null, parts.Item6.Item1, [.. parts.Item6.Item2]));
 
         var end = Terms.Char(';').Optional().AndSkip(SqlGrammar.End);
         return OneOf(createTable, alterTable, dropTable, show, insert, bulkInsert, delete).AndSkip(end)

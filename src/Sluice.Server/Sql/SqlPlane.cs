@@ -31,7 +31,7 @@ delegate Task RunQuery(
 
 /// <summary>Appends rows and returns when they are loaded; see <see cref="Table.InsertAsync"/>.</summary>
 delegate ValueTask<BatchOutcome> InsertValues(
-    SqlContext context, Guid tableId, ReadOnlyMemory<byte> values, IReadOnlyList<string> columns, CancellationToken cancellation);
+    SqlContext context, Guid tableId, ReadOnlyMemory<byte> values, IReadOnlyList<string> columns, RecordOperation operation, CancellationToken cancellation);
 
 /// <summary>
 /// What SQL statements act on: the host's control plane, engine and stores. Every member authorises its caller. All throw

@@ -1,4 +1,5 @@
 using System.Collections.Immutable;
+using Sluice.Records;
 using Sluice.Schema;
 
 namespace Sluice.Server.Sql;
@@ -56,17 +57,19 @@ sealed record ShowColumns(SqlName Table) : SqlStatement;
 
 sealed record ShowCreateTable(SqlName Table) : SqlStatement;
 
-/// <summary>INSERT and REPLACE, which mean the same: what is given replaces single values and is added to sets.</summary>
+/// <summary>INSERT and REPLACE.</summary>
+/// <param name="Operation">Upsert or replace.</param>
 /// <param name="Columns"><c>null</c>: all columns, as SHOW COLUMNS lists them.</param>
 /// <param name="Rows">As many expressions a row as the statement has; not yet compared with the columns.</param>
-sealed record InsertRows(SqlName Table, ImmutableArray<SqlName>? Columns, IReadOnlyList<IReadOnlyList<SqlExpression>> Rows) : SqlStatement;
+sealed record InsertRows(RecordOperation Operation, SqlName Table, ImmutableArray<SqlName>? Columns, IReadOnlyList<IReadOnlyList<SqlExpression>> Rows) : SqlStatement;
 
 /// <summary>BULK INSERT and BULK REPLACE.</summary>
+/// <param name="Operation">Upsert or replace.</param>
 /// <param name="Columns"><c>null</c>: all columns, as SHOW COLUMNS lists them.</param>
 /// <param name="Transform"><c>null</c>: the mapped values are the columns'.</param>
 /// <param name="Data">The rows, without quotes.</param>
 sealed record BulkInsert(
-    SqlName Table, ImmutableArray<SqlName>? Columns, ImmutableArray<BulkMap> Map, IReadOnlyList<SqlExpression>? Transform, SqlExpression Data,
+    RecordOperation Operation, SqlName Table, ImmutableArray<SqlName>? Columns, ImmutableArray<BulkMap> Map, IReadOnlyList<SqlExpression>? Transform, SqlExpression Data,
     ImmutableArray<BulkOption> Options) : SqlStatement;
 
 /// <summary>Where a value stands in a row, and the type it is read as.</summary>

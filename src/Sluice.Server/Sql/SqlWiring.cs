@@ -46,11 +46,11 @@ static class SqlWiring
             DropTable = (context, table, cancellation) => plane.DeleteTableAsync(context.Caller, context.DatabaseId, table.Schema.Name, cancellation),
             SetRetention = (context, table, retention, cancellation) => plane.SetRetentionAsync(
                 context.Caller, context.DatabaseId, table.Schema.Name, retention, cancellation),
-            Insert = (context, tableId, values, columns, cancellation) =>
+            Insert = (context, tableId, values, columns, operation, cancellation) =>
             {
                 ControlPlane.RequireWrite(context.Caller);
                 var table = slot.Engine.FindTable(tableId) ?? throw new SluiceException(ErrorCode.NotFound, "There is no such table any more.");
-                return table.InsertAsync(values, columns, context.Caller.Id, cancellation);
+                return table.InsertAsync(values, columns, operation, context.Caller.Id, cancellation);
             },
             Delete = (context, table, predicate, cancellation) =>
             {

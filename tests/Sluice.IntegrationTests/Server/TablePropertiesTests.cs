@@ -104,6 +104,25 @@ public sealed class TablePropertiesTests(IngestServer server) : IClassFixture<In
     }
 
     [Fact]
+    public async Task A_replaced_row_has_what_is_given_and_defaults()
+    {
+        await QueryAsync("CREATE TABLE shelf (_id ID, a INT, b STRING DEFAULT 'none', tags STRINGSET DEFAULT ['new'], q IDSETQ TIMEQUANTUM 'YMD', v VECTOR(2))");
+        const string Rows = "SELECT _id, a, b, list_sort(tags), q, v FROM shelf ORDER BY _id";
+        await QueryAsync("INSERT INTO shelf (_id, a, b, tags, q, v) VALUES (1, 1, 'x', ['a'], {'2026-01-02', [7]}, [1,2]), (2, 2, 'y', ['a'], null, null), (3, 3, 'z', ['a'], null, null)");
+
+        // an existing and a new row; then existing ones alone
+        await QueryAsync("REPLACE INTO shelf (_id, a) VALUES (1, 10), (4, 40)");
+        Assert.Equal("""[[1,10,"none",["new"],null,null],[2,2,"y",["a"],null,null],[3,3,"z",["a"],null,null],[4,40,"none",["new"],null,null]]""", await QueryAsync(Rows));
+        await QueryAsync("REPLACE INTO shelf (_id, tags, b) VALUES (1, null, null), (2, ['b','c'], 'w'), (2, ['d'], 'v')");
+        await QueryAsync("BULK REPLACE INTO shelf (_id, tags) MAP (0 ID, 1 STRINGSET) FROM '3,e' WITH INPUT 'INLINE' FORMAT 'CSV'");
+        Assert.Equal("""[[1,null,null,null,null,null],[2,null,"v",["d"],null,null],[3,null,"none",["e"],null,null],[4,40,"none",["new"],null,null]]""", await QueryAsync(Rows));
+
+        await QueryAsync("CREATE TABLE notes (_id ID AUTO, a INT)");
+        await QueryAsync("REPLACE INTO notes (a) VALUES (1), (1)");
+        Assert.Equal("[[2]]", await QueryAsync("SELECT count(*) FROM notes"));
+    }
+
+    [Fact]
     public async Task Rows_that_are_there_when_a_column_comes_have_null_in_it()
     {
         await QueryAsync("CREATE TABLE early (_id ID, a INT)");

@@ -40,7 +40,7 @@ public sealed class QueryDatabase : IDisposable
 
     internal IReadOnlyList<SqlTable> Tables { get; set; }
 
-    internal List<(string Json, IReadOnlyList<string> Columns)> Inserted { get; } = [];
+    internal List<(string Json, IReadOnlyList<string> Columns, RecordOperation Operation)> Inserted { get; } = [];
 
     internal IReadOnlyList<SqlDatabase> Databases { get; set; } = [];
 
@@ -131,9 +131,9 @@ public sealed class QueryDatabase : IDisposable
         RenameColumn = (_, table, from, to, _) => Note((table.Schema.Name, from, to)),
         DropTable = (_, table, _) => Note(table.Schema.Name),
         SetRetention = (_, table, retention, _) => Note((table.Schema.Name, retention)),
-        Insert = (_, _, values, columns, _) =>
+        Insert = (_, _, values, columns, operation, _) =>
         {
-            Inserted.Add((Encoding.UTF8.GetString(values.Span), columns));
+            Inserted.Add((Encoding.UTF8.GetString(values.Span), columns, operation));
             using var document = System.Text.Json.JsonDocument.Parse(values);
             return ValueTask.FromResult(InsertOutcome(document.RootElement.GetArrayLength()));
         },

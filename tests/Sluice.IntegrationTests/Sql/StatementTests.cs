@@ -22,12 +22,25 @@ public sealed class StatementTests : IDisposable
             """);
 
         Assert.Equal("""{"schema":{"fields":[]},"data":[],"rows-affected":2,"execution-time":0}""", answer);
-        var (json, columns) = Assert.Single(_database.Inserted);
+        var (json, columns, _) = Assert.Single(_database.Inserted);
         Assert.Equal(
             """[{"_id":1,"species":"it\u0027s","tags":["a","b"],"ids":[],"seen":{"time":"2022-01-01","members":["x"]},"petal":5.10,"v":[1.0,2.5],"ok":false,"at_s":1640995200,"count":400},"""
             + """{"_id":7,"species":"ab","tags":null,"ids":[18446744073709551615],"seen":{"time":1640995200,"members":[]},"petal":-0.5,"v":null,"ok":true,"at_s":"2022-01-01","count":null}]""",
             json);
         Assert.Equal(["_id", "species", "tags", "ids", "seen", "petal", "v", "ok", "at_s", "count"], columns);
+    }
+
+    [Theory]
+    [InlineData("insert into iris (_id, count) values (1, 2)", RecordOperation.Upsert)]
+    [InlineData("replace into iris (_id, count) values (1, 2)", RecordOperation.Replace)]
+    [InlineData("BULK INSERT INTO iris (_id, count) MAP (0 ID, 1 INT) FROM '1,2' WITH INPUT 'INLINE' FORMAT 'CSV'", RecordOperation.Upsert)]
+    [InlineData("BULK REPLACE INTO iris (_id, count) MAP (0 ID, 1 INT) FROM '1,2' WITH INPUT 'INLINE' FORMAT 'CSV'", RecordOperation.Replace)]
+    public async Task Replace_hands_over_the_same_rows_to_be_made_anew(string sql, RecordOperation operation)
+    {
+        await _database.RunAsync(sql);
+
+        var inserted = Assert.Single(_database.Inserted);
+        Assert.Equal(("""[{"_id":1,"count":2}]""", operation), (inserted.Json, inserted.Operation));
     }
 
     [Fact]

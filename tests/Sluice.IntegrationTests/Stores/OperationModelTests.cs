@@ -191,7 +191,7 @@ public sealed class OperationModelTests : IAsyncLifetime
         /// <returns>Where each record stands in the request.</returns>
         int[] Encode(SinkDefinition sink, List<TestRecord> made, long receivedAt, out FrameBuffer frame)
         {
-            var unnamed = records.Random.Next(2) == 0 ? RecordOperation.Upsert : (RecordOperation)records.Random.Next(5);
+            var unnamed = records.Random.Next(2) == 0 ? RecordOperation.Upsert : (RecordOperation)records.Random.Next(6);
             var elements = new List<string>();
             var indexes = new int[made.Count];
             for (var i = 0; i < made.Count; i++)

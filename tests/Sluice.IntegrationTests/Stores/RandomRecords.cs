@@ -100,7 +100,7 @@ public sealed class RandomRecords
         return Schema.Key == KeyKind.Number ? number : $"k{number} \u00e9";
     }
 
-    RecordOperation Operation() => (RecordOperation)_random.Next(5);
+    RecordOperation Operation() => (RecordOperation)_random.Next(6);
 
     Cell CellOf(ColumnType type)
     {

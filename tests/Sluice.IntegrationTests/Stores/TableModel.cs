@@ -67,8 +67,9 @@ public sealed class TableModel
                 if (record.Version is { } version) _tombstones[key] = (version, now);
                 return ModelOutcome.Loaded;
         }
-        var isNew = row is null;
+        var isNew = row is null || record.Operation == RecordOperation.Replace;
         if (row is null) _rows.Add(key, row = new Row());
+        else if (isNew) row.Values.Clear();
         (row.Origin, row.Position, row.Version) = (origin, position, record.Version ?? row.Version);
         foreach (var column in schema.Columns)
         {

@@ -58,9 +58,30 @@ public sealed class OperationLoadTests
         using var asking = await LoadFixture.CreateAsync(Table);
         await SendAsync(
             asking, """{"value":{"_id":1}}""", """{"op":"insert","value":{"_id":2}}""", """{"op":"patch","value":{"_id":3}}""", """{"op":"remove","value":{"_id":4}}""",
-            """{"value":{"_id":5},"version":0}""", """{"op":"delete","value":{"_id":6}}""", """{"op":"patch","value":{"_id":1}}""", """{"op":"patch","value":{"_id":2}}""");
+            """{"value":{"_id":5},"version":0}""", """{"op":"delete","value":{"_id":6}}""", """{"op":"patch","value":{"_id":1}}""", """{"op":"patch","value":{"_id":2}}""",
+            """{"op":"replace","value":{"_id":7}}""");
         await asking.LoadAllAsync();
-        Assert.Equal(["1", "2", "3", "4", "5"], asking.Database.AskedKeys.Order());
+        Assert.Equal(["1", "2", "3", "4", "5", "7"], asking.Database.AskedKeys.Order());
+    }
+
+    [Theory]
+    [InlineData(1)]
+    [InlineData(100)]
+    public async Task A_replaced_row_has_what_its_record_says_and_its_version(int maxRecords)
+    {
+        using var load = await LoadFixture.CreateAsync(Table, new LoadOptions { MaxRecords = maxRecords });
+        await SendAsync(load, """{"value":{"_id":1,"i":1,"ss":["a","b"]},"version":5}""");
+        await SendAsync(load, """{"value":{"_id":2,"i":2,"ss":["a"]}}""");
+        await SendAsync(load, """{"op":"replace","value":{"_id":1,"ss":["c"]}}""");
+        await SendAsync(load, """{"op":"replace","value":{"_id":2,"i":3}}""");
+        await SendAsync(load, """{"op":"replace","value":{"_id":3,"i":4}}""");
+        await SendAsync(load, """{"op":"replace","value":{"_id":1,"i":5},"version":4}""");
+        await SendAsync(load, """{"value":{"_id":1,"ss":["d"]}}""");
+        await SendAsync(load, """{"op":"insert","value":{"_id":3}}""");
+        await load.LoadAllAsync();
+        Assert.Equal(["1: 2=['c','d']", "2: 1=3", "3: 1=4"], load.Database.Rows());
+        Assert.Equal([LateErrorCode.KeyExists], load.Database.Errors.Select(error => error.Code));
+        Assert.Equal(new SinkLedger(8, 8, 8, 0, 7, 1, 0) { Superseded = 1 }, load.AssertBalanced(SinkId));
     }
 
     /// <summary>What took effect must not be judged by the state that it made itself: the insert would find its own row.</summary>

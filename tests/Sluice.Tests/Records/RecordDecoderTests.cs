@@ -96,9 +96,9 @@ public sealed class RecordDecoderTests
         var schema = TableOf(KeyKind.Number, ("i", ColumnType.Int)) with { IsAutoId = true };
         var sink = SinkWith(schema, true, ("i", "/i"));
 
-        var rows = DecodeBody(sink, schema, """{"records":[{"value":{"i":1}},{"value":{"_id":7},"op":"insert"},{"value":{},"op":"patch"},{"value":{},"op":"delete"},{"value":{"i":"x"}}]}""");
+        var rows = DecodeBody(sink, schema, """{"records":[{"value":{"i":1}},{"value":{"_id":7},"op":"insert"},{"value":{"i":2},"op":"replace"},{"value":{},"op":"patch"},{"value":{},"op":"delete"},{"value":{"i":"x"}}]}""");
 
-        Assert.Equal(["absent | 1", "absent | absent"], Rows(rows));
+        Assert.Equal(["absent | 1", "absent | absent", "absent | 2"], Rows(rows));
         Assert.Equal(["_id:MissingKey", "_id:MissingKey", "i:NotAnInteger"], rows.Rejected.Select(Errors));
         Assert.Throws<SluiceException>(() => RecordDecoder.Compile(SinkOf(schema), schema));
     }
@@ -110,6 +110,7 @@ public sealed class RecordDecoderTests
     [InlineData("insert", """{"_id":1,"a":null,"b":null,"ss":[]}""", "a:MissingRequired b:MissingRequired")]
     [InlineData("upsert", """{"_id":1,"a":"","ss":null}""", "a:MissingRequired ss:MissingRequired")]
     [InlineData("upsert", """{"_id":1,"a":"x","ss":""}""", "a:NotAnInteger ss:MissingRequired")]
+    [InlineData("replace", """{"_id":1}""", "a:MissingRequired ss:MissingRequired")]
     [InlineData("patch", """{"_id":1}""", "")]
     [InlineData("patch", """{"_id":1,"a":null}""", "a:MissingRequired")]
     [InlineData("delete", """{"_id":1}""", "")]

@@ -17,6 +17,7 @@ public sealed class RecordOperationTests
     [InlineData("""{"value":{"_id":1},"op":"insert"}""", "Insert")]
     [InlineData("""{"op":"patch","value":{"_id":1}}""", "Patch")]
     [InlineData("""{"value":{"_id":1},"op":"delete","version":7}""", "Delete 7")]
+    [InlineData("""{"op":"replace","value":{"_id":1}}""", "Replace")]
     [InlineData("""{"version":0,"op":"remove","value":{"_id":1}}""", "Remove 0")]
     [InlineData("""{"version":9223372036854775807,"value":{"_id":1}}""", "Upsert 9223372036854775807")]
     [InlineData("""{"version":"12","value":{"_id":1}}""", "Upsert 12")]
@@ -25,7 +26,7 @@ public sealed class RecordOperationTests
     public void An_element_says_what_it_does(string element, string expected) => Assert.Equal([expected], Operations(Read(RecordOperation.Upsert, element)));
 
     [Theory]
-    [InlineData("\"op\":\"replace\"", FieldErrorCode.UnknownOperation)]
+    [InlineData("\"op\":\"merge\"", FieldErrorCode.UnknownOperation)]
     [InlineData("\"op\":\"DELETE\"", FieldErrorCode.UnknownOperation)]
     [InlineData("\"op\":\"\"", FieldErrorCode.UnknownOperation)]
     [InlineData("\"op\":null", FieldErrorCode.UnknownOperation)]
@@ -121,6 +122,7 @@ public sealed class RecordOperationTests
     [InlineData("remove", true)]
     [InlineData("insert", false)]
     [InlineData("upsert", false)]
+    [InlineData("replace", false)]
     public void Fields_may_be_missing_where_the_operation_does_not_make_the_row(string operation, bool mayMiss)
     {
         var sink = SinkOf(Table, allowMissing: false);
