@@ -7,6 +7,8 @@ namespace Sluice;
 sealed class Admission(EngineOptions options, TimeProvider time)
 {
     static readonly TimeSpan DiskCheckInterval = TimeSpan.FromSeconds(1);
+    static readonly TimeSpan ShortestRetry = TimeSpan.FromSeconds(1);
+    static readonly TimeSpan LongestRetry = TimeSpan.FromSeconds(60);
 
     long _lastDiskCheck;
     bool _isDiskLow;
@@ -32,7 +34,7 @@ sealed class Admission(EngineOptions options, TimeProvider time)
 
     public void Drain() => Volatile.Write(ref _isDraining, true);
 
-    /// <exception cref="SluiceException">Draining, LogFailed, DiskLow, LogBacklog: nothing was stored.</exception>
+    /// <exception cref="SluiceException">Draining, LogFailed, DiskLow, LogBacklog, LoaderStalled: nothing was stored.</exception>
     public void ThrowIfNotAdmitting(Table table)
     {
         if (IsDraining) throw new SluiceException(ErrorCode.Draining, "The server is stopping and takes no more records.");
@@ -41,13 +43,19 @@ sealed class Admission(EngineOptions options, TimeProvider time)
     }
 
     /// <summary>The part of it that holds for a body that is arriving too.</summary>
-    /// <exception cref="SluiceException">DiskLow, LogBacklog: nothing was stored.</exception>
+    /// <exception cref="SluiceException">DiskLow, LogBacklog, LoaderStalled: nothing was stored.</exception>
     public void ThrowIfNoRoom(Table table)
     {
         if (IsDiskLow) throw new SluiceException(ErrorCode.DiskLow, $"The server's disk has less than {options.DiskReserveBytes} bytes free.");
-        if (table.BacklogBytes > options.Log.MaxBacklogBytes)
-            throw new SluiceException(ErrorCode.LogBacklog, $"More than {options.Log.MaxBacklogBytes} bytes of records wait to be loaded.");
+        var backlog = table.BacklogBytes;
+        if (backlog <= options.Log.MaxBacklogBytes) return;
+        var waiting = $"More than {options.Log.MaxBacklogBytes} bytes of records wait to be loaded";
+        throw table.LoadRetryDelay is { } delay
+            ? new SluiceException(ErrorCode.LoaderStalled, waiting + ", and the table's database fails.") { RetryAfter = Bounded(delay) }
+            : new SluiceException(ErrorCode.LogBacklog, waiting + ".") { RetryAfter = Bounded(table.TimeToDrain(backlog)) };
     }
+
+    static TimeSpan? Bounded(TimeSpan? retry) => retry < ShortestRetry ? ShortestRetry : retry > LongestRetry ? LongestRetry : retry;
 
     public void Enter() => Interlocked.Increment(ref _underWay);
 

@@ -28,6 +28,9 @@ public enum ErrorCode
     /// <summary>The log holds more than it may before the loader has caught up. Retry later.</summary>
     LogBacklog,
 
+    /// <summary>The same, and the loader does not get on because its store fails. Retry later.</summary>
+    LoaderStalled,
+
     /// <summary>The disk has less free space than the reserve. Retry later.</summary>
     DiskLow,
 
@@ -65,4 +68,7 @@ public sealed class SluiceException(ErrorCode code, string message, Exception? i
     public ErrorCode Code { get; } = code;
 
     public RefusalOutcome Outcome { get; init; } = RefusalOutcome.NotStored;
+
+    /// <summary>After this time the same request may succeed, as far as that was measured; <c>null</c>: it was not.</summary>
+    public TimeSpan? RetryAfter { get; init; }
 }

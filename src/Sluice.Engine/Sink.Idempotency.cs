@@ -1,5 +1,6 @@
 using System.Security.Cryptography;
 using Sluice.Idempotency;
+using Sluice.Load;
 using Sluice.Log;
 using Sluice.Records;
 
@@ -13,7 +14,7 @@ public sealed partial class Sink
     /// <inheritdoc cref="IngestLargeAsync"/>
     /// <exception cref="SluiceException"><see cref="ErrorCode.KeyReused"/>: the key was sent with another body; nothing was appended.</exception>
     public async ValueTask<BatchOutcome> IngestOnceAsync(
-        string key, BodyWindow body, BodyFormat format, RecordOperation operation, string caller, CancellationToken cancellation)
+        string key, BodyWindow body, BodyFormat format, RecordOperation operation, string caller, CancellationToken cancellation, LoadWatch? watch = null)
     {
         IdempotencyKey.Check(key);
         using var hash = IncrementalHash.CreateHash(HashAlgorithmName.SHA256);
@@ -35,11 +36,11 @@ public sealed partial class Sink
             {
                 hash.AppendData(body.Bytes.Span);
                 // not cancelled while the frame may become durable: whoever sends the key next must find it
-                outcome = await AppendAsync(body.Bytes, format, operation, receivedAt, meta with { BodyHash = hash.GetCurrentHash() }, CancellationToken.None);
+                outcome = await AppendAsync(body.Bytes, format, operation, receivedAt, meta with { BodyHash = hash.GetCurrentHash() }, watch, CancellationToken.None);
             }
             else
             {
-                outcome = await AppendPartsAsync(body, format, operation, receivedAt, meta, hash, cancellation);
+                outcome = await AppendPartsAsync(body, format, operation, receivedAt, meta, hash, watch, cancellation);
             }
             turn!.Answer(new KeptRequest(Definition.Id, outcome.Sequence, key, hash.GetCurrentHash(), receivedAt, outcome));
             return outcome;

@@ -1,4 +1,5 @@
 using System.Security.Cryptography;
+using Sluice.Load;
 using Sluice.Log;
 using Sluice.Records;
 using Sluice.Watch;
@@ -11,18 +12,18 @@ public sealed partial class Sink
     internal const int MaxWarnings = 10_000;
 
     /// <summary>Decodes, validates and durably appends the records of one request while its body arrives, in memory that does not grow with it.</summary>
-    /// <inheritdoc cref="IngestAsync(ReadOnlyMemory{byte}, BodyFormat, RecordOperation, string, CancellationToken)"/>
+    /// <inheritdoc cref="IngestAsync(ReadOnlyMemory{byte}, BodyFormat, RecordOperation, string, CancellationToken, LoadWatch)"/>
     /// <param name="body">The request body, UTF-8 JSON.</param>
     /// <exception cref="SluiceException">
     /// Whatever a body that is read whole is refused with, and what <paramref name="body"/> throws; <see cref="ErrorCode.RequestTimeout"/>: it takes longer than
     /// <see cref="LogOptions.MaxReceiveTime"/>. Nothing of the request is stored, unless the exception's outcome says that this is unknown.
     /// </exception>
-    public ValueTask<BatchOutcome> IngestLargeAsync(BodyWindow body, BodyFormat format, RecordOperation operation, string caller, CancellationToken cancellation) =>
-        AppendPartsAsync(body, format, operation, NowMicroseconds(), new RecordsFrame.Meta(caller, "", default, 0), hash: null, cancellation);
+    public ValueTask<BatchOutcome> IngestLargeAsync(BodyWindow body, BodyFormat format, RecordOperation operation, string caller, CancellationToken cancellation, LoadWatch? watch = null) =>
+        AppendPartsAsync(body, format, operation, NowMicroseconds(), new RecordsFrame.Meta(caller, "", default, 0), hash: null, watch, cancellation);
 
     /// <param name="hash">Of a request with a key whose body is not known yet: takes the body as it passes.</param>
     async ValueTask<BatchOutcome> AppendPartsAsync(
-        BodyWindow body, BodyFormat format, RecordOperation operation, long receivedAt, RecordsFrame.Meta meta, IncrementalHash? hash, CancellationToken cancellation)
+        BodyWindow body, BodyFormat format, RecordOperation operation, long receivedAt, RecordsFrame.Meta meta, IncrementalHash? hash, LoadWatch? watch, CancellationToken cancellation)
     {
         var request = new LargeRequest(receivedAt, _context.Time.GetTimestamp(), meta);
         var (definition, decoder) = Volatile.Read(ref _mapping);
@@ -49,7 +50,9 @@ public sealed partial class Sink
             }
             hash?.AppendData(body.Bytes.Span);
             // a request with a key is waited for, whoever is gone: whoever sends the key next must find it
-            var position = await parts.CompleteAsync(Encode(await parts.NextAsync(hasMore: false))).WaitAsync(meta.IdempotencyKey.Length > 0 ? CancellationToken.None : cancellation);
+            var last = Encode(await parts.NextAsync(hasMore: false));
+            if (watch is not null) last.OnDurable = watch.Begin;
+            var position = await parts.CompleteAsync(last).WaitAsync(meta.IdempotencyKey.Length > 0 ? CancellationToken.None : cancellation);
 
             NoteDrift(rows, request.ReceivedAt);
             var outcome = request.Complete(position, rows);

@@ -39,21 +39,22 @@ public sealed partial class Sink
     /// <param name="body">The whole request body, UTF-8 JSON, at most <see cref="SinkDefinition.MaxRequestBytes"/> long.</param>
     /// <param name="caller">Id of the user or key, for the log.</param>
     /// <param name="cancellation">Stops waiting. Records already handed to the log may still be loaded.</param>
+    /// <param name="watch">Of <see cref="WatchLoad"/>, when the caller will wait until the records are loaded.</param>
     /// <returns>One outcome per record, in request order. Accepted records survive a process or power loss.</returns>
     /// <exception cref="SluiceException">
     /// <see cref="ErrorCode.InvalidBody"/>, <see cref="ErrorCode.MissingParameter"/>, <see cref="ErrorCode.TooManyRecords"/>: not the JSON that is asked for, nothing was appended.
     /// <see cref="ErrorCode.LogBacklog"/>, <see cref="ErrorCode.Draining"/>: nothing was appended, retry later.
     /// <see cref="ErrorCode.LogFailed"/>: the disk refused; the exception's outcome tells whether the records may be found.
     /// </exception>
-    public ValueTask<BatchOutcome> IngestAsync(ReadOnlyMemory<byte> body, BodyFormat format, RecordOperation operation, string caller, CancellationToken cancellation) =>
-        AppendAsync(body, format, operation, NowMicroseconds(), new RecordsFrame.Meta(caller, "", default, body.Length), cancellation);
+    public ValueTask<BatchOutcome> IngestAsync(ReadOnlyMemory<byte> body, BodyFormat format, RecordOperation operation, string caller, CancellationToken cancellation, LoadWatch? watch = null) =>
+        AppendAsync(body, format, operation, NowMicroseconds(), new RecordsFrame.Meta(caller, "", default, body.Length), watch, cancellation);
 
     async ValueTask<BatchOutcome> AppendAsync(
-        ReadOnlyMemory<byte> body, BodyFormat format, RecordOperation operation, long receivedAt, RecordsFrame.Meta meta, CancellationToken cancellation)
+        ReadOnlyMemory<byte> body, BodyFormat format, RecordOperation operation, long receivedAt, RecordsFrame.Meta meta, LoadWatch? watch, CancellationToken cancellation)
     {
         body = BatchReader.WithoutByteOrderMark(body);
         var (definition, decoder) = Volatile.Read(ref _mapping);
-        if (MayNeedParts(body, definition)) return await AppendPartsAsync(new BodyWindow(body), format, operation, receivedAt, meta, hash: null, cancellation);
+        if (MayNeedParts(body, definition)) return await AppendPartsAsync(new BodyWindow(body), format, operation, receivedAt, meta, hash: null, watch, cancellation);
 
         var rows = decoder.Rent();
         _context.Admission.Enter();
@@ -63,6 +64,7 @@ public sealed partial class Sink
 
             // encoding copies the rows; also when nothing was accepted, so that every answered request is counted
             var frame = RecordsFrame.Encode(decoder, definition.Id, receivedAt, meta, rows, body.Span);
+            if (watch is not null) frame.OnDurable = watch.Begin;
             var shown = Show(definition, rows, body.Span, receivedAt);
             var position = await _table.Log.AppendAsync(frame).WaitAsync(cancellation);
 
@@ -78,19 +80,25 @@ public sealed partial class Sink
         }
     }
 
+    /// <summary>For one request that will be waited for with <see cref="WaitLoadedAsync"/>.</summary>
+    public LoadWatch WatchLoad() => _table.WatchLoad();
+
     /// <summary>
     /// Waits until the records of a request are in the table, and so visible to queries: then the records that could not be loaded are among the
     /// rejected of the outcome, each with its <see cref="RejectedRecord.LateReason"/>.
     /// </summary>
+    /// <param name="watch">
+    /// The one that the request was appended with. When the request was answered before, its failures are looked for among those that the store keeps.
+    /// </param>
     /// <returns><c>null</c>: not within <paramref name="timeout"/>. The records are durable all the same, and will be loaded.</returns>
-    public async ValueTask<BatchOutcome?> WaitLoadedAsync(BatchOutcome outcome, TimeSpan timeout, CancellationToken cancellation)
+    public async ValueTask<BatchOutcome?> WaitLoadedAsync(BatchOutcome outcome, LoadWatch watch, TimeSpan timeout, CancellationToken cancellation)
     {
         const int mostErrorsOfARequest = 1 << LogPosition.RecordIndexBits;
         IReadOnlyList<LateError> late;
         try
         {
             await _table.WaitLoadedAsync(outcome.Sequence, cancellation).WaitAsync(timeout, _context.Time, cancellation);
-            late = await ReadErrorsAsync(mostErrorsOfARequest, cancellation);
+            late = watch.IsBegun ? watch.Failures : await ReadErrorsAsync(mostErrorsOfARequest, cancellation);
         }
         catch (Exception e) when (e is TimeoutException or StoreException or SluiceException { Code: ErrorCode.Unavailable })
         {
@@ -132,7 +140,7 @@ public sealed partial class Sink
     }
 
     /// <summary>The SQL door: values without envelope, and all or nothing.</summary>
-    internal async ValueTask<BatchOutcome> InsertAsync(ReadOnlyMemory<byte> values, RecordOperation operation, string caller, CancellationToken cancellation)
+    internal async ValueTask<BatchOutcome> InsertAsync(ReadOnlyMemory<byte> values, RecordOperation operation, string caller, LoadWatch watch, CancellationToken cancellation)
     {
         var (definition, decoder) = _mapping;
         var rows = decoder.Rent();
@@ -140,6 +148,7 @@ public sealed partial class Sink
         if (rows.Rejected.Count > 0) return new BatchOutcome("", 0, rows.RecordCount, [.. rows.Rejected], []);
         _context.Admission.ThrowIfNotAdmitting(_table);
         var frame = RecordsFrame.Encode(decoder, definition.Id, NowMicroseconds(), new RecordsFrame.Meta(caller, "", default, values.Length), rows, values.Span);
+        frame.OnDurable = watch.Begin;
         return Outcome(await _table.Log.AppendAsync(frame).WaitAsync(cancellation), rows);
     }
 

@@ -69,6 +69,15 @@ public sealed class Table : IAsyncDisposable
     /// <summary>Bytes of the log that are not loaded yet, an upper bound. Parts of requests that are still being received count until the loader has passed them.</summary>
     internal long BacklogBytes => Log.BacklogBytes(_loader.Loaded);
 
+    /// <summary>How long the loader needs for so many bytes, by what it did lately; <c>null</c>: not known.</summary>
+    internal TimeSpan? TimeToDrain(long bytes) => _loader.DrainRate.TimeFor(bytes);
+
+    /// <summary>The store fails, and the loader tries it again after this time; <c>null</c>: it does not.</summary>
+    internal TimeSpan? LoadRetryDelay => _loader.RetryDelay;
+
+    /// <summary>For one request that is not appended yet.</summary>
+    internal LoadWatch WatchLoad() => new(_loader.Watches);
+
     /// <summary>The counters of all sinks of the table, SQL included, at one moment.</summary>
     public SinkLedger ReadLedger() => _ledger.ReadAll();
 
@@ -175,12 +184,11 @@ public sealed class Table : IAsyncDisposable
     {
         var schema = Schema;
         var sink = new Sink(SqlDefinition(schema, columns), this, _context);
-        var outcome = await sink.InsertAsync(values, operation, caller, cancellation);
+        using var watch = WatchLoad();
+        var outcome = await sink.InsertAsync(values, operation, caller, watch, cancellation);
         if (outcome.RejectedCount > 0) return outcome;
         await WaitForStatementAsync(outcome.Sequence, cancellation);
-        const int recentErrors = 10_000; // all that stores keep of a table
-        var late = (await _store.ReadErrorsAsync(Sink.SqlSinkId, recentErrors, cancellation)).FirstOrDefault(error => error.RequestId == outcome.RequestId);
-        return late is null ? outcome : throw new SluiceException(ErrorCode.InvalidParameter, $"The rows could not be stored: {late.Message}");
+        return watch.Failures is not [var late, ..] ? outcome : throw new SluiceException(ErrorCode.InvalidParameter, $"The rows could not be stored: {late.Message}");
     }
 
     /// <summary>Appends a deletion and returns when it is applied to the rows that the log holds before it.</summary>

@@ -40,6 +40,10 @@ static class Refusals
     public static Refusal LoginHeldBack(TimeSpan remaining) =>
         new(StatusCodes.Status429TooManyRequests, "TooManyRequests", (int)Math.Ceiling(remaining.TotalSeconds), Type: "TooManyRequestsException");
 
+    public static Refusal For(SluiceException fault) => fault.RetryAfter is { } measured
+        ? For(fault.Code) with { RetryAfterSeconds = (int)Math.Ceiling(measured.TotalSeconds) }
+        : For(fault.Code);
+
     public static Refusal For(ErrorCode code) => code switch
     {
         ErrorCode.InvalidBody => new(StatusCodes.Status400BadRequest, "InvalidBody"),
@@ -59,6 +63,7 @@ static class Refusals
         ErrorCode.LimitExceeded => new(StatusCodes.Status400BadRequest, "ResourceLimitExceeded"),
         ErrorCode.RequestTimeout => new(StatusCodes.Status408RequestTimeout, "RequestTimeout", 1),
         ErrorCode.LogBacklog => new(StatusCodes.Status503ServiceUnavailable, Unavailable, 1, "log_backlog"),
+        ErrorCode.LoaderStalled => new(StatusCodes.Status503ServiceUnavailable, Unavailable, 10, "loader_stalled"),
         ErrorCode.DiskLow => new(StatusCodes.Status503ServiceUnavailable, Unavailable, 30, "disk_low"),
         ErrorCode.MemoryLow => new(StatusCodes.Status503ServiceUnavailable, Unavailable, 1, "memory"),
         // the process ends and is started again; a supervisor needs a few seconds for that
@@ -89,7 +94,7 @@ static class Refusals
         _ => (For(ErrorCode.InvalidBody), fault.Message),
     };
 
-    public static Task WriteAsync(HttpContext context, SluiceException fault) => WriteAsync(context, For(fault.Code), fault.Message, fault.Outcome);
+    public static Task WriteAsync(HttpContext context, SluiceException fault) => WriteAsync(context, For(fault), fault.Message, fault.Outcome);
 
     /// <summary>Answers with the refusal. Does nothing when an answer is under way already.</summary>
     public static async Task WriteAsync(HttpContext context, Refusal refusal, string message, RefusalOutcome outcome)

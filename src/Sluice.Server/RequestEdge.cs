@@ -69,7 +69,7 @@ sealed class RequestEdge(RequestDelegate next, Drain drain, AuditLog audit, ILog
     {
         var (refusal, message, outcome) = e switch
         {
-            SluiceException fault => (Refusals.For(fault.Code), fault.Message, fault.Outcome),
+            SluiceException fault => (Refusals.For(fault), fault.Message, fault.Outcome),
             RefusedException fault => (fault.Refusal, fault.Message, RefusalOutcome.NotStored),
             // nothing is allowed that cannot be looked up: without the catalogue nobody is known
             SqliteException or DbUpdateException => (Refusals.For(ErrorCode.Unavailable), "The catalogue cannot be read or written at this moment.", RefusalOutcome.Unknown),

@@ -248,7 +248,7 @@ public sealed class EngineTests : IDisposable
         var (first, second) = (await IngestAsync(engine, """{"_id":1}"""), await IngestAsync(engine, """{"_id":2}"""));
 
         var impatient = engine.WaitLoadedAsync(Definition.DatabaseId, [first.RequestId, second.RequestId], TimeSpan.FromSeconds(2), Cancellation);
-        var patient = engine.WaitLoadedAsync(Definition.DatabaseId, [first.RequestId, second.RequestId], TimeSpan.FromHours(1), Cancellation);
+        var patient = engine.WaitLoadedAsync(Definition.DatabaseId, [first.RequestId, second.RequestId], Timeout.InfiniteTimeSpan, Cancellation);
         _time.Advance(TimeSpan.FromSeconds(2));
         var late = await Assert.ThrowsAsync<SluiceException>(() => impatient);
         Assert.Equal(ErrorCode.RequestTimeout, late.Code);
@@ -256,12 +256,7 @@ public sealed class EngineTests : IDisposable
         Assert.False(patient.IsCompleted);
 
         Database.FailCalls(0, 0);
-        while (!patient.IsCompleted)
-        {
-            _time.Advance(TimeSpan.FromSeconds(1)); // past the loader's next try
-            await Task.Yield();
-        }
-        await patient;
+        await PastRetriesAsync(patient);
         Assert.Equal(["1", "2"], Database.Rows().Select(row => row[..1]));
         await engine.WaitLoadedAsync(Definition.DatabaseId, [second.RequestId.ToUpperInvariant()], TimeSpan.Zero, Cancellation);
     }
@@ -354,16 +349,122 @@ public sealed class EngineTests : IDisposable
         Assert.Equal(["disk_low"], engine.Health.Reasons);
     }
 
-    [Fact]
-    public async Task Too_much_that_is_not_loaded_is_refused_before_the_body_is_read()
+    [Theory]
+    [InlineData(0.001, 1, 1)]
+    [InlineData(2, 10, 30)] // a frame took 2 s, and about six and the segment's own bytes wait
+    [InlineData(3_600, 60, 60)]
+    public async Task Too_much_that_is_not_loaded_is_refused_before_the_body_is_read(double secondsOfALoad, double minRetrySeconds, double maxRetrySeconds)
     {
         _logOptions = new LogOptions { MaxBacklogBytes = 500 };
         await using var engine = await CreateAsync();
-        Database.FailCalls(1, 1_000_000);
         var sink = engine.FindSink(SinkDefinition.Id)!;
-        for (var i = 0; i < 5; i++) await IngestAsync(engine, $"{{\"_id\":{i}}}");
-        Assert.Equal(ErrorCode.LogBacklog, Assert.Throws<SluiceException>(sink.ThrowIfNotAdmitting).Code);
-        Assert.Equal(5, sink.ReadLedger().Pending);
+        Database.OnCall = () => _time.Advance(TimeSpan.FromSeconds(secondsOfALoad));
+        var loaded = await IngestAsync(engine, """{"_id":100}""");
+        await engine.FindTable(Table.TableId)!.WaitLoadedAsync(loaded.Sequence, Cancellation);
+
+        using var gate = new ManualResetEventSlim();
+        Database.OnCall = gate.Wait;
+        try
+        {
+            for (var i = 0; i < 5; i++) await IngestAsync(engine, $"{{\"_id\":{i}}}");
+            var refused = Assert.Throws<SluiceException>(sink.ThrowIfNotAdmitting);
+            Assert.Equal(ErrorCode.LogBacklog, refused.Code);
+            Assert.InRange(refused.RetryAfter!.Value.TotalSeconds, minRetrySeconds, maxRetrySeconds);
+            Assert.Equal(5, sink.ReadLedger().Pending);
+        }
+        finally
+        {
+            gate.Set();
+        }
+    }
+
+    [Fact]
+    public async Task A_backlog_because_the_store_fails_says_so_until_it_works_again()
+    {
+        _logOptions = new LogOptions { MaxBacklogBytes = 4_000 };
+        await using var engine = await CreateAsync();
+        var sink = engine.FindSink(SinkDefinition.Id)!;
+        Database.FailCalls(1, 1_000_000);
+        await IngestAsync(engine, """{"_id":0}""");
+        sink.ThrowIfNotAdmitting(); // a store that fails is no reason while there is room
+        var last = default(BatchOutcome)!;
+        for (var i = 1; i < 30; i++) last = await IngestAsync(engine, $"{{\"_id\":{i}}}");
+        SluiceException refused;
+        do
+        {
+            _time.Advance(TimeSpan.FromMilliseconds(50)); // lets the loader begin
+            await Task.Yield();
+            refused = Assert.Throws<SluiceException>(sink.ThrowIfNotAdmitting);
+        }
+        while (refused.Code == ErrorCode.LogBacklog && !Cancellation.IsCancellationRequested);
+        Assert.Equal((ErrorCode.LoaderStalled, RefusalOutcome.NotStored), (refused.Code, refused.Outcome));
+        Assert.InRange(refused.RetryAfter!.Value.TotalSeconds, 1, 10);
+
+        Database.FailCalls(0, 0);
+        await PastRetriesAsync(engine.FindTable(Table.TableId)!.WaitLoadedAsync(last.Sequence, Cancellation));
+        sink.ThrowIfNotAdmitting();
+    }
+
+    [Theory]
+    [InlineData("whole", false)]
+    [InlineData("large", false)]
+    [InlineData("once", false)]
+    [InlineData("whole", true)]
+    public async Task Whoever_waits_for_a_request_is_told_of_all_its_failed_records(string door, bool isDoubtful)
+    {
+        await using var engine = await CreateAsync();
+        var sink = engine.FindSink(SinkDefinition.Id)!;
+        Database.KeptErrors = 1;
+        await sink.IngestAsync(SampleTable.Body("""{"_id":90}"""), BodyFormat.Records, RecordOperation.Patch, "caller", Cancellation); // fails too, and nobody waits for it
+        if (isDoubtful) Database.FailAfterEffectInCall(1);
+
+        var body = SampleTable.Body("""{"_id":1}""", """{"_id":"x"}""", """{"_id":2}""", """{"_id":3}""");
+        using var watch = sink.WatchLoad();
+        var outcome = await SendAsync(watch);
+        Assert.Equal(3, outcome.AcceptedCount);
+        var wait = sink.WaitLoadedAsync(outcome, watch, Timeout.InfiniteTimeSpan, Cancellation).AsTask();
+        await PastRetriesAsync(wait);
+
+        var loaded = (await wait)!;
+        Assert.Equal([0, 1, 2, 3], loaded.Rejected.Select(record => record.Index));
+        Assert.Equal([LateErrorCode.KeyMissing, null, LateErrorCode.KeyMissing, LateErrorCode.KeyMissing], loaded.Rejected.Select(record => record.LateCode));
+        Assert.Equal(new SinkLedger(2, 5, 4, 1, 0, 4, 0), sink.ReadLedger());
+        if (door != "once") return;
+
+        // the same key again is not appended: what the store keeps is all there is
+        using var again = sink.WatchLoad();
+        Assert.True((await SendAsync(again)).IsRepeated);
+        Assert.False(again.IsBegun);
+        Assert.Equal([1, 3], (await sink.WaitLoadedAsync(outcome, again, Timeout.InfiniteTimeSpan, Cancellation))!.Rejected.Select(record => record.Index));
+
+        ValueTask<BatchOutcome> SendAsync(LoadWatch watch) => door switch
+        {
+            "large" => sink.IngestLargeAsync(new BodyWindow(body), BodyFormat.Records, RecordOperation.Patch, "caller", Cancellation, watch),
+            "once" => sink.IngestOnceAsync("key", new BodyWindow(body), BodyFormat.Records, RecordOperation.Patch, "caller", Cancellation, watch),
+            _ => sink.IngestAsync(body, BodyFormat.Records, RecordOperation.Patch, "caller", Cancellation, watch),
+        };
+    }
+
+    [Fact]
+    public async Task Sql_rows_that_the_store_refuses_are_told_however_few_errors_it_keeps()
+    {
+        await using var engine = await CreateAsync();
+        Database.KeptErrors = 0;
+        Database.Refuses = (_, _) => true;
+        var refused = await Assert.ThrowsAsync<SluiceException>(async () =>
+            await engine.FindTable(Table.TableId)!.InsertAsync("""[{"_id":1}]"""u8.ToArray(), ["_id"], RecordOperation.Upsert, "caller", Cancellation));
+        Assert.Equal(ErrorCode.InvalidParameter, refused.Code);
+    }
+
+    /// <summary>Moves the clock on until the loader has tried often enough.</summary>
+    async Task PastRetriesAsync(Task task)
+    {
+        while (!task.IsCompleted)
+        {
+            _time.Advance(TimeSpan.FromSeconds(1));
+            await Task.Yield();
+        }
+        await task;
     }
 
     static async Task<BatchOutcome> IngestAsync(Engine engine, params string[] values) =>

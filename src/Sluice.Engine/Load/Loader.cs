@@ -38,6 +38,9 @@ sealed class Loader : IDisposable
     LogPosition _position; // of the table
     long _lastLoad;
     long _expiredRows;
+    long _began; // the first try of the load
+    long _retryDelayTicks; // 0: the last load went well
+    IReadOnlyList<LateError> _tried = []; // the failures of the last load that was tried
     bool _isInDoubt; // the last load failed, and may have taken effect all the same
 
     public Loader(
@@ -63,6 +66,15 @@ sealed class Loader : IDisposable
     /// <summary>Rows that have outlived the table's retention since the table was made.</summary>
     public long ExpiredRows => Volatile.Read(ref _expiredRows);
 
+    /// <summary>Who waits for requests, and wants to know of their failures.</summary>
+    public LoadWatches Watches { get; } = new();
+
+    /// <summary>How fast the log is drained.</summary>
+    public DrainRate DrainRate { get; } = new();
+
+    /// <summary>The store fails, and is tried again after this time; <c>null</c>: it does not.</summary>
+    public TimeSpan? RetryDelay => Volatile.Read(ref _retryDelayTicks) is > 0 and var ticks ? TimeSpan.FromTicks(ticks) : null;
+
     /// <summary>Who waits for deletions.</summary>
     public Deletions Deletions { get; } = new();
 
@@ -87,18 +99,24 @@ sealed class Loader : IDisposable
             var isWoken = HasFrames || await WaitForMoreAsync(cancellation);
             await ExpireWhenDueAsync(cancellation);
             if (!isWoken) continue;
-            if (failures == 0) await GatherAsync(cancellation);
+            if (failures == 0)
+            {
+                await GatherAsync(cancellation);
+                _began = _time.GetTimestamp();
+            }
             if (!HasFrames && _log.DurablePosition.Sequence <= _reader.Sequence) return; // the log is closed and all of it is loaded
             try
             {
                 await LoadNextAsync(cancellation);
                 if (failures > 0) _logger.LoadResumed(_tableId, failures);
                 failures = 0;
+                Volatile.Write(ref _retryDelayTicks, 0);
             }
             catch (StoreException e)
             {
                 _isInDoubt = true;
                 var delay = LoadRetry.DelayAfter(++failures, _options);
+                Volatile.Write(ref _retryDelayTicks, delay.Ticks);
                 _logger.LoadDelayed(e, _tableId, failures, (long)delay.TotalMilliseconds);
                 await Task.Delay(delay, _time, cancellation);
             }
@@ -178,6 +196,7 @@ sealed class Loader : IDisposable
         if (_isInDoubt) await CatchUpAsync(cancellation);
         _replayedBefore = batch.IsReplay ? await FindReplayedAsync(batch, cancellation) : [];
         await LoadFramesAsync(batch, 0, batch.Frames.Count, cancellation);
+        DrainRate.Note(batch.FrameBytes, _time.GetElapsedTime(_began));
         var isIdle = !_reader.TryPeek(out _);
         if (isIdle && batch.FrameBytes > _options.MaxBytes / 4) _batch = new FrameBatch(batch.Schema); // gives the memory of a burst back
         else batch.Clear();
@@ -208,6 +227,7 @@ sealed class Loader : IDisposable
         if (await _store.ReadStateAsync(cancellation) is { } stored && stored.Position.IsAfter(_position))
         {
             _ledger.SetLoaded(stored.Counts);
+            Watches.Note(_tried); // they are stored, whatever the store said
             MoveTo(stored.Position);
         }
         _isInDoubt = false;
@@ -399,9 +419,12 @@ sealed class Loader : IDisposable
             : QuarantineChanges.Of(batch, frames, errors, _quarantineOf, now);
 
         var started = _time.GetTimestamp();
+        _tried = errors;
         await _store.LoadAsync(
             new LoadBatch(batch.Schema, folded.Rows, frames[^1].UpTo, counts, errors) { Operations = folded.Operations, Quarantine = quarantine, Idempotency = KeptOf(batch, frames) }, cancellation);
         _ledger.CountLoaded(counts);
+        Watches.Note(errors);
+        _tried = [];
         MoveTo(frames[^1].UpTo);
         _meters.BatchLoaded(
             counts.Values.Sum(count => count.Loaded), counts.Values.Sum(count => count.Failed), counts.Values.Sum(count => count.Superseded), _time.GetElapsedTime(started));

@@ -12,6 +12,9 @@ public sealed class FrameBuffer(int capacity) : IDisposable
 
     public int Length { get; private set; }
 
+    /// <summary>Called by the log when the frame is durable, before it can be read. Must not throw and not wait.</summary>
+    public Action<LogPosition>? OnDurable { get; set; }
+
     public ReadOnlyMemory<byte> Memory => _bytes.AsMemory(0, Length);
 
     public Span<byte> Span => _bytes.AsSpan(0, Length);

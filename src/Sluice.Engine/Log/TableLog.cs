@@ -359,6 +359,7 @@ public sealed class TableLog : IDisposable
             FrameHeader.TryRead(append.Frame.Span, out var header);
             receivedAt = header.ReceivedAtMicroseconds;
             _onDurable(header, append.Frame.Span.Slice(FrameHeader.Size, header.PayloadBytes));
+            append.Frame.OnDurable?.Invoke(append.Position);
         }
         segment.Advance(durableBytes, lastSequence, receivedAt);
         TaskCompletionSource grown;

@@ -42,12 +42,13 @@ static class IngestEndpoint
             await DryRunWriter.WriteAsync(context.Response, sink.Check(body.Memory, query.Format, query.Operation), query.Return, cancellation);
             return;
         }
+        using var watch = query.WaitsUntilLoaded ? sink.WatchLoad() : null;
         var outcome = query.Key is { } key
-            ? await sink.IngestOnceAsync(key, body.Window ?? new BodyWindow(body.Memory), query.Format, query.Operation, caller.Id, cancellation)
+            ? await sink.IngestOnceAsync(key, body.Window ?? new BodyWindow(body.Memory), query.Format, query.Operation, caller.Id, cancellation, watch)
             : body.Window is { } window
-            ? await sink.IngestLargeAsync(window, query.Format, query.Operation, caller.Id, cancellation)
-            : await sink.IngestAsync(body.Memory, query.Format, query.Operation, caller.Id, cancellation);
-        var loaded = query.WaitsUntilLoaded ? await sink.WaitLoadedAsync(outcome, query.Timeout, cancellation) : outcome;
+            ? await sink.IngestLargeAsync(window, query.Format, query.Operation, caller.Id, cancellation, watch)
+            : await sink.IngestAsync(body.Memory, query.Format, query.Operation, caller.Id, cancellation, watch);
+        var loaded = watch is not null ? await sink.WaitLoadedAsync(outcome, watch, query.Timeout, cancellation) : outcome;
 
         if (outcome.IsRepeated)
             context.Response.Headers["Idempotency-Replayed"] = "true";

@@ -37,6 +37,17 @@ public sealed class RefusalsTests
         Assert.Equal((status, wireCode), (Refusals.For(code).Status, Refusals.For(code).Code));
     }
 
+    [Theory]
+    [InlineData(ErrorCode.LogBacklog, "log_backlog")]
+    [InlineData(ErrorCode.LoaderStalled, "loader_stalled")]
+    public async Task A_measured_time_is_what_Retry_After_says(ErrorCode code, string cause)
+    {
+        var (context, body) = await WriteAsync(new SluiceException(code, "Too much waits.") { RetryAfter = TimeSpan.FromSeconds(16.1) });
+
+        Assert.Equal("17", context.Response.Headers.RetryAfter.ToString());
+        Assert.Contains($"\"cause\": \"{cause}\"", body, StringComparison.Ordinal);
+    }
+
     [Fact]
     public async Task A_refusal_has_its_four_members_in_order_and_the_cause_of_a_503()
     {

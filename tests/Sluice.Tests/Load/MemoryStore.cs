@@ -54,6 +54,9 @@ sealed class MemoryDatabase
     /// <summary>A batch with such a row is refused for good.</summary>
     public Func<RowBatch, int, bool> Refuses { get; set; } = (_, _) => false;
 
+    /// <summary>Of each sink, the newest.</summary>
+    public int KeptErrors { get; set; } = int.MaxValue;
+
     /// <summary>Writing calls so far, failed ones too.</summary>
     public int CallCount => _calls;
 
@@ -188,7 +191,7 @@ sealed class MemoryDatabase
 
     public IReadOnlyList<LateError> ReadErrors(Guid sinkId, int limit)
     {
-        lock (_lock) return [.. _errors.Where(error => error.SinkId == sinkId).Reverse().Take(limit)];
+        lock (_lock) return [.. _errors.Where(error => error.SinkId == sinkId).Reverse().Take(Math.Min(limit, KeptErrors))];
     }
 
     public IReadOnlyList<KeptRequest> ReadRequests()
