@@ -230,7 +230,7 @@ public sealed partial class AuthorizationTests : IAsyncLifetime
             {
                 ("sinks", "id") => isForeign ? Unknown : isThrownAway && isLast ? await MakeSinkAsync() : who == Who.IngestKeyElsewhere ? _otherSink : _sink,
                 ("databases" or "deployments" or "{id}", "id") => isForeign ? Unknown : isThrownAway && isLast ? await MakeDatabaseAsync() : _database,
-                ("tables", "database") => isForeign ? Unknown : _database,
+                ("tables" or "databases", "database") => isForeign ? Unknown : _database,
                 ("tables", "table") => isThrownAway && isLast ? await MakeTableAsync($"t{++_made}") : "t",
                 ("tables", "column") => isThrownAway && isLast ? await MakeColumnAsync("t", $"c{++_made}") : "c",
                 ("users", "id") => isForeign ? _people[Who.Administrator].UserId : _people[who].UserId,
@@ -252,7 +252,7 @@ public sealed partial class AuthorizationTests : IAsyncLifetime
             "PUT /v2/sinks/{id}" or "POST /v2/sinks/{id}/try" => """{"schema":{"id_field":"_id","allow_missing_fields":true,"definition":[{"name":"_id","path":["id"]}]}}""",
             "PATCH /v2/tables/{database}/{table}" => """{"options":{"retention":"30d"}}""",
             "PUT /v2/users/{id}/keys/{keyId}" => """{"description":"renamed"}""",
-            "POST /v2/databases/{id}/query/sql" => "SELECT 1",
+            "POST /v2/databases/{id}/query/sql" or "POST /databases/{database}/sql" or "POST /v2/sql" or "POST /sql" => "SELECT 1",
             "POST /v2/databases/{id}/query" or "POST /v2/databases/{id}" or "POST /v2/{id}/query" => """{"language":"sql","statement":"SELECT 1"}""",
             _ => call.StartsWith("GET ", StringComparison.Ordinal) || call.StartsWith("DELETE ", StringComparison.Ordinal) ? null : "{}",
         };
