@@ -29,6 +29,7 @@ public sealed class Engine : IAsyncDisposable
 
     /// <summary>Recovers every table from disk, then makes the sinks.</summary>
     /// <param name="tables">Tables that exist; one that was never created is made by <see cref="CreateTableAsync"/>.</param>
+    /// <param name="sinks">Of each sink the newest mapping, which is used, and those before, which frames in the logs may have been decoded with.</param>
     /// <exception cref="SluiceException"><see cref="ErrorCode.Corrupt"/>: something acknowledged is missing or damaged. Nothing was changed.</exception>
     public static async Task<Engine> OpenAsync(
         EngineOptions options,
@@ -43,12 +44,13 @@ public sealed class Engine : IAsyncDisposable
         var logs = Path.Combine(options.DataDirectory, "logs");
         DiskFiles.Instance.CreateDirectory(logs);
         var engine = new Engine(new TableContext(
-            DiskFiles.Instance, logs, options, openStore, new IngestMeters(meters), new Admission(options, time), new IdempotencyKeys(options.Idempotency, time), time, loggers.CreateLogger<Engine>()));
+            DiskFiles.Instance, logs, options, openStore, new IngestMeters(meters), new Admission(options, time), new IdempotencyKeys(options.Idempotency, time), new KnownMappings(), time, loggers.CreateLogger<Engine>()));
         try
         {
+            foreach (var sink in sinks) engine._context.Mappings.Add(sink); // loading begins with the tables
             foreach (var table in tables) engine.Add(await Table.OpenAsync(engine._context, table, cancellation));
             engine._context.Keys.EndRecovery();
-            foreach (var sink in sinks) engine.PutSink(sink);
+            foreach (var versions in sinks.GroupBy(sink => sink.Id)) engine.PutSink(versions.MaxBy(sink => sink.MappingVersion)!);
             return engine;
         }
         catch
@@ -93,6 +95,7 @@ public sealed class Engine : IAsyncDisposable
             if (sink.Definition.TableId == tableId) _sinks.TryRemove(sink.Definition.Id, out _);
         if (_tables.TryRemove(tableId, out var table)) await table.DropAsync(cancellation);
         else await Table.DropRemainsAsync(_context, databaseId, tableId, cancellation);
+        _context.Mappings.RemoveTable(tableId);
     }
 
     /// <summary>Adds a sink or replaces its mapping in one step; requests under way finish with the mapping they began with.</summary>

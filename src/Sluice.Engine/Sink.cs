@@ -23,7 +23,9 @@ public sealed partial class Sink
         (_table, _context) = (table, context);
         _mapping = new Mapping(definition, Compile(definition, table.Schema));
         _sample = new RecordSample(context.Time);
-        if (definition.Id != SqlSinkId) table.SetQuarantine(definition.Id, definition.Quarantine);
+        if (definition.Id == SqlSinkId) return; // it maps each column by its name
+        context.Mappings.Add(definition);
+        table.SetQuarantine(definition.Id, definition.Quarantine);
     }
 
     /// <summary>The pseudo-sink that SQL writes count under.</summary>
@@ -128,7 +130,12 @@ public sealed partial class Sink
     /// <summary>Takes another mapping or schema in one step; requests under way finish with the one they began with.</summary>
     internal void Use(SinkDefinition definition)
     {
-        lock (_change) Volatile.Write(ref _mapping, new Mapping(definition, Compile(definition, _table.Schema)));
+        lock (_change)
+        {
+            var mapping = new Mapping(definition, Compile(definition, _table.Schema));
+            _context.Mappings.Add(definition);
+            Volatile.Write(ref _mapping, mapping);
+        }
         _table.SetQuarantine(definition.Id, definition.Quarantine);
         if (!definition.KeepsSample) _sample.Clear();
     }

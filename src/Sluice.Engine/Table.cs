@@ -12,7 +12,7 @@ namespace Sluice;
 
 /// <summary>What all tables of an engine share.</summary>
 sealed record TableContext(
-    LogFiles Files, string LogsDirectory, EngineOptions Options, OpenTableStore OpenStore, IngestMeters Meters, Admission Admission, IdempotencyKeys Keys, TimeProvider Time, ILogger Logger);
+    LogFiles Files, string LogsDirectory, EngineOptions Options, OpenTableStore OpenStore, IngestMeters Meters, Admission Admission, IdempotencyKeys Keys, KnownMappings Mappings, TimeProvider Time, ILogger Logger);
 
 /// <summary>One table: its log, its loader, and its store. Any thread.</summary>
 public sealed class Table : IAsyncDisposable
@@ -36,7 +36,7 @@ public sealed class Table : IAsyncDisposable
         (_context, _directory, Log, _ledger, _store) = (context, directory, log, ledger, store);
         (Id, DatabaseId, _schema) = (definition.Schema.TableId, definition.DatabaseId, stored?.Schema ?? definition.Schema);
         _trimIntervalTimestamp = 10 * context.Time.TimestampFrequency;
-        _loader = new Loader(Id, log, store, stored, ledger, context.Meters, context.Options.Load, context.Time, context.Logger, sinkId => _quarantines.GetValueOrDefault(sinkId, DefaultQuarantine))
+        _loader = new Loader(Id, log, store, stored, ledger, context.Meters, context.Options.Load, context.Time, context.Logger, sinkId => _quarantines.GetValueOrDefault(sinkId, DefaultQuarantine), context.Mappings.Find)
         {
             OnLoaded = Trim,
             OldestKeptKey = context.Keys.OldestMicroseconds,

@@ -31,6 +31,7 @@ sealed class Loader : IDisposable
     readonly LoadProgress _progress;
 
     readonly QuarantineOf _quarantineOf;
+    readonly LateErrors _lateErrors;
     readonly ExpirySchedule _expiry;
 
     FrameBatch? _batch;
@@ -45,8 +46,9 @@ sealed class Loader : IDisposable
 
     public Loader(
         Guid tableId, TableLog log, ITableStore store, StoredTable? stored, TableLedger ledger, IngestMeters meters, LoadOptions options, TimeProvider time, ILogger logger,
-        QuarantineOf? quarantineOf = null)
+        QuarantineOf? quarantineOf = null, MappingOf? mappingOf = null)
     {
+        _lateErrors = new LateErrors(mappingOf ?? ((_, _) => null));
         _expiry = new ExpirySchedule(options, time);
         _expiredRows = stored?.ExpiredRows ?? 0;
         _quarantineOf = quarantineOf ?? (_ => new QuarantinePolicy());
@@ -399,7 +401,7 @@ sealed class Loader : IDisposable
             if (frame.Header.IsLastPart && frame.Header.Flags.HasFlag(FrameFlags.Discarded)) errors.Add(LateErrors.Discarded(frame.Header, now));
             var (firstUnmet, firstSuperseded) = (nextUnmet, nextSuperseded);
             for (; nextUnmet < folded.Failed.Count && folded.Failed[nextUnmet].Row < frame.EndRow; nextUnmet++)
-                errors.Add(LateErrors.Unmet(batch, frame, folded.Failed[nextUnmet].Row, folded.Failed[nextUnmet].Code, now));
+                errors.Add(_lateErrors.Unmet(batch, frame, folded.Failed[nextUnmet].Row, folded.Failed[nextUnmet].Code, now));
             while (nextSuperseded < folded.Superseded.Count && folded.Superseded[nextSuperseded] < frame.EndRow) nextSuperseded++;
 
             var failed = nextUnmet - firstUnmet + bad.Rows.Count(row => row >= frame.FirstRow && row < frame.EndRow);
@@ -413,7 +415,7 @@ sealed class Loader : IDisposable
                     Superseded = count.Superseded + nextSuperseded - firstSuperseded,
                 };
         }
-        errors.AddRange(bad.Rows.Order().Select(row => LateErrors.Refused(batch, frames[0], row, bad.ReasonOf(row), now)));
+        errors.AddRange(bad.Rows.Order().Select(row => _lateErrors.Refused(batch, frames[0], row, bad.ReasonOf(row), now)));
         var quarantine = batch.IsReplay
             ? QuarantineChanges.OfReplay(ReplayedNow(batch, bad, folded), now)
             : QuarantineChanges.Of(batch, frames, errors, _quarantineOf, now);

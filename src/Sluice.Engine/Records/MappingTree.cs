@@ -46,7 +46,8 @@ sealed class MappingNode
     /// <summary>The members below that no path names, as far as they are known.</summary>
     public UnknownLevel Unknown { get; private init; } = new([]);
 
-    byte[] Name { get; init; } = [];
+    /// <summary>Of a member, UTF-8.</summary>
+    public byte[] Name { get; private init; } = [];
 
     public static MappingNode Build(IEnumerable<(ImmutableArray<PathStep> Path, MappedField Field)> mapping, out int nodeCount)
     {

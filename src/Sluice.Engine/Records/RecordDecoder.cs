@@ -37,6 +37,11 @@ public sealed class RecordDecoder
 
     public int MappingVersion { get; }
 
+    internal MappingNode Root => _root;
+
+    /// <summary>What a key is joined from, in order; none where it is one value, or made by the server.</summary>
+    internal IReadOnlyList<MappedField> KeyParts => _keyParts;
+
     /// <summary>Whether the text of rejected records goes to the log.</summary>
     internal bool KeepsRaw { get; }
 

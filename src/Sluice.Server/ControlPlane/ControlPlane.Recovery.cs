@@ -1,4 +1,5 @@
 using Microsoft.EntityFrameworkCore;
+using Sluice.Client;
 using Sluice.Schema;
 using Sluice.Server.Catalog;
 
@@ -8,13 +9,15 @@ namespace Sluice.Server;
 /// <param name="Tables">
 /// With the last schema that the engine has confirmed; a log may be one version ahead of it. Tables being made or dropped are left out.
 /// </param>
-/// <param name="Sinks">Of those tables.</param>
+/// <param name="Sinks">Of those tables; each with its newest mapping, and with those before that still fit the table.</param>
 sealed record CatalogDefinitions(IReadOnlyCollection<TableDefinition> Tables, IReadOnlyCollection<SinkDefinition> Sinks);
 
 sealed partial class ControlPlane
 {
     // a schema change waits for the table's loader; a store that fails must not keep the other tables from starting
     static readonly TimeSpan ResumeTimeout = TimeSpan.FromSeconds(30);
+
+    const int EarlierMappings = 100;
 
     const string Recovery = "recovery";
 
@@ -27,7 +30,7 @@ sealed partial class ControlPlane
         foreach (var sink in sinks)
         {
             if (sink.Status is SinkStatus.Active or SinkStatus.Creating or SinkStatus.Restarting && await TryDefineAsync(sink) is { } definition)
-                definitions.Add(definition);
+                definitions.AddRange([definition, .. await DefineEarlierAsync(sink, cancellation)]);
             else
                 _sinkStatuses[sink.Id] = sink.Status is SinkStatus.Deleting ? SinkStatus.Deleting : SinkStatus.Failed;
         }
@@ -122,6 +125,28 @@ sealed partial class ControlPlane
                 },
                 CancellationToken.None);
             return null;
+        }
+    }
+
+    /// <summary>What waits in the log may have been decoded with an earlier mapping.</summary>
+    async Task<IEnumerable<SinkDefinition>> DefineEarlierAsync(CatalogSink sink, CancellationToken cancellation)
+    {
+        var rows = await ReadAsync(db => db.SinkMappings.AsNoTracking()
+            .Where(row => row.SinkId == sink.Id && row.Version < sink.MappingVersion && row.Version > sink.MappingVersion - EarlierMappings).ToListAsync(cancellation));
+        var table = sink.Table!.ToSchema();
+        return rows.Where(row => Fits(row.ReadSchema(), table)).Select(row => ToDefinition(sink, row, table));
+    }
+
+    static bool Fits(SinkSchema mapping, TableSchema table)
+    {
+        try
+        {
+            SinkMapping.Resolve(mapping, table);
+            return true;
+        }
+        catch (SluiceException)
+        {
+            return false; // a column is gone since
         }
     }
 

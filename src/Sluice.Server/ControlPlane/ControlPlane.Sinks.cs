@@ -233,9 +233,10 @@ sealed partial class ControlPlane
         });
     }
 
-    static SinkDefinition ToDefinition(CatalogSink sink, TableSchema table)
+    static SinkDefinition ToDefinition(CatalogSink sink, TableSchema table) => ToDefinition(sink, sink.Mapping, table);
+
+    static SinkDefinition ToDefinition(CatalogSink sink, CatalogSinkMapping mapping, TableSchema table)
     {
-        var mapping = sink.Mapping;
         var schema = mapping.ReadSchema();
         var definition = new SinkDefinition
         {
