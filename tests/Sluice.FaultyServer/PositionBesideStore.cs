@@ -75,6 +75,9 @@ sealed class PositionBesideStore(ITableStore store, string file, bool isBefore) 
     public ValueTask<IReadOnlyList<int>> FindChangedSinceAsync(TableSchema schema, ColumnBuffer keys, IReadOnlyList<ulong> origins, CancellationToken cancellation) =>
         store.FindChangedSinceAsync(schema, keys, origins, cancellation);
 
+    public ValueTask<KeptFate> ReadFateAsync(Guid sinkId, string requestId, ulong sequence, CancellationToken cancellation) =>
+        store.ReadFateAsync(sinkId, requestId, sequence, cancellation);
+
     public ValueTask<KeptRequest?> FindRequestAsync(ulong sequence, CancellationToken cancellation) => store.FindRequestAsync(sequence, cancellation);
 
     public ValueTask ReadRequestKeysAsync(long fromMicroseconds, Action<KeptKey> visit, CancellationToken cancellation) => store.ReadRequestKeysAsync(fromMicroseconds, visit, cancellation);

@@ -77,6 +77,9 @@ public sealed record LoadBatch(
 
     /// <summary>Requests with keys; <c>null</c>: none, as in most loads.</summary>
     public IdempotencyBatch? Idempotency { get; init; }
+
+    /// <summary>When the load was made, microseconds since 1970-01-01 UTC; <c>null</c>: it completes no request, and its time is not kept.</summary>
+    public long? TimeMicroseconds { get; init; }
 }
 
 /// <summary>A store that did not do what was asked; nothing of it is in the table.</summary>
@@ -94,7 +97,7 @@ public sealed class StoreException(bool isTransient, string message, Exception? 
 /// rows: this is what makes loading exactly-once.
 /// </summary>
 /// <remarks>
-/// The members have one caller, the table's loader; but <see cref="ReadErrorsAsync"/> and those of the quarantine may be called from any thread. Each
+/// The members have one caller, the table's loader; but <see cref="ReadErrorsAsync"/>, <see cref="ReadFateAsync"/> and those of the quarantine may be called from any thread. Each
 /// writing member is one transaction whose first statement writes the position. All throw <see cref="StoreException"/>.
 /// </remarks>
 public interface ITableStore : IAsyncDisposable
@@ -149,6 +152,13 @@ public interface ITableStore : IAsyncDisposable
     /// <summary>What was kept of a request with a key; <c>null</c>: nothing.</summary>
     /// <param name="sequence">Of the request.</param>
     ValueTask<KeptRequest?> FindRequestAsync(ulong sequence, CancellationToken cancellation);
+
+    /// <summary>What is kept of a request that was loaded.</summary>
+    /// <param name="sinkId">The sink that is asked.</param>
+    /// <param name="requestId">Names the request in late errors and in the quarantine.</param>
+    /// <param name="sequence">Of its last part.</param>
+    /// <param name="cancellation">Stops waiting.</param>
+    ValueTask<KeptFate> ReadFateAsync(Guid sinkId, string requestId, ulong sequence, CancellationToken cancellation);
 
     /// <summary>Visits the keys of all requests that are kept and were received at or after a time, in no order.</summary>
     ValueTask ReadRequestKeysAsync(long fromMicroseconds, Action<KeptKey> visit, CancellationToken cancellation);

@@ -423,7 +423,14 @@ sealed class Loader : IDisposable
         var started = _time.GetTimestamp();
         _tried = errors;
         await _store.LoadAsync(
-            new LoadBatch(batch.Schema, folded.Rows, frames[^1].UpTo, counts, errors) { Operations = folded.Operations, Quarantine = quarantine, Idempotency = KeptOf(batch, frames) }, cancellation);
+            new LoadBatch(batch.Schema, folded.Rows, frames[^1].UpTo, counts, errors)
+            {
+                Operations = folded.Operations,
+                Quarantine = quarantine,
+                Idempotency = KeptOf(batch, frames),
+                TimeMicroseconds = now,
+            },
+            cancellation);
         _ledger.CountLoaded(counts);
         Watches.Note(errors);
         _tried = [];

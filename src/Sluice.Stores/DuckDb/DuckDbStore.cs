@@ -106,6 +106,19 @@ sealed class DuckDbStore(DuckDbDatabase database, Guid tableId) : ITableStore
     public ValueTask<KeptRequest?> FindRequestAsync(ulong sequence, CancellationToken cancellation) =>
         ReadAsync(connection => IdempotencyTables.Find(connection, tableId, sequence), cancellation);
 
+    public ValueTask<KeptFate> ReadFateAsync(Guid sinkId, string requestId, ulong sequence, CancellationToken cancellation) =>
+        ReadAsync(
+            connection =>
+            {
+                var loadedAt = LoadTimes.Find(connection, tableId, sequence);
+                var errors = InternalTables.ReadErrors(connection, tableId, requestId);
+                var quarantined = QuarantineTables.ReadEntries(connection, tableId, sinkId, requestId, out var isOfOther);
+                return new KeptFate(
+                    loadedAt, [.. errors.Where(error => error.SinkId == sinkId)], InternalTables.HasAllErrors(connection, tableId, loadedAt), quarantined,
+                    isOfOther || errors.Any(error => error.SinkId != sinkId));
+            },
+            cancellation);
+
     public async ValueTask ReadRequestKeysAsync(long fromMicroseconds, Action<KeptKey> visit, CancellationToken cancellation) =>
         await ReadAsync(
             connection =>
@@ -179,9 +192,11 @@ sealed class DuckDbStore(DuckDbDatabase database, Guid tableId) : ITableStore
         var hasLoaded = Write(db, batch.UpTo, () =>
         {
             Apply(db, batch);
+            if (batch.TimeMicroseconds is { } time) LoadTimes.Add(db, tableId, KnownPosition(db), batch.UpTo, time);
             if (++_loads % LoadsPerSum != 0) return;
             InternalTables.SumUpCounts(db, tableId);
             QuarantineTables.SumUpCounts(db, tableId);
+            LoadTimes.DropOld(db, tableId);
         });
         // only now are they in the table
         if (hasLoaded) _knownKeys = _knownKeys?.With(batch.Rows.Key, batch.Operations?.HasVersions ?? false);

@@ -46,7 +46,7 @@ static class InternalTables
     /// <exception cref="StoreException">The database was written by a newer version.</exception>
     public static void Create(DuckDbInstance db)
     {
-        db.Execute($"BEGIN TRANSACTION; {Definitions} {QuarantineTables.Definitions} {IdempotencyTables.Definitions} COMMIT");
+        db.Execute($"BEGIN TRANSACTION; {Definitions} {QuarantineTables.Definitions} {IdempotencyTables.Definitions} {LoadTimes.Definitions} COMMIT");
         var version = db.Query("SELECT version FROM _sluice.format", row => row.GetFieldValue<uint>(0));
         if (version.Count == 0) db.Execute(Invariant($"INSERT INTO _sluice.format VALUES ({FormatVersion})"));
         else if (version[0] == 1) MoveFromFormat1(db);
@@ -197,24 +197,38 @@ static class InternalTables
     public static void Delete(DuckDbInstance db, Guid tableId)
     {
         // positions first: the first statement of a transaction writes the position
-        string[] tables = ["positions", "schemas", "sink_counts", "late_errors", "expired_rows", "tombstones", .. QuarantineTables.Names, .. IdempotencyTables.Names];
+        string[] tables = ["positions", "schemas", "sink_counts", "late_errors", "expired_rows", "tombstones", .. QuarantineTables.Names, .. IdempotencyTables.Names, .. LoadTimes.Names];
         foreach (var table in tables)
             db.Execute($"DELETE FROM _sluice.{table} WHERE table_id = '{tableId}'");
     }
 
-    public static IReadOnlyList<LateError> ReadErrors(DuckDBConnection connection, Guid tableId, Guid sinkId, int limit)
+    /// <summary>The newest of a sink.</summary>
+    public static IReadOnlyList<LateError> ReadErrors(DuckDBConnection connection, Guid tableId, Guid sinkId, int limit) =>
+        ReadErrors(connection, Invariant($"table_id = '{tableId}' AND sink_id = '{sinkId}' ORDER BY found_at DESC, position DESC LIMIT {limit}"));
+
+    /// <summary>Those of a request, by index.</summary>
+    public static IReadOnlyList<LateError> ReadErrors(DuckDBConnection connection, Guid tableId, string requestId) =>
+        ReadErrors(connection, $"table_id = '{tableId}' AND request_id = {SqlTypes.Literal(requestId)} ORDER BY record_index");
+
+    /// <summary>Whether no error of a load made room for newer ones: the oldest go first.</summary>
+    /// <param name="loadedAtMicroseconds">When the load was made; <c>null</c>: long ago.</param>
+    public static bool HasAllErrors(DuckDBConnection connection, Guid tableId, long? loadedAtMicroseconds)
     {
         using var command = connection.CreateCommand();
         command.CommandText = Invariant(
-            $"""
-             SELECT position, request_id, record_index, key, code, message, value, epoch_us(found_at) FROM _sluice.late_errors
-             WHERE table_id = '{tableId}' AND sink_id = '{sinkId}' ORDER BY found_at DESC, position DESC LIMIT {limit}
-             """);
+            $"SELECT count(*) < {MaxErrorsPerTable} OR coalesce(epoch_us(min(found_at)) < {loadedAtMicroseconds ?? long.MinValue}, true) FROM _sluice.late_errors WHERE table_id = '{tableId}'");
+        return (bool)command.ExecuteScalar()!;
+    }
+
+    static List<LateError> ReadErrors(DuckDBConnection connection, string chosen)
+    {
+        using var command = connection.CreateCommand();
+        command.CommandText = $"SELECT position, request_id, record_index, key, code, message, value, epoch_us(found_at), sink_id FROM _sluice.late_errors WHERE {chosen}";
         using var row = command.ExecuteReader();
         var errors = new List<LateError>();
         while (row.Read())
             errors.Add(new LateError(
-                sinkId, row.GetFieldValue<ulong>(0), row.GetString(1), row.GetInt32(2), row.GetString(3), Enum.Parse<LateErrorCode>(row.GetString(4)), row.GetString(5),
+                row.GetGuid(8), row.GetFieldValue<ulong>(0), row.GetString(1), row.GetInt32(2), row.GetString(3), Enum.Parse<LateErrorCode>(row.GetString(4)), row.GetString(5),
                 row.IsDBNull(6) ? null : row.GetString(6), row.GetInt64(7)));
         return errors;
     }

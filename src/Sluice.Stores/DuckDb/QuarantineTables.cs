@@ -100,6 +100,19 @@ static class QuarantineTables
     public static IReadOnlyList<QuarantineEntry> ReadEntries(DuckDBConnection connection, Guid tableId, QuarantineSelection selection, int limit) => Query(
         connection, Invariant($"SELECT {EntryColumns} FROM _sluice.quarantine WHERE {Where(tableId, selection)} ORDER BY position LIMIT {limit}"), ReadEntry);
 
+    /// <summary>Those of one request, by index, without their texts.</summary>
+    /// <param name="isOfOther">The request has records here that are another sink's.</param>
+    public static IReadOnlyList<QuarantineEntry> ReadEntries(DuckDBConnection connection, Guid tableId, Guid sinkId, string requestId, out bool isOfOther)
+    {
+        var columns = EntryColumns.Replace("raw", "NULL::BLOB", StringComparison.Ordinal);
+        var found = Query(
+            connection,
+            $"SELECT {columns}, sink_id FROM _sluice.quarantine WHERE table_id = '{tableId}' AND request_id = {Text(requestId)} ORDER BY record_index",
+            row => (SinkId: row.GetGuid(10), Entry: ReadEntry(row)));
+        isOfOther = found.Any(one => one.SinkId != sinkId);
+        return [.. found.Where(one => one.SinkId == sinkId).Select(one => one.Entry)];
+    }
+
     public static IReadOnlySet<ulong> ReadReplayed(DuckDBConnection connection, Guid tableId, IReadOnlyList<ulong> positions) => positions.Chunk(KeysPerStatement)
         .SelectMany(some => Query(
             connection,

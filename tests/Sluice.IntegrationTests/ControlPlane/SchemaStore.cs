@@ -75,6 +75,8 @@ sealed class SchemaStores
 
         public ValueTask<IReadOnlyList<int>> FindChangedSinceAsync(TableSchema schema, ColumnBuffer keys, IReadOnlyList<ulong> origins, CancellationToken cancellation) => new([]);
 
+        public ValueTask<KeptFate> ReadFateAsync(Guid sinkId, string requestId, ulong sequence, CancellationToken cancellation) => new(new KeptFate(null, [], HasAllErrors: true, [], IsOfOtherSink: false));
+
         public ValueTask<KeptRequest?> FindRequestAsync(ulong sequence, CancellationToken cancellation) => new((KeptRequest?)null);
 
         public ValueTask ReadRequestKeysAsync(long fromMicroseconds, Action<KeptKey> visit, CancellationToken cancellation) => ValueTask.CompletedTask;

@@ -229,6 +229,7 @@ public sealed partial class AuthorizationTests : IAsyncLifetime
             return (noun, name) switch
             {
                 ("sinks", "id") => isForeign ? Unknown : isThrownAway && isLast ? await MakeSinkAsync() : who == Who.IngestKeyElsewhere ? _otherSink : _sink,
+                ("sinks", "requestId") => Text(await _server.JsonAsync(HttpStatusCode.OK, HttpMethod.Post, $"/v2/sinks/{_sink}", _administrator, """{"records":[]}"""), "request_id"),
                 ("databases" or "deployments" or "{id}", "id") => isForeign ? Unknown : isThrownAway && isLast ? await MakeDatabaseAsync() : _database,
                 ("tables" or "databases", "database") => isForeign ? Unknown : _database,
                 ("tables", "table") => isThrownAway && isLast ? await MakeTableAsync($"t{++_made}") : "t",

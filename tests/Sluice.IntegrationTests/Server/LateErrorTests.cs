@@ -16,7 +16,7 @@ public sealed class LateErrorTests : IDisposable
         var (databaseId, sinkId) = await CreateAsync(cancellation);
         AddCheck(databaseId, "CHECK (val < 100)");
 
-        string errors;
+        string errors, fate, bad;
         await using (var server = await ServerProcess.StartAsync(_directory, "Sluice.Server", cancellation))
         {
             using var api = await ApiClient.LoginAsync(server.HttpPort, cancellation);
@@ -25,7 +25,7 @@ public sealed class LateErrorTests : IDisposable
             Assert.Equal((1, 2), (late.Json["success_count"]!.GetValue<int>(), late.Json["error_count"]!.GetValue<int>()));
             Assert.Equal(["InvalidBody", "LoadFailed"], late.Json["records"]!.AsArray().Select(record => record!["error_code"]!.GetValue<string>()));
 
-            var bad = await SendAsync(api, sinkId, [(1, 1), (2, 2)], [(3, 3), (4, 400), (5, 5), (6, 600), (7, 7)], [(8, 8)], cancellation);
+            bad = await SendAsync(api, sinkId, [(1, 1), (2, 2)], [(3, 3), (4, 400), (5, 5), (6, 600), (7, 7)], [(8, 8)], cancellation);
 
             var ledger = await api.WaitLoadedAsync(sinkId, cancellation);
             Assert.Equal((10, 7, 3, 0), (Count(ledger, "accepted"), Count(ledger, "loaded"), Count(ledger, "failed"), Count(ledger, "pending")));
@@ -40,12 +40,27 @@ public sealed class LateErrorTests : IDisposable
                 Assert.Contains("CHECK constraint", error!["error_msg"]!.GetValue<string>(), StringComparison.Ordinal);
                 Assert.Equal(error["key"]!.GetValue<string>() + "00", error["value"]!["val"]!.ToString());
             });
+
+            var request = await api.GetAsync($"v2/sinks/{sinkId}/requests/{bad}", cancellation);
+            Assert.Equal(("loaded", 5, 5, 0, 3, 2), (request.Json["state"]!.GetValue<string>(), Count(request.Json, "received"), Count(request.Json, "accepted"), Count(request.Json, "rejected"), Count(request.Json, "loaded"), Count(request.Json, "failed")));
+            Assert.Equal(
+                ["""{"id":4,"val":400}""", """{"id":6,"val":600}"""],
+                request.Json["records"]!.AsArray().Select(record => record!["value"]!.ToJsonString()));
+            Assert.All(request.Json["records"]!.AsArray(), record => Assert.Equal(("failed", "StoreRefused"), (record!["status"]!.GetValue<string>(), record["error_code"]!.GetValue<string>())));
+            fate = request.Text;
             Assert.Equal(0, await server.StopAsync(cancellation));
         }
 
         await using var restarted = await ServerProcess.StartAsync(_directory, "Sluice.Server", cancellation);
         using var again = await ApiClient.LoginAsync(restarted.HttpPort, cancellation);
         Assert.Equal(errors, (await again.GetAsync($"v2/sinks/{sinkId}/errors", cancellation)).Text);
+        Assert.Equal(fate, (await again.GetAsync($"v2/sinks/{sinkId}/requests/{bad}", cancellation)).Text);
+        var page = (await again.GetAsync($"v2/sinks/{sinkId}/requests/{bad}?limit=1", cancellation)).Json;
+        Assert.Equal((1, 1), (page["records"]!.AsArray().Count, page["next"]!.GetValue<int>()));
+        page = (await again.GetAsync($"v2/sinks/{sinkId}/requests/{bad}?limit=1&after={page["next"]}", cancellation)).Json;
+        Assert.Equal((3, null), (page["records"]![0]!["index"]!.GetValue<int>(), page["next"]));
+        foreach (var wrong in new[] { "limit=0", "limit=1001", "after=-1" })
+            Assert.Contains("InvalidParameter", (await again.GetAsync($"v2/sinks/{sinkId}/requests/{bad}?{wrong}", cancellation)).Text, StringComparison.Ordinal);
         var minutes = (await again.GetAsync($"v2/sinks/{sinkId}/metrics", cancellation)).Json["resources"]!.AsArray();
         Assert.Equal((10, 4, 1), (Sum(minutes, "ingest_rate"), Sum(minutes, "request_rate"), Sum(minutes, "error_rate")));
     }

@@ -28,6 +28,24 @@ public sealed class DuckDbStoreTests : StoreContract
         _directory.Dispose();
     }
 
+    [Fact]
+    public async Task The_times_of_the_newest_loads_are_kept_and_the_oldest_forgotten()
+    {
+        var cancellation = TestContext.Current.CancellationToken;
+        var schema = Schema(KeyKind.Number, ("i", ColumnType.Int));
+        const ulong last = KeptFate.MaxLoadTimes + 500;
+        var store = await CreateAsync(schema, sequence: last);
+        await _databases.OpenDatabase(DatabaseId).RunAsync(
+            db => db.Execute(string.Create(CultureInfo.InvariantCulture, $"INSERT INTO _sluice.load_times SELECT '{schema.TableId}', i, i + 1, make_timestamp(i) FROM range({last}) AS earlier(i)")), cancellation);
+        for (var load = 1UL; load <= 100; load++) await store.LoadAsync(Batch(schema, [], last + load) with { TimeMicroseconds = (long)(last + load - 1) }, cancellation);
+
+        const ulong oldest = last + 100 - KeptFate.MaxLoadTimes + 1;
+        Assert.Null(await TimeOfAsync(oldest - 1));
+        foreach (var sequence in new[] { oldest, last, last + 1, last + 100 }) Assert.Equal((long)sequence - 1, await TimeOfAsync(sequence));
+
+        async Task<long?> TimeOfAsync(ulong sequence) => (await store.ReadFateAsync(TestRows.Sink, "", sequence, cancellation)).LoadedAtMicroseconds;
+    }
+
     /// <summary>Format 1 had no versions, no tombstones, no codes of late errors and no count of superseded records.</summary>
     [Theory]
     [InlineData(KeyKind.Number)]

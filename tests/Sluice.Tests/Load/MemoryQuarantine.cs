@@ -57,6 +57,12 @@ sealed class MemoryQuarantine
         lock (_lock) return [.. Select(selection).Take(limit)];
     }
 
+    /// <summary>By index.</summary>
+    public IReadOnlyList<(Guid SinkId, QuarantineEntry Entry)> ReadRequest(string requestId)
+    {
+        lock (_lock) return [.. _entries.Values.Where(present => present.Entry.RequestId == requestId).Select(present => (present.SinkId, present.Entry)).OrderBy(present => present.Entry.RecordIndex)];
+    }
+
     public HashSet<ulong> Replayed(IReadOnlyList<ulong> positions)
     {
         lock (_lock) return [.. positions.Where(position => _entries.TryGetValue(position, out var present) && present.Entry.IsReplayed)];

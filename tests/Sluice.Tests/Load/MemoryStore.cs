@@ -24,6 +24,7 @@ sealed class MemoryDatabase
     readonly Dictionary<string, long> _receivedAt = [];
     long _expiredRows;
     readonly List<(KeptRequest Request, string Outcome)> _requests = [];
+    readonly List<(ulong After, ulong Last, long Time)> _loads = [];
     readonly Dictionary<string, ulong> _positions = []; // key -> position of the record that wrote it last
     readonly Dictionary<string, long> _versions = []; // of rows
     readonly Dictionary<string, (long Version, long Time)> _tombstones = [];
@@ -59,6 +60,9 @@ sealed class MemoryDatabase
 
     /// <summary>Writing calls so far, failed ones too.</summary>
     public int CallCount => _calls;
+
+    /// <summary>What it says of late errors when it is asked for the fate of a request.</summary>
+    public bool HasAllErrors { get; set; } = true;
 
     public LogPosition Position => _position;
 
@@ -108,6 +112,7 @@ sealed class MemoryDatabase
         Write($"load {batch.Rows.RowCount} rows @{batch.UpTo.Sequence}{(batch.UpTo.RecordsAhead > 0 ? $"+{batch.UpTo.RecordsAhead}" : "")}", () =>
         {
             ThrowIfRefused(batch);
+            if (batch.TimeMicroseconds is { } time && batch.UpTo.Sequence > _position.Sequence) _loads.Add((_position.Sequence, batch.UpTo.Sequence, time));
             MoveTo(batch.UpTo);
             if (batch.Operations is { } operations) Delete(operations);
             for (var row = 0; row < batch.Rows.RowCount; row++) Upsert(batch, row);
@@ -167,6 +172,7 @@ sealed class MemoryDatabase
             _counts.Clear();
             _errors.Clear();
             _requests.Clear();
+            _loads.Clear();
             Quarantine = new MemoryQuarantine();
             _versions.Clear();
             _tombstones.Clear();
@@ -192,6 +198,19 @@ sealed class MemoryDatabase
     public IReadOnlyList<LateError> ReadErrors(Guid sinkId, int limit)
     {
         lock (_lock) return [.. _errors.Where(error => error.SinkId == sinkId).Reverse().Take(Math.Min(limit, KeptErrors))];
+    }
+
+    public KeptFate ReadFate(Guid sinkId, string requestId, ulong sequence)
+    {
+        lock (_lock)
+        {
+            var errors = _errors.Where(error => error.RequestId == requestId).OrderBy(error => error.RecordIndex).ToList();
+            var quarantined = Quarantine.ReadRequest(requestId);
+            var loadedAt = _loads.Where(load => load.After < sequence && sequence <= load.Last).Select(load => (long?)load.Time).SingleOrDefault();
+            return new KeptFate(
+                loadedAt, [.. errors.Where(error => error.SinkId == sinkId)], HasAllErrors, [.. quarantined.Where(entry => entry.SinkId == sinkId).Select(entry => entry.Entry with { Raw = null })],
+                errors.Any(error => error.SinkId != sinkId) || quarantined.Any(entry => entry.SinkId != sinkId));
+        }
     }
 
     public IReadOnlyList<KeptRequest> ReadRequests()
@@ -361,6 +380,8 @@ sealed class MemoryStore(MemoryDatabase database) : ITableStore
 
     public ValueTask<IReadOnlyList<int>> FindChangedSinceAsync(TableSchema schema, ColumnBuffer keys, IReadOnlyList<ulong> origins, CancellationToken cancellation) =>
         new([.. Enumerable.Range(0, origins.Count).Where(row => database.PositionOf(SampleTable.Cell(keys, row)) > origins[row])]);
+
+    public ValueTask<KeptFate> ReadFateAsync(Guid sinkId, string requestId, ulong sequence, CancellationToken cancellation) => new(database.ReadFate(sinkId, requestId, sequence));
 
     public ValueTask<KeptRequest?> FindRequestAsync(ulong sequence, CancellationToken cancellation) =>
         new(database.ReadRequests().SingleOrDefault(request => request.Sequence == sequence));
