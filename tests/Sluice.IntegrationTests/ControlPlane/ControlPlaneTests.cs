@@ -156,6 +156,23 @@ public sealed class ControlPlaneTests : IAsyncLifetime
         Assert.Contains("gone", (await _plane.GetSinkAsync(s_user, unfit.Id, Cancellation)).StatusReason, StringComparison.Ordinal);
     }
 
+    /// <summary>Frames in the log name the mapping they were decoded with, which may be an earlier one.</summary>
+    [Fact]
+    public async Task The_engine_is_opened_with_the_earlier_mappings_that_still_fit()
+    {
+        var database = await _plane.CreateDatabaseAsync(s_user, "db", null, Cancellation);
+        var table = AddTable(database.Id, "running", TableStatus.Running);
+        var sink = AddSink(table, "sink", SinkStatus.Active, """[{"name":"_id","path":["first"]}]""");
+        AddMapping(sink, """[{"name":"_id","path":["i"]},{"name":"gone","path":["g"]}]""");
+        AddMapping(sink, """[{"name":"_id","path":["third"]}]""");
+        await SaveAsync([table], [sink]);
+
+        var sinks = (await _plane.LoadDefinitionsAsync(Cancellation)).Sinks;
+
+        Assert.Equal([(1, "/first"), (3, "/third")], sinks.Select(definition => (definition.MappingVersion, definition.Fields[0].Pointer)).Order());
+        Assert.Equal(SinkStatus.Active, _plane.FindSinkStatus(sink.Id));
+    }
+
     [Fact]
     public async Task A_database_with_tables_is_kept()
     {
@@ -235,16 +252,21 @@ public sealed class ControlPlaneTests : IAsyncLifetime
             DatabaseId = table.DatabaseId,
             TableId = table.Id,
             Status = status,
-            MappingVersion = 1,
+            MappingVersion = 0,
             Owner = "",
             CreatedAt = DateTimeOffset.UnixEpoch,
             UpdatedAt = DateTimeOffset.UnixEpoch,
             UpdatedBy = "",
         };
+        AddMapping(sink, definition);
+        return sink;
+    }
+
+    static void AddMapping(CatalogSink sink, string definition) =>
         sink.Mappings.Add(new CatalogSinkMapping
         {
             SinkId = sink.Id,
-            Version = 1,
+            Version = ++sink.MappingVersion,
             SchemaJson = $$"""{"type":"json","id_field":"_id","primary_key_fields":null,"allow_missing_fields":true,"definition":{{definition}}}""",
             RejectTruncation = false,
             MaxRecords = null,
@@ -252,6 +274,4 @@ public sealed class ControlPlaneTests : IAsyncLifetime
             CreatedAt = DateTimeOffset.UnixEpoch,
             CreatedBy = "",
         });
-        return sink;
-    }
 }
