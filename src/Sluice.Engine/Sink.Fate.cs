@@ -21,6 +21,7 @@ public sealed partial class Sink
     {
         if (!FrameHeader.TryParseRequestId(requestId, out var logId, out var sequence))
             throw new SluiceException(ErrorCode.InvalidParameter, "That is no request id.");
+        requestId = FrameHeader.FormatRequestId(new LogPosition(logId, 0, sequence)); // as the store has it
         var isLoaded = sequence <= _table.LoadedSequence; // asked first: what the log has no more is in the store then
         if (logId != _table.Log.Id || sequence == 0 || sequence > _table.Log.DurablePosition.Sequence) throw NoRequest();
         var logged = FindLoggedFate(sequence);

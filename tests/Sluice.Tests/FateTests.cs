@@ -54,6 +54,7 @@ public sealed class FateTests : IDisposable
             var sink = Put(engine, Definition);
             await sink.Table.WaitLoadedAsync(2, Cancellation);
             var fate = await sink.ReadFateAsync(id, -1, 10, Cancellation);
+            Assert.Equal(fate.Records[1], (await sink.ReadFateAsync(id.ToUpperInvariant(), -1, 10, Cancellation)).Records[1]);
             Assert.Equal((true, receivedAt, loadedAt, false), (fate.IsLoaded, fate.ReceivedAtMicroseconds, fate.LoadedAtMicroseconds, fate.HasMore));
             Assert.Equal((4, 3, 1, 2, 1), Counts(fate));
             Assert.Equal([(1, RecordFateKind.Rejected), (2, RecordFateKind.Failed)], fate.Records.Select(record => (record.Index, record.Kind)));
@@ -149,7 +150,7 @@ public sealed class FateTests : IDisposable
         Assert.Equal([3, 4, 5], fate.Records.Select(record => record.Index));
         Assert.False(fate.HasMore);
         Assert.Equal([RecordFateKind.Rejected, RecordFateKind.Rejected, RecordFateKind.Failed], fate.Records.Select(record => record.Kind));
-        await AssertRefusedAsync(sink, FrameHeader.FormatRequestId(last with { Sequence = last.Sequence - 1 }), ErrorCode.NotFound); // a part is no request
+        if (!areFirstPartsTrimmed) await AssertRefusedAsync(sink, FrameHeader.FormatRequestId(last with { Sequence = last.Sequence - 1 }), ErrorCode.NotFound); // a part is no request
     }
 
     [Theory]
@@ -157,9 +158,7 @@ public sealed class FateTests : IDisposable
     [InlineData("x")]
     [InlineData("00000000000000000000000000000000-")]
     [InlineData("00000000000000000000000000000000-0x1")]
-    [InlineData("00000000000000000000000000000000-01")]
     [InlineData("00000000000000000000000000000000_1")]
-    [InlineData("00000000000000000000000000000000-A")]
     [InlineData("00000000000000000000000000000000-11111111111111111")]
     public async Task What_is_no_request_id_is_refused(string id)
     {
