@@ -1,3 +1,4 @@
+using System.Globalization;
 using System.Text.Json;
 using Sluice.Schema;
 
@@ -18,6 +19,22 @@ sealed class ColumnForm
     public string Unit { get; set; } = "ms";
     public string Quantum { get; set; } = "YMD";
     public string Length { get; set; } = "3";
+
+    /// <param name="type"><c>null</c>: none is known, a text is the first guess.</param>
+    public static ColumnForm Of(string name, ColumnType? type)
+    {
+        var form = new ColumnForm { Name = name };
+        if (type is null)
+            return form;
+        form.Type = type.BaseName;
+        form.Scale = Text(type.Scale);
+        form.Min = type.Min == long.MinValue ? "" : Text(type.Min);
+        form.Max = type.Max == long.MaxValue ? "" : Text(type.Max);
+        form.Unit = TimeUnits.Write(type.Unit);
+        form.Quantum = type.TimeQuantum.Length == 0 ? form.Quantum : type.TimeQuantum;
+        form.Length = type.VectorLength == 0 ? form.Length : Text(type.VectorLength);
+        return form;
+    }
 
     /// <summary>What the type holds, in a few words.</summary>
     public string Meaning => Type switch
@@ -63,10 +80,12 @@ sealed class ColumnForm
         return options;
     }
 
+    static string Text(long number) => number.ToString(CultureInfo.InvariantCulture);
+
     // what is no number is left to the grammar, which says so
     static void AddNumber(Dictionary<string, object> options, string name, string text)
     {
         if (text.Trim() is { Length: > 0 } given)
-            options[name] = long.TryParse(given, System.Globalization.CultureInfo.InvariantCulture, out var number) ? number : given;
+            options[name] = long.TryParse(given, CultureInfo.InvariantCulture, out var number) ? number : given;
     }
 }

@@ -1,3 +1,4 @@
+using Microsoft.AspNetCore.Antiforgery;
 using Microsoft.AspNetCore.Authentication;
 using Microsoft.AspNetCore.Authentication.Cookies;
 using Microsoft.AspNetCore.DataProtection;
@@ -74,12 +75,13 @@ static class ConsoleWiring
             .RequireAuthorization(ConsoleCookie.Policy)
             .ExcludeFromDescription()
             .Add(endpoint => endpoint.Metadata.Add(new ConsoleMark()));
-        host.MapPost("/sign-out", SignOutAsync).RequireAuthorization(ConsoleCookie.Policy).ExcludeFromDescription()
-            .WithMetadata(new Microsoft.AspNetCore.Antiforgery.RequireAntiforgeryTokenAttribute());
+        host.MapPost("/sign-out", SignOutAsync).RequireAuthorization(ConsoleCookie.Policy).ExcludeFromDescription();
     }
 
-    static async Task<IResult> SignOutAsync(HttpContext http, Callers callers, Sessions sessions)
+    static async Task<IResult> SignOutAsync(HttpContext http, IAntiforgery forms, Callers callers, Sessions sessions)
     {
+        if (!await forms.IsRequestValidAsync(http))
+            throw new SluiceException(ErrorCode.InvalidParameter, "The form does not come from a page of this server, or is too old: load the page again.");
         if (ConsoleCookie.LoginOf(http.User) is var (userId, sessionId) && (await callers.BySessionAsync(userId, sessionId, http.RequestAborted)).Principal is { } known)
             await sessions.EndAsync(known.Caller with { Origin = RequestOrigin.Of(http) }, http.RequestAborted);
         await http.SignOutAsync(ConsoleCookie.SchemeName);

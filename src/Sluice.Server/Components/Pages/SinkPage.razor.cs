@@ -7,7 +7,7 @@ namespace Sluice.Server.Components.Pages;
 public sealed partial class SinkPage
 {
     static readonly (string, string)[] Tabs =
-        [("overview", "Overview"), ("send", "Send records"), ("metrics", "Metrics"), ("errors", "Errors"), ("mapping", "Mapping")];
+        [("overview", "Overview"), ("send", "Send records"), ("metrics", "Metrics"), ("errors", "Errors"), ("mapping", "Mapping"), ("tail", "Live tail")];
 
     CatalogSink? _sink;
 

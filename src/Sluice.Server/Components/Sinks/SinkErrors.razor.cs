@@ -1,17 +1,18 @@
+using System.Globalization;
 using Microsoft.AspNetCore.Components;
-using Sluice.Load;
+using Sluice.Quarantine;
 
 namespace Sluice.Server.Components.Sinks;
 
-/// <summary>ERRORS: what was accepted and then could not be loaded.</summary>
+/// <summary>ERRORS: what failed, at the door or when it was loaded, by group or one by one.</summary>
 public sealed partial class SinkErrors
 {
-    const int MaxErrors = 1_000;
+    const int MaxGroups = 200;
 
-    List<LateError>? _errors;
+    QuarantineOverview? _overview;
 
     [Inject]
-    RecordDesk Records { get; set; } = null!;
+    ControlPlane Plane { get; set; } = null!;
 
     [Parameter, EditorRequired]
     public Guid SinkId { get; set; }
@@ -20,9 +21,19 @@ public sealed partial class SinkErrors
     [SupplyParameterFromQuery(Name = "view")]
     string? View { get; set; }
 
+    /// <summary>The id of a group, as the API writes it.</summary>
+    [SupplyParameterFromQuery(Name = "group")]
+    string? Group { get; set; }
+
     bool IsSingle => View == "single";
+
+    ulong? GroupId => ulong.TryParse(Group, NumberStyles.AllowHexSpecifier, CultureInfo.InvariantCulture, out var id) ? id : null;
 
     protected override Task OnInitializedAsync() => ReadAsync();
 
-    Task ReadAsync() => TryAsync(async caller => _errors = [.. await Records.ReadErrorsAsync(caller, SinkId, MaxErrors, CancellationToken.None)]);
+    Task ReadAsync() => TryAsync(async caller => _overview = await Plane.ReadQuarantineAsync(caller, SinkId, CancellationToken.None));
+
+    void ChooseAsync(string? view) => Remember("view", view);
+
+    string PathOf(QuarantineGroup group) => Navigation.GetUriWithQueryParameter("group", group.Signature.Id.ToString("x16", CultureInfo.InvariantCulture));
 }

@@ -36,6 +36,20 @@ public sealed partial class SinkMappings
         TryMapping();
     }
 
+    void Use(CatalogSinkMapping version)
+    {
+        (_isSaved, Fault) = (false, null);
+        _mapping = MappingForm.Of(Sink.Table!.ToSchema(), version.ReadSchema());
+        TryMapping();
+    }
+
+    async Task FollowAsync()
+    {
+        await Changed.InvokeAsync();
+        Reset();
+        _isSaved = true;
+    }
+
     Task ReadSampleAsync() => TryAsync(async _ =>
     {
         _sample = SampleShape.Of(await _editor!.ReadTextAsync()).Records[0];

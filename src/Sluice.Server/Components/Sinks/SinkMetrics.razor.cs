@@ -69,11 +69,11 @@ public sealed partial class SinkMetrics : IDisposable
         _requests = [new("requests", Spread(minutes, first, point => point.Minute, point => point.Requests))];
         _errors = [new("records", Spread(minutes, first, point => point.Minute, point => point.Rejected))];
         var loads = Feed.ReadLoadMinutes(caller, SinkId).Where(point => point.Minute >= first).ToList();
-        _loaded = [new("records", Spread(loads, first, point => point.Minute, point => point.Loaded))];
+        _loaded = [new("records", Known(loads, first, point => point.Loaded))];
         _lag =
         [
-            new("p50", Spread(loads, first, point => point.Minute, point => point.LagMedian.TotalSeconds, worst: true)),
-            new("p99", Spread(loads, first, point => point.Minute, point => point.LagHigh.TotalSeconds, worst: true)),
+            new("p50", Known(loads, first, point => point.LagMedian.TotalSeconds, worst: true)),
+            new("p99", Known(loads, first, point => point.LagHigh.TotalSeconds, worst: true)),
         ];
         return Task.CompletedTask;
     }
@@ -89,6 +89,15 @@ public sealed partial class SinkMetrics : IDisposable
             var place = Math.Min(count - 1, (int)((minute(point) - first) / perPlace));
             places[place] = worst ? Math.Max(places[place], value(point)) : places[place] + value(point) / perPlace;
         }
+        return places;
+    }
+
+    /// <summary>What is known of a minute once it is over leaves the present one out.</summary>
+    double[] Known(List<LoadMinute> minutes, long first, Func<LoadMinute, double> value, bool worst = false)
+    {
+        var places = Spread(minutes, first, point => point.Minute, value, worst);
+        if (minutes is not [.., var last] || last.Minute < first + Chosen.Minutes - 1)
+            places[^1] = double.NaN;
         return places;
     }
 
