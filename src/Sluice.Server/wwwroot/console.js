@@ -23,8 +23,8 @@
     await script(content + 'jsInterop.js');
     await script(content + 'lib/monaco-editor/min/vs/loader.js');
     await new Promise(done => window.require(['vs/editor/editor.main'], done));
-    monaco.editor.defineTheme('sluice-light', { base: 'vs', inherit: true, rules: [], colors: { 'editor.background': '#ffffff', 'editorLineNumber.foreground': '#6b7a78' } });
-    monaco.editor.defineTheme('sluice-dark', { base: 'vs-dark', inherit: true, rules: [], colors: { 'editor.background': '#111b19', 'editorLineNumber.foreground': '#8b9b98' } });
+    monaco.editor.defineTheme('sluice-light', { base: 'vs', inherit: true, rules: [], colors: { 'editor.background': '#ffffff', 'editorLineNumber.foreground': '#50605d' } });
+    monaco.editor.defineTheme('sluice-dark', { base: 'vs-dark', inherit: true, rules: [], colors: { 'editor.background': '#111b19', 'editorLineNumber.foreground': '#9fb0ac' } });
     monaco.editor.setTheme(prefersDark() ? 'sluice-dark' : 'sluice-light');
     // records may stand one a line, which is no JSON as a whole; the server checks what is typed
     monaco.languages.json.jsonDefaults.setDiagnosticsOptions({ validate: false });
