@@ -44,6 +44,12 @@ public sealed partial class ConsoleSourceTests
     public void No_component_writes_markup_that_it_did_not_make() => Assert.All(
         Directory.EnumerateFiles(Components, "*.*", SearchOption.AllDirectories), path => Assert.DoesNotContain("MarkupString", File.ReadAllText(path), StringComparison.Ordinal));
 
+    [Fact]
+    public void Only_pages_listen_to_the_address() => Assert.All(
+        typeof(ConsolePage).Assembly.GetTypes().Where(typeof(ComponentBase).IsAssignableFrom).Where(type => type.GetCustomAttribute<RouteAttribute>() is null),
+        type => Assert.DoesNotContain(
+            type.GetProperties(BindingFlags.Instance | BindingFlags.Public | BindingFlags.NonPublic), property => property.GetCustomAttribute<SupplyParameterFromQueryAttribute>() is not null));
+
     static List<string> InjectedTypes(Type component) =>
     [
         .. component.GetProperties(BindingFlags.Instance | BindingFlags.Public | BindingFlags.NonPublic | BindingFlags.DeclaredOnly)

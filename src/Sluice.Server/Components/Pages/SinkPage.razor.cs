@@ -20,8 +20,25 @@ public sealed partial class SinkPage
     [SupplyParameterFromQuery(Name = "tab")]
     string? Tab { get; set; }
 
+    // The page reads the address for its tabs: a component that comes or goes with a change of the address must not listen to it
+    // itself, since the framework walks its listeners while they change.
     [SupplyParameterFromQuery(Name = "range")]
     string? Range { get; set; }
+
+    [SupplyParameterFromQuery(Name = "lang")]
+    string? Lang { get; set; }
+
+    [SupplyParameterFromQuery(Name = "view")]
+    string? View { get; set; }
+
+    [SupplyParameterFromQuery(Name = "group")]
+    string? Group { get; set; }
+
+    [SupplyParameterFromQuery(Name = "filter")]
+    string? Filter { get; set; }
+
+    [SupplyParameterFromQuery(Name = "errors")]
+    string? Errors { get; set; }
 
     string Active => Tab ?? Tabs[0].Item1;
 

@@ -18,12 +18,12 @@ public sealed partial class SinkErrors
     public Guid SinkId { get; set; }
 
     /// <summary>single; anything else: grouped.</summary>
-    [SupplyParameterFromQuery(Name = "view")]
-    string? View { get; set; }
+    [Parameter]
+    public string? View { get; set; }
 
     /// <summary>The id of a group, as the API writes it.</summary>
-    [SupplyParameterFromQuery(Name = "group")]
-    string? Group { get; set; }
+    [Parameter]
+    public string? Group { get; set; }
 
     bool IsSingle => View == "single";
 

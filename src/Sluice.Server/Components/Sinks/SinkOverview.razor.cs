@@ -16,8 +16,9 @@ public sealed partial class SinkOverview : IDisposable
     [Parameter, EditorRequired]
     public CatalogSink Sink { get; set; } = null!;
 
-    [SupplyParameterFromQuery(Name = "lang")]
-    string? Lang { get; set; }
+    /// <summary>Of the snippet; anything unknown is the first.</summary>
+    [Parameter]
+    public string? Lang { get; set; }
 
     string Language => Snippets.Languages.FirstOrDefault(language => language == Lang) ?? Snippets.Languages[0];
 

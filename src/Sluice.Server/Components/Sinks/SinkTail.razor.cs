@@ -13,6 +13,7 @@ public sealed partial class SinkTail : IDisposable
     readonly List<TailRecord> _records = []; // newest first; of the page's own thread
     TailSubscription? _subscription;
     CancellationTokenSource _stop = new();
+    (string? Filter, string? Errors) _watched;
     bool _isPaused;
     long _missed;
 
@@ -25,11 +26,13 @@ public sealed partial class SinkTail : IDisposable
     [Parameter, EditorRequired]
     public Guid SinkId { get; set; }
 
-    [SupplyParameterFromQuery(Name = "filter")]
-    string? Filter { get; set; }
+    /// <summary>Part of the text; <c>null</c>: all.</summary>
+    [Parameter]
+    public string? Filter { get; set; }
 
-    [SupplyParameterFromQuery(Name = "errors")]
-    string? Errors { get; set; }
+    /// <summary>1: rejected records alone.</summary>
+    [Parameter]
+    public string? Errors { get; set; }
 
     bool OnlyErrors => Errors == "1";
 
@@ -41,10 +44,11 @@ public sealed partial class SinkTail : IDisposable
         _stop.Dispose();
     }
 
-    Task WatchAsync(string parameter, string? value)
+    /// <summary>Another filter has come with the address.</summary>
+    protected override Task OnParametersSetAsync()
     {
-        Remember(parameter, value);
-        (Filter, Errors) = parameter == "filter" ? (value, Errors) : (Filter, value);
+        if (_subscription is null || _watched == (Filter, Errors))
+            return Task.CompletedTask;
         _records.Clear();
         return BeginAsync();
     }
@@ -65,6 +69,7 @@ public sealed partial class SinkTail : IDisposable
         _stop = new CancellationTokenSource();
         _subscription = Plane.Tail(caller, SinkId, new TailFilter(OnlyErrors, Filter ?? ""));
         _isPaused = false;
+        _watched = (Filter, Errors);
         _ = ShowAsync(_subscription, _stop.Token);
         return Task.CompletedTask;
     });
