@@ -1,4 +1,3 @@
-using Deque.AxeCore.Playwright;
 using Microsoft.Playwright;
 using Sluice.IntegrationTests.Server;
 using Xunit;
