@@ -127,7 +127,11 @@ public sealed class ConsoleFormTests
         form.Rows.Single(row => row.Column == "price").Path = "items.1.price";
         var definition = new SinkDefinition
         {
-            Id = Guid.Empty, Name = "", TableId = table.TableId, MappingVersion = 1, AllowMissingFields = false,
+            Id = Guid.Empty,
+            Name = "",
+            TableId = table.TableId,
+            MappingVersion = 1,
+            AllowMissingFields = false,
             Fields = Sluice.Server.SinkMapping.Resolve(form.ToSchema(), table),
         };
         var outcome = RecordDesk.Decode(definition, table, Encoding.UTF8.GetBytes(SampleRecord.BodyOf(form.ToSchema(), table)), BodyFormat.Records);
