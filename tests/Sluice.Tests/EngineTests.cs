@@ -456,6 +456,53 @@ public sealed class EngineTests : IDisposable
         Assert.Equal(ErrorCode.InvalidParameter, refused.Code);
     }
 
+    [Fact]
+    public async Task The_ledger_adds_up_at_every_moment_and_forgets_nothing_that_was_answered()
+    {
+        const int senders = 4;
+        const int requests = 40;
+        await using var engine = await CreateAsync();
+        var (sink, table) = (engine.FindSink(SinkDefinition.Id)!, engine.FindTable(Table.TableId)!);
+        Database.Refuses = (rows, row) => rows.FindColumn(1)!.Int64s[row] == 13;
+        Database.FailAfterEffectInCall(3);
+        var answered = 0L;
+        var sending = Enumerable.Range(0, senders).Select(sender => Task.Run(async () =>
+        {
+            for (var request = 0; request < requests; request++)
+            {
+                var key = ((sender * requests) + request) * 10;
+                await IngestAsync(engine, $"{{\"_id\":{key},\"i\":1}}", $"{{\"_id\":{key + 1},\"i\":13}}", """{"_id":"x"}""", $"{{\"_id\":{key + 2},\"i\":2}}");
+                Interlocked.Increment(ref answered);
+            }
+        })).ToList();
+
+        var last = default(SinkLedger);
+        var reads = 0;
+        do
+        {
+            var before = Interlocked.Read(ref answered);
+            var ledger = reads % 2 == 0 ? sink.ReadLedger() : table.ReadLedger(); // there is no other sink
+            Assert.Equal(ledger.Received, ledger.Accepted + ledger.Rejected);
+            Assert.Equal(ledger.Accepted, ledger.Loaded + ledger.Failed + ledger.Pending);
+            Assert.Equal((ledger.Requests * 4, ledger.Requests), (ledger.Received, ledger.Rejected)); // requests count whole
+            Assert.InRange(ledger.Requests, before, senders * requests);
+            Assert.InRange(ledger.Pending, 0, ledger.Accepted);
+            Assert.True(ledger.Requests >= last.Requests && ledger.Loaded >= last.Loaded && ledger.Failed >= last.Failed, $"{last} went back to {ledger}");
+            last = ledger;
+            reads++;
+            _time.Advance(TimeSpan.FromMilliseconds(50)); // the loader's pauses
+            await Task.Yield();
+        }
+        while (!sending.TrueForAll(sender => sender.IsCompleted) || last.Pending > 0 || last.Requests < senders * requests);
+
+        await Task.WhenAll(sending);
+        const int count = senders * requests;
+        Assert.Equal(new SinkLedger(count, 4 * count, 3 * count, count, 2 * count, count, 0), sink.ReadLedger());
+        Assert.Equal(2 * count, Database.Rows().Length);
+        Assert.Equal(count, Database.Errors.Count);
+        Assert.InRange(reads, 10, int.MaxValue);
+    }
+
     /// <summary>Moves the clock on until the loader has tried often enough.</summary>
     async Task PastRetriesAsync(Task task)
     {
