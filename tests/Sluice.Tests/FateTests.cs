@@ -66,7 +66,7 @@ public sealed class FateTests : IDisposable
     [Fact]
     public async Task After_trimming_it_is_told_from_what_the_store_keeps()
     {
-        await using var engine = await OpenAsync(create: true);
+        await using var engine = await OpenAsync(create: true, trims: true);
         var sink = Put(engine, Definition);
         var loadedAt = Now;
         var mixed = await SendLoadedAsync(sink, Element(1), Element(2, "\"x\""), """{"op":"patch","value":{"_id":3}}""");
@@ -218,7 +218,7 @@ public sealed class FateTests : IDisposable
         return engine.FindSink(definition.Id)!;
     }
 
-    async Task<Engine> OpenAsync(bool create, bool trims = true)
+    async Task<Engine> OpenAsync(bool create, bool trims = false)
     {
         var table = new TableDefinition(new Guid("33333333-3333-3333-3333-333333333333"), Table);
         var log = new LogOptions { SegmentBytes = 1, RetainedBytes = trims ? 0 : long.MaxValue };
