@@ -1,12 +1,12 @@
 using System.Diagnostics;
-using System.Net;
-using System.Net.Sockets;
+using System.Globalization;
 using System.Text;
+using System.Text.RegularExpressions;
 
 namespace Sluice.IntegrationTests;
 
 /// <summary>The real server as a child process on a data directory: started, killed, stopped. One thread at a time.</summary>
-sealed class ServerProcess : IAsyncDisposable
+sealed partial class ServerProcess : IAsyncDisposable
 {
     public const string Email = "admin@example.com";
     public const string Password = "Correct-Horse-9";
@@ -16,9 +16,12 @@ sealed class ServerProcess : IAsyncDisposable
     readonly Process _process;
     readonly StringBuilder _output = new();
 
-    ServerProcess(Process process, int httpPort) => (_process, HttpPort) = (process, httpPort);
+    int _httpPort;
 
-    public int HttpPort { get; }
+    ServerProcess(Process process) => _process = process;
+
+    /// <summary>The port the server took, when it is ready. A port chosen here could be another program's by the time the server wants it.</summary>
+    public int HttpPort => Volatile.Read(ref _httpPort);
 
     public int Id => _process.Id;
 
@@ -57,7 +60,6 @@ sealed class ServerProcess : IAsyncDisposable
     /// <param name="maxOpenFiles"><c>null</c>: as many as this process may open.</param>
     public static ServerProcess Start(string dataDirectory, string assembly, int? maxOpenFiles, params (string Name, string Value)[] environment)
     {
-        var (http, https) = (FreePort(), FreePort());
         // umask 0: the server closes its files to others itself, whatever it inherits; exec, so that the process is the server
         var start = new ProcessStartInfo("/bin/sh")
         {
@@ -67,19 +69,18 @@ sealed class ServerProcess : IAsyncDisposable
             {
                 "-c", "umask 0; exec \"$@\"", "sh", Environment.ProcessPath!.EndsWith("dotnet", StringComparison.Ordinal) ? Environment.ProcessPath : "dotnet",
                 Path.Combine(AppContext.BaseDirectory, assembly + ".dll"), "--data", dataDirectory,
-                "--https-port", https.ToString(System.Globalization.CultureInfo.InvariantCulture),
-                "--http-port", http.ToString(System.Globalization.CultureInfo.InvariantCulture),
+                "--https-port", "0", "--http-port", "0",
             },
             Environment = { ["SLUICE_ADMIN_EMAIL"] = Email, ["SLUICE_ADMIN_PASSWORD"] = Password },
         };
         if (maxOpenFiles is { } files)
         {
             start.ArgumentList.Insert(0, start.FileName);
-            start.ArgumentList.Insert(0, string.Create(System.Globalization.CultureInfo.InvariantCulture, $"--nofile={files}:{files}"));
+            start.ArgumentList.Insert(0, string.Create(CultureInfo.InvariantCulture, $"--nofile={files}:{files}"));
             start.FileName = "prlimit";
         }
         foreach (var (name, value) in environment) start.Environment[name] = value;
-        var server = new ServerProcess(new Process { StartInfo = start }, http);
+        var server = new ServerProcess(new Process { StartInfo = start });
         server._process.OutputDataReceived += server.Keep;
         server._process.ErrorDataReceived += server.Keep;
         server._process.Start();
@@ -98,7 +99,7 @@ sealed class ServerProcess : IAsyncDisposable
     /// <summary>Asks the server to stop with SIGTERM; returns its exit code.</summary>
     public async Task<int> StopAsync(CancellationToken cancellation)
     {
-        using (var kill = Process.Start("kill", ["-TERM", _process.Id.ToString(System.Globalization.CultureInfo.InvariantCulture)])) await kill.WaitForExitAsync(cancellation);
+        using (var kill = Process.Start("kill", ["-TERM", _process.Id.ToString(CultureInfo.InvariantCulture)])) await kill.WaitForExitAsync(cancellation);
         return await WaitForExitAsync(cancellation);
     }
 
@@ -117,15 +118,18 @@ sealed class ServerProcess : IAsyncDisposable
     /// <exception cref="InvalidOperationException">The server ended instead.</exception>
     public async Task WaitReadyAsync(CancellationToken cancellation)
     {
-        using var http = new HttpClient { BaseAddress = new Uri($"http://127.0.0.1:{HttpPort}/"), Timeout = TimeSpan.FromSeconds(5) };
+        using var http = new HttpClient { Timeout = TimeSpan.FromSeconds(5) };
         var started = Stopwatch.GetTimestamp();
         while (Stopwatch.GetElapsedTime(started) < ReadyWithin)
         {
             if (_process.HasExited) throw new InvalidOperationException($"the server ended with code {_process.ExitCode}:\n{Output}");
             try
             {
-                using var answer = await http.GetAsync(new Uri("health/ready", UriKind.Relative), cancellation);
-                if (answer.IsSuccessStatusCode) return;
+                if (HttpPort != 0)
+                {
+                    using var answer = await http.GetAsync(new Uri($"http://127.0.0.1:{HttpPort}/health/ready"), cancellation);
+                    if (answer.IsSuccessStatusCode) return;
+                }
             }
             catch (Exception e) when (e is HttpRequestException or TaskCanceledException && !cancellation.IsCancellationRequested)
             {
@@ -139,12 +143,9 @@ sealed class ServerProcess : IAsyncDisposable
     void Keep(object sender, DataReceivedEventArgs line)
     {
         lock (_output) _output.AppendLine(line.Data);
+        if (line.Data is { } text && ListeningOn().Match(text) is { Success: true } match) Volatile.Write(ref _httpPort, int.Parse(match.Groups[1].ValueSpan, CultureInfo.InvariantCulture));
     }
 
-    static int FreePort()
-    {
-        using var listener = new TcpListener(IPAddress.Loopback, 0);
-        listener.Start();
-        return ((IPEndPoint)listener.LocalEndpoint).Port;
-    }
+    [GeneratedRegex(@"listening on http://127\.0\.0\.1:(\d+)")]
+    private static partial Regex ListeningOn();
 }
