@@ -1,100 +1,85 @@
 using Microsoft.Playwright;
-using Sluice.IntegrationTests.Server;
 using Xunit;
+using static Microsoft.Playwright.Assertions;
 
 namespace Sluice.IntegrationTests.Console;
 
-/// <summary>A real browser on a real server.</summary>
-public sealed class ConsoleWalkTests : IAsyncLifetime
+/// <summary>The way from an empty server to a chart, with one bad record on it, as a person goes it.</summary>
+public sealed class ConsoleWalkTests(RealBrowser browser) : IClassFixture<RealBrowser>
 {
-    readonly TemporaryDirectory _data = new();
-    ServerProcess _server = null!;
-    IPlaywright _playwright = null!;
-    IBrowser _browser = null!;
-
-    public async ValueTask InitializeAsync()
-    {
-        var chromium = FindChromium();
-        Assert.SkipUnless(chromium is not null, "no Chromium is installed; scripts/test-tools.sh installs Debian's, SLUICE_TEST_CHROMIUM names another");
-        _server = await ServerProcess.StartAsync(_data.Path, "Sluice.Server", TestContext.Current.CancellationToken);
-        _playwright = await Playwright.CreateAsync();
-        _browser = await _playwright.Chromium.LaunchAsync(new() { ExecutablePath = chromium, Args = ["--no-sandbox", "--disable-dev-shm-usage"] });
-    }
-
-    public async ValueTask DisposeAsync()
-    {
-        if (_browser is not null)
-            await _browser.DisposeAsync();
-        _playwright?.Dispose();
-        if (_server is not null)
-            await _server.DisposeAsync();
-        _data.Dispose();
-    }
-
     [Fact]
-    public async Task Texts_of_others_are_inert_wherever_they_are_shown()
+    public async Task From_first_run_to_a_chart_with_one_bad_record_on_the_way()
     {
-        const string hostile = "\"><img src=x onerror=\"window.hit=1\"><script>window.hit=1</script>";
-        var (_, _, sinkId) = await FillAsync(hostile);
-        var page = await OpenAsync(ColorScheme.Light, 1280);
-        foreach (var path in new[] { "/tables", $"/sinks/{sinkId}?tab=errors&view=single", $"/sinks/{sinkId}?tab=tail", $"/tables?q={Uri.EscapeDataString(hostile)}", $"/query?sql={Uri.EscapeDataString(hostile)}" })
-        {
-            await page.GotoAsync(path);
-            await SettleAsync(page);
-            Assert.Null(await page.EvaluateAsync<int?>("window.hit ?? null"));
-            Assert.Equal(0, await page.Locator("img[src=x]").CountAsync());
-        }
+        var page = await browser.SignInAsync(ColorScheme.Light, 1280);
+        var faults = RealBrowser.Watch(page);
+
+        await CreateFromSampleAsync(page);
+        await SendWithOneBadAsync(page);
+        await FixAndReplayAsync(page);
+        await DrawAsync(page);
+
+        await Button(page, "Sign out").ClickAsync();
+        await page.WaitForURLAsync("**/sign-in");
+        Assert.Empty(faults);
+
+        await ConsolePictures.TakeAsync(browser);
     }
 
-    async Task<IPage> OpenAsync(ColorScheme colors, int width)
+    static async Task CreateFromSampleAsync(IPage page)
     {
-        var context = await _browser.NewContextAsync(new()
-        {
-            BaseURL = $"http://localhost:{_server.HttpPort}",
-            ColorScheme = colors,
-            ViewportSize = new() { Width = width, Height = 860 },
-            ReducedMotion = ReducedMotion.Reduce,
-        });
-        var page = await context.NewPageAsync();
-        page.SetDefaultTimeout(30_000);
-        await page.GotoAsync("/");
-        await page.GetByLabel("E-mail").FillAsync(ServerProcess.Email);
-        await page.GetByLabel("Password").FillAsync(ServerProcess.Password);
-        await page.GetByRole(AriaRole.Button, new() { Name = "Sign in" }).ClickAsync();
-        await page.Locator("h1", new() { HasText = "Home" }).WaitForAsync();
-        return page;
+        await page.GetByText("Begin with the example").ClickAsync();
+        await RealBrowser.SettleAsync(page);
+        await Button(page, "Propose columns").ClickAsync();
+        await Expect(page.GetByLabel("Name of the new table")).ToHaveValueAsync("orders");
+        await Expect(page.GetByLabel("Column for order.price")).ToHaveValueAsync("order_price");
+        await Button(page, "Create source").ClickAsync();
+        await page.WaitForURLAsync("**/sinks/*?tab=send");
     }
 
-    static async Task SettleAsync(IPage page)
+    /// <summary>The prices of the second system come under another name and as text.</summary>
+    static async Task SendWithOneBadAsync(IPage page)
     {
-        await page.Locator("h1").First.WaitForAsync();
-        await page.WaitForFunctionAsync("!document.body.innerText.includes('Loading…')");
-        if (await page.Locator(".editor").CountAsync() > 0)
-            await page.Locator(".monaco-editor .view-lines").First.WaitForAsync(new() { State = WaitForSelectorState.Attached });
+        await Button(page, "Send").WaitForAsync();
+        await RealBrowser.SettleAsync(page);
+        await RealBrowser.TypeAsync(page, """
+            {"order":{"id":1,"price":12.5,"currency":"EUR"},"placed":"2026-01-01T09:30:00Z","tags":["new"],"paid":true}
+            {"order":{"id":2,"price":"n/a","amount":7.25,"currency":"USD"},"placed":"2026-01-01T09:31:00Z","tags":["web"],"paid":false}
+            """);
+        await Expect(page.GetByText("1 of 2 records would be accepted")).ToBeVisibleAsync();
+        await Button(page, "Send").ClickAsync();
+        await Expect(page.GetByText("1 record accepted, 1 rejected")).ToBeVisibleAsync();
+        var fates = page.GetByRole(AriaRole.Region, new() { Name = "Records and their fate" });
+        await Expect(fates.GetByRole(AriaRole.Row).Nth(1)).ToContainTextAsync("accepted");
+        await Expect(fates.GetByRole(AriaRole.Row).Nth(2)).ToContainTextAsync("order_price: expected decimal(2), got string \"n/a\"");
     }
 
-    /// <summary>A source with right and wrong records.</summary>
-    async Task<(string DatabaseId, string TableId, string SinkId)> FillAsync(string text = "plain")
+    static async Task FixAndReplayAsync(IPage page)
     {
-        var cancellation = TestContext.Current.CancellationToken;
-        using var api = await ApiClient.LoginAsync(_server.HttpPort, cancellation);
-        var databaseId = await api.CreateAsync("v2/databases", """{"name":"shop"}""", cancellation);
-        var description = System.Text.Json.JsonSerializer.Serialize(text);
-        var tableId = await api.CreateAsync($"v2/tables/{databaseId}", $$$"""
-            {"name":"orders","description":{{{description}}},"options":{"keys":false,"trackExistence":true},
-             "fields":[{"name":"price","options":{"type":"decimal","scale":2}},{"name":"note","options":{"type":"string"}},{"name":"tags","options":{"type":"stringset"}}]}
-            """, cancellation);
-        var sinkId = await api.CreateAsync("v2/sinks", $$$"""
-            {"name":"orders-stream","sink_details":{"database_id":"{{{databaseId}}}","table":"orders"},
-             "schema":{"type":"json","id_field":"_id","allow_missing_fields":true,
-              "definition":[{"name":"_id","path":["id"]},{"name":"price","path":["price"]},{"name":"note","path":["note"]},{"name":"tags","path":["tags"]}]}}
-            """, cancellation);
-        await api.PostAsync($"v2/sinks/{sinkId}?wait=loaded", $$$"""
-            {"records":[{"value":{"id":1,"price":1.5,"note":{{{description}}},"tags":[{{{description}}},"b"],"extra":{{{description}}}}},{"value":{"id":2,"price":{{{description}}}}}]}
-            """, cancellation);
-        return (databaseId, tableId, sinkId);
+        await page.GetByRole(AriaRole.Link, new() { Name = "Errors" }).ClickAsync();
+        await page.GetByRole(AriaRole.Link, new() { Name = "/order/price expected decimal(2), got string" }).ClickAsync(); // comes by itself when it is listed
+        await Button(page, "Replay 1 record").WaitForAsync();
+        await Button(page, "Try another mapping").ClickAsync();
+        await page.GetByLabel("Path of order_price").FillAsync("order.amount");
+        await Button(page, "Try it on the group").ClickAsync();
+        await Expect(page.GetByText("With this mapping 1 record would pass, 0 still fail")).ToBeVisibleAsync();
+        await Button(page, "Save it and replay").ClickAsync();
+        await Expect(page.GetByText("1 record passed, 0 still fail")).ToBeVisibleAsync();
+        await Expect(Button(page, "Replay 0 records")).ToBeDisabledAsync();
     }
 
-    static string? FindChromium() =>
-        new[] { Environment.GetEnvironmentVariable("SLUICE_TEST_CHROMIUM"), "/usr/bin/chromium", "/usr/bin/chromium-browser", "/usr/bin/google-chrome" }.FirstOrDefault(File.Exists);
+    static async Task DrawAsync(IPage page)
+    {
+        await page.GetByRole(AriaRole.Link, new() { Name = "Query", Exact = true }).ClickAsync();
+        await Button(page, "Schema browser").WaitForAsync();
+        await RealBrowser.SettleAsync(page);
+        await RealBrowser.TypeAsync(page, "SELECT order_currency, sum(order_price) AS total FROM orders GROUP BY ALL ORDER BY 1");
+        await page.Keyboard.PressAsync("ControlOrMeta+Enter");
+        await Expect(page.GetByText("2 rows in")).ToBeVisibleAsync();
+        await Expect(page.GetByRole(AriaRole.Cell, new() { Name = "12.50" })).ToBeVisibleAsync();
+        await Expect(page.GetByRole(AriaRole.Cell, new() { Name = "7.25" })).ToBeVisibleAsync();
+        await Button(page, "Chart").ClickAsync();
+        await Expect(page.Locator("rect.column")).ToHaveCountAsync(2);
+    }
+
+    static ILocator Button(IPage page, string name) => page.GetByRole(AriaRole.Button, new() { Name = name, Exact = true });
 }

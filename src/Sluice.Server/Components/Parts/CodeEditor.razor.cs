@@ -61,6 +61,10 @@ public sealed partial class CodeEditor
     {
         AutomaticLayout = true,
         AriaLabel = Label,
+        // what is pasted or typed stays what it is: JSON and SQL come from elsewhere more often than they are written here
+        AutoClosingBrackets = "never",
+        AutoClosingQuotes = "never",
+        AutoSurround = "never",
         FontSize = 13,
         Language = Language,
         Minimap = new EditorMinimapOptions { Enabled = false },

@@ -5,14 +5,23 @@ using Sluice.Quarantine;
 namespace Sluice.Server.Components.Sinks;
 
 /// <summary>ERRORS: what failed, at the door or when it was loaded, by group or one by one.</summary>
-public sealed partial class SinkErrors
+public sealed partial class SinkErrors : IDisposable
 {
     const int MaxGroups = 200;
 
+    // a record is counted when it is answered, and listed about a second later, when its request has been loaded
+    const int LooksAfterChange = 5;
+
     QuarantineOverview? _overview;
+    IDisposable? _watching;
+    long _counted;
+    int _looks = LooksAfterChange;
 
     [Inject]
     ControlPlane Plane { get; set; } = null!;
+
+    [Inject]
+    SinkFeed Feed { get; set; } = null!;
 
     [Parameter, EditorRequired]
     public Guid SinkId { get; set; }
@@ -29,9 +38,35 @@ public sealed partial class SinkErrors
 
     ulong? GroupId => ulong.TryParse(Group, NumberStyles.AllowHexSpecifier, CultureInfo.InvariantCulture, out var id) ? id : null;
 
-    protected override Task OnInitializedAsync() => ReadAsync();
+    protected override async Task OnInitializedAsync()
+    {
+        if (await ReadAsync())
+            await TryAsync(caller => Task.FromResult(_watching = Feed.Watch(caller, moment => _ = Rendering.RenderAsync(InvokeAsync, () => Follow(moment)))));
+    }
 
-    Task ReadAsync() => TryAsync(async caller => _overview = await Plane.ReadQuarantineAsync(caller, SinkId, CancellationToken.None));
+    public void Dispose() => _watching?.Dispose();
+
+    /// <summary>Reads again while what failed has changed.</summary>
+    void Follow(FeedMoment moment)
+    {
+        if (moment.Sinks.GetValueOrDefault(SinkId)?.Ledger is not { } ledger)
+            return;
+        var counted = ledger.Rejected + ledger.Failed + ledger.Replayed;
+        if (counted != _counted)
+            (_counted, _looks) = (counted, LooksAfterChange);
+        if (_looks == 0)
+            return;
+        _looks--;
+        _ = ReadAgainAsync();
+    }
+
+    async Task ReadAgainAsync()
+    {
+        await ReadAsync();
+        StateHasChanged();
+    }
+
+    Task<bool> ReadAsync() => TryAsync(async caller => _overview = await Plane.ReadQuarantineAsync(caller, SinkId, CancellationToken.None));
 
     void ChooseAsync(string? view) => Remember("view", view);
 
