@@ -1,4 +1,5 @@
 using System.CommandLine;
+using System.CommandLine.Parsing;
 using System.Net.Sockets;
 using System.Security.Authentication;
 using System.Security.Cryptography;
@@ -37,7 +38,7 @@ sealed class ServerCommand : Command
             async () =>
             {
                 using var http = Open(parse, out var saved);
-                return await run(new Session(parse, http, Client(parse, http, saved), parse.GetValue(_json)), cancellation);
+                return await run(new Session(parse, http.BaseAddress!, Ca(parse, saved), () => Client(parse, http, saved), parse.GetValue(_json)), cancellation);
             },
             cancellation));
         return this;
@@ -122,13 +123,15 @@ sealed class ServerCommand : Command
     static Option<Uri?> UrlOption() => new("--url")
     {
         Description = "Origin of the server; https://localhost:7443 unless set or kept by login.",
-        CustomParser = argument =>
-        {
-            if (Uri.TryCreate(argument.Tokens[0].Value, UriKind.Absolute, out var parsed)) return parsed;
-            argument.AddError($"{argument.Tokens[0].Value} is not an absolute URL");
-            return null;
-        },
+        CustomParser = ParseUrl,
     };
+
+    public static Uri? ParseUrl(ArgumentResult argument)
+    {
+        if (Uri.TryCreate(argument.Tokens[0].Value, UriKind.Absolute, out var parsed)) return parsed;
+        argument.AddError($"{argument.Tokens[0].Value} is not an absolute URL");
+        return null;
+    }
 
     static Uri ParseUrl(string text) => Uri.TryCreate(text, UriKind.Absolute, out var url) ? url : throw new CommandException($"SLUICE_URL: {text} is not an absolute URL.");
 

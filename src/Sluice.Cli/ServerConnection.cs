@@ -8,20 +8,20 @@ static class ServerConnection
 {
     /// <summary>A client that trusts the machine's authorities, and the given one.</summary>
     /// <param name="caFile">PEM file of a certificate authority, as in <c>data/tls/ca.crt</c>; <c>null</c>: none.</param>
-    public static HttpClient Open(Uri url, string? caFile)
+    public static HttpClient Open(Uri url, string? caFile) =>
+        new(new SocketsHttpHandler { SslOptions = Trust(url, caFile) }) { BaseAddress = url };
+
+    public static SslClientAuthenticationOptions Trust(Uri url, string? caFile)
     {
-        var handler = new SocketsHttpHandler();
-        if (caFile is not null)
+        var options = new SslClientAuthenticationOptions { TargetHost = url.Host };
+        if (caFile is null) return options;
+        options.CertificateChainPolicy = new X509ChainPolicy
         {
-            var authority = X509CertificateLoader.LoadCertificateFromFile(caFile);
-            handler.SslOptions.CertificateChainPolicy = new X509ChainPolicy
-            {
-                TrustMode = X509ChainTrustMode.CustomRootTrust,
-                RevocationMode = X509RevocationMode.NoCheck, // a local authority publishes no revocations
-                CustomTrustStore = { authority },
-            };
-            handler.SslOptions.EncryptionPolicy = EncryptionPolicy.RequireEncryption;
-        }
-        return new HttpClient(handler) { BaseAddress = url };
+            TrustMode = X509ChainTrustMode.CustomRootTrust,
+            RevocationMode = X509RevocationMode.NoCheck, // a local authority publishes no revocations
+            CustomTrustStore = { X509CertificateLoader.LoadCertificateFromFile(caFile) },
+        };
+        options.EncryptionPolicy = EncryptionPolicy.RequireEncryption;
+        return options;
     }
 }

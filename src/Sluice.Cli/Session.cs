@@ -1,4 +1,5 @@
 using System.CommandLine;
+using System.Net.Security;
 using System.Text.Json;
 using System.Text.Json.Serialization.Metadata;
 using Sluice.Client;
@@ -7,12 +8,16 @@ using Spectre.Console;
 namespace Sluice.Cli;
 
 /// <summary>One run of a command against a server: its arguments, its client, and how it prints.</summary>
-sealed class Session(ParseResult arguments, HttpClient http, SluiceClient client, bool asJson)
+/// <param name="client">Makes the client when it is first needed.</param>
+sealed class Session(ParseResult arguments, Uri origin, string? caFile, Func<SluiceClient> client, bool asJson)
 {
-    public SluiceClient Client { get; } = client;
+    /// <exception cref="CommandException">Nobody is logged in.</exception>
+    public SluiceClient Client => field ??= client();
 
-    /// <summary>For what <see cref="SluiceClient"/> has no call for.</summary>
-    public HttpClient Http { get; } = http;
+    /// <summary>Where the server is, and how it is trusted: for those who speak HTTP themselves.</summary>
+    public Uri Origin => origin;
+
+    public SslClientAuthenticationOptions Tls => ServerConnection.Trust(origin, caFile);
 
     public bool AsJson { get; } = asJson;
 

@@ -43,6 +43,12 @@ public sealed class SluiceClient(HttpClient http)
         http.DefaultRequestHeaders.Add("X-API-Key", secret);
     }
 
+    /// <summary>The header that goes with every call, for programs that make some calls themselves; <c>null</c>: nobody is logged in.</summary>
+    public (string Name, string Value)? Credential =>
+        _idToken is { } token ? ("Authorization", $"Bearer {token}")
+        : http.DefaultRequestHeaders.TryGetValues("X-API-Key", out var keys) ? ("X-API-Key", keys.First())
+        : null;
+
     public Task<UserResource> GetCurrentUserAsync(CancellationToken cancellation) => GetAsync("v2/users/current", WireJson.Default.UserResource, cancellation);
 
     /// <param name="user">Id of a user, or <c>current</c>.</param>

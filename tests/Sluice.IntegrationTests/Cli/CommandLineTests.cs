@@ -130,16 +130,34 @@ public sealed class CommandLineTests(IngestServer server) : IClassFixture<Ingest
         Assert.Equal(records / 1000, (await ReadRejectedAsync("many.ndjson.rejected.ndjson")).Count);
     }
 
-    [Fact]
-    public async Task Bench_measures_and_leaves_nothing_behind()
+    [Theory]
+    [InlineData("--keys", "New")]
+    [InlineData("--keys", "Half", "--rows", "77", "--max-backlog", "100")]
+    [InlineData("--keys", "Same", "--form", "Ndjson")]
+    [InlineData("--wait", "Loaded", "--shape", "Wide")]
+    [InlineData("--rate", "20", "--shape", "Sets")]
+    public async Task Bench_counts_what_it_sent_in_the_table_and_leaves_nothing_behind(params string[] options)
     {
         await LoginAsync();
-        var run = await DoneAsync("bench", "--seconds", "1", "--warmup", "0", "--connections", "2", "--batch", "10", "--json");
+        var run = await DoneAsync(["bench", "--seconds", "1", "--warmup", "0", "--connections", "2", "--batch", "10", "--server-pid", $"{server.Process.Id}", "--json", .. options]);
         var report = JsonElement.Parse(run.Output);
         Assert.True(report.GetProperty("rows_per_second").GetDouble() > 0);
         Assert.True(report.GetProperty("durable").GetProperty("count").GetInt64() > 0);
+        Assert.Equal(options.Contains("Loaded"), report.GetProperty("loaded").ValueKind == JsonValueKind.Null);
         Assert.Equal(0, report.GetProperty("rejected_records").GetInt64());
+        Assert.Equal(report.GetProperty("rows_expected").GetInt64(), report.GetProperty("rows_in_table").GetInt64());
+        Assert.True(report.GetProperty("server").GetProperty("cpu_seconds").GetDouble() > 0);
+        if (options.Contains("--rate")) Assert.InRange(report.GetProperty("durable").GetProperty("count").GetInt64(), 1, 20);
         Assert.DoesNotContain("bench-", (await DoneAsync("databases", "list")).Output, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public async Task Bench_does_not_take_an_answer_that_is_a_refusal_for_one()
+    {
+        await LoginAsync();
+        var run = await RunAsync("bench", "--seconds", "1", "--warmup", "0", "--connections", "1", "--batch", "300000", "--shape", "Wide", "--json", "--drain", "1", "--clickhouse", Url);
+        Assert.Equal(1, run.ExitCode);
+        Assert.Contains("ClickHouse:", run.Errors, StringComparison.Ordinal);
     }
 
     Task WriteAsync(string name, string text) => File.WriteAllTextAsync(Path.Combine(_home.Path, name), text, Cancellation);
