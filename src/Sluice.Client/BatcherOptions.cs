@@ -18,7 +18,7 @@ public sealed record BatcherOptions
     /// </summary>
     public int MaxRequests { get; init; } = 1;
 
-    /// <summary>How long a request that is refused for a passing reason, or gets no answer, is sent again. Defaults to 5 minutes.</summary>
+    /// <summary>How long a request that is refused for a passing reason, or gets no answer, is sent again. A server that asks to wait is waited for, but no longer than this at a time. Defaults to 5 minutes.</summary>
     public TimeSpan MaxRetryTime { get; init; } = TimeSpan.FromMinutes(5);
 
     /// <summary>

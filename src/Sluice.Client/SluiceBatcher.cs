@@ -205,9 +205,9 @@ public sealed class SluiceBatcher : IAsyncDisposable
                 await SendAsync(second, key + ".1");
                 return;
             }
-            catch (Exception e) when (IsPassing(e) && _options.Time.GetElapsedTime(started) < _options.MaxRetryTime)
+            catch (Exception e) when (IsPassing(e) && _options.Time.GetElapsedTime(started) < _options.MaxRetryTime && !(AskedOf(e) > _options.MaxRetryTime))
             {
-                await Task.Delay(DelayAfter(tries, (e as SluiceApiException)?.RetryAfter), _options.Time, _stop.Token);
+                await Task.Delay(DelayAfter(tries, AskedOf(e)), _options.Time, _stop.Token);
             }
         }
     }
@@ -219,10 +219,13 @@ public sealed class SluiceBatcher : IAsyncDisposable
         _ => e is HttpRequestException or IOException,
     };
 
-    /// <summary>What the server asks for, or doubled each time; spread, so that many senders do not come back together.</summary>
+    static TimeSpan? AskedOf(Exception e) => (e as SluiceApiException)?.RetryAfter;
+
+    /// <summary>What the server asks for, never less, or doubled each time; spread, so that many senders do not come back together.</summary>
     static TimeSpan DelayAfter(int tries, TimeSpan? asked)
     {
-        var delay = asked ?? FirstDelay * Math.Pow(2, Math.Min(tries - 1, 10));
+        if (asked is { } least) return least * (1 + (Random.Shared.NextDouble() / 4));
+        var delay = FirstDelay * Math.Pow(2, Math.Min(tries - 1, 10));
         if (delay > MaxDelay) delay = MaxDelay;
         return delay * (0.75 + (Random.Shared.NextDouble() / 2));
     }

@@ -78,22 +78,31 @@ public sealed class SluiceBatcherTests : IDisposable
         Assert.Equal(["run-7", "run-8", "run-9"], _server.Requests.Select(request => request.Key));
     }
 
-    [Fact]
-    public async Task What_the_server_asks_to_wait_is_waited()
+    [Theory]
+    [InlineData(HttpStatusCode.ServiceUnavailable, 10)]
+    [InlineData(HttpStatusCode.TooManyRequests, 10)]
+    [InlineData(HttpStatusCode.TooManyRequests, 100)] // longer than it would wait by itself
+    public async Task What_the_server_asks_to_wait_is_waited_and_never_less(HttpStatusCode status, int seconds)
     {
-        _server.Answer = (request, number) =>
-        {
-            if (number > 0) return Task.FromResult(ScriptedServer.Success(request));
-            var busy = ScriptedServer.Refuse(HttpStatusCode.ServiceUnavailable, "ServiceUnavailable");
-            busy.Headers.RetryAfter = new System.Net.Http.Headers.RetryConditionHeaderValue(TimeSpan.FromSeconds(10));
-            return Task.FromResult(busy);
-        };
+        _server.Answer = (request, number) => Task.FromResult(number < 8 ? Busy(status, seconds) : ScriptedServer.Success(request));
         var time = new InstantTime();
-        await using (var batcher = Open(new BatcherOptions(), time))
+        await using (var batcher = Open(new BatcherOptions { MaxRetryTime = TimeSpan.FromHours(1) }, time))
             await batcher.AddAsync(Value(1), Cancellation);
 
-        Assert.Equal(2, _server.Requests.Count);
-        Assert.InRange(Assert.Single(time.Waits), TimeSpan.FromSeconds(7.5), TimeSpan.FromSeconds(12.5)); // spread by a quarter
+        Assert.Equal((9, 8), (_server.Requests.Count, time.Waits.Count));
+        Assert.All(time.Waits, wait => Assert.InRange(wait.TotalSeconds, seconds, seconds * 1.25)); // spread by a quarter
+    }
+
+    [Fact]
+    public async Task A_server_that_asks_for_longer_than_one_would_wait_at_all_is_not_waited_for()
+    {
+        _server.Answer = (_, _) => Task.FromResult(Busy(HttpStatusCode.TooManyRequests, 3_600));
+        var time = new InstantTime();
+        var batcher = Open(new BatcherOptions(), time);
+        await batcher.AddAsync(Value(1), Cancellation);
+        var thrown = await Assert.ThrowsAsync<SluiceApiException>(() => batcher.DisposeAsync().AsTask());
+        Assert.Equal(TimeSpan.FromHours(1), thrown.RetryAfter);
+        Assert.Empty(time.Waits);
     }
 
     [Fact]
@@ -189,6 +198,13 @@ public sealed class SluiceBatcherTests : IDisposable
     SluiceBatcher Open(BatcherOptions options) => new(_client, Sink, options with { Time = _time });
 
     SluiceBatcher Open(BatcherOptions options, InstantTime time) => new(_client, Sink, options with { Time = time, MaxDelay = Timeout.InfiniteTimeSpan });
+
+    static HttpResponseMessage Busy(HttpStatusCode status, int seconds)
+    {
+        var busy = ScriptedServer.Refuse(status, "Busy");
+        busy.Headers.RetryAfter = new System.Net.Http.Headers.RetryConditionHeaderValue(TimeSpan.FromSeconds(seconds));
+        return busy;
+    }
 
     static byte[] Value(int id) => Encoding.UTF8.GetBytes($$"""{"id":{{id}}}""");
 
