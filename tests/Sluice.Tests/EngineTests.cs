@@ -358,8 +358,19 @@ public sealed class EngineTests : IDisposable
         _logOptions = new LogOptions { MaxBacklogBytes = 500 };
         await using var engine = await CreateAsync();
         var sink = engine.FindSink(SinkDefinition.Id)!;
-        Database.OnCall = () => _time.Advance(TimeSpan.FromSeconds(secondsOfALoad));
-        var loaded = await IngestAsync(engine, """{"_id":100}""");
+        using var begun = new ManualResetEventSlim();
+        using var more = new ManualResetEventSlim();
+        Database.OnCall = () =>
+        {
+            begun.Set();
+            more.Wait(); // so that something waits when the load ends: only such loads tell how fast a backlog goes
+            _time.Advance(TimeSpan.FromSeconds(secondsOfALoad));
+        };
+        var loading = engine.FindTable(Table.TableId)!.WaitLoadedAsync((await IngestAsync(engine, """{"_id":100}""")).Sequence, Cancellation);
+        begun.Wait(Cancellation);
+        var loaded = await IngestAsync(engine, """{"_id":101}""");
+        more.Set();
+        await loading;
         await engine.FindTable(Table.TableId)!.WaitLoadedAsync(loaded.Sequence, Cancellation);
 
         using var gate = new ManualResetEventSlim();
@@ -371,6 +382,33 @@ public sealed class EngineTests : IDisposable
             Assert.Equal(ErrorCode.LogBacklog, refused.Code);
             Assert.InRange(refused.RetryAfter!.Value.TotalSeconds, minRetrySeconds, maxRetrySeconds);
             Assert.Equal(5, sink.ReadLedger().Pending);
+        }
+        finally
+        {
+            gate.Set();
+        }
+    }
+
+    [Fact]
+    public async Task Loads_that_took_all_there_was_tell_nothing_of_a_backlog()
+    {
+        _logOptions = new LogOptions { MaxBacklogBytes = 8_000 };
+        await using var engine = await CreateAsync();
+        var sink = engine.FindSink(SinkDefinition.Id)!;
+        Database.OnCall = () => _time.Advance(TimeSpan.FromSeconds(2));
+        for (var i = 0; i < 10; i++) await engine.FindTable(Table.TableId)!.WaitLoadedAsync((await IngestAsync(engine, $"{{\"_id\":{i}}}")).Sequence, Cancellation);
+
+        using var gate = new ManualResetEventSlim();
+        Database.OnCall = gate.Wait;
+        try
+        {
+            SluiceException? refused = null;
+            for (var i = 0; refused is null; i++)
+            {
+                await IngestAsync(engine, $"{{\"_id\":{i}}}");
+                refused = Record.Exception(sink.ThrowIfNotAdmitting) as SluiceException;
+            }
+            Assert.Equal((ErrorCode.LogBacklog, null), (refused.Code, refused.RetryAfter));
         }
         finally
         {

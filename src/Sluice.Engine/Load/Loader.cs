@@ -71,7 +71,7 @@ sealed class Loader : IDisposable
     /// <summary>Who waits for requests, and wants to know of their failures.</summary>
     public LoadWatches Watches { get; } = new();
 
-    /// <summary>How fast the log is drained.</summary>
+    /// <summary>How fast the log is drained while more waits: of a load that takes all there was, the fixed cost says nothing of a backlog.</summary>
     public DrainRate DrainRate { get; } = new();
 
     /// <summary>The store fails, and is tried again after this time; <c>null</c>: it does not.</summary>
@@ -198,8 +198,8 @@ sealed class Loader : IDisposable
         if (_isInDoubt) await CatchUpAsync(cancellation);
         _replayedBefore = batch.IsReplay ? await FindReplayedAsync(batch, cancellation) : [];
         await LoadFramesAsync(batch, 0, batch.Frames.Count, cancellation);
-        DrainRate.Note(batch.FrameBytes, _time.GetElapsedTime(_began));
         var isIdle = !_reader.TryPeek(out _);
+        if (!isIdle) DrainRate.Note(batch.FrameBytes, _time.GetElapsedTime(_began));
         if (isIdle && batch.FrameBytes > _options.MaxBytes / 4) _batch = new FrameBatch(batch.Schema); // gives the memory of a burst back
         else batch.Clear();
     }

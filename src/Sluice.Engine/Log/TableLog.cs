@@ -253,6 +253,7 @@ public sealed class TableLog : IDisposable
         if (_failure is not null) return new SluiceException(_failure.Code, _failure.Message);
         if (_isClosed) return new SluiceException(ErrorCode.Draining, "The server is stopping and takes no more records.");
         if (frameBytes > MaxFrameBytes) return new SluiceException(ErrorCode.RequestTooLarge, $"The request needs {frameBytes} bytes of log; the limit is {MaxFrameBytes}.");
+        // no measured time to wait: every group that is written makes room, and a disk that works writes many a second
         return _waitingBytes + frameBytes > _options.MaxWaitingBytes && _waiting.Count > 0
             ? new SluiceException(ErrorCode.LogBacklog, "Too many requests wait for the disk.")
             : null;
