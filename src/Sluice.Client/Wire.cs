@@ -138,7 +138,16 @@ public sealed record SinkRequest(
 
     /// <summary>Whether the newest records are kept in memory, for trying mappings; <c>null</c>: they are.</summary>
     public bool? Sample { get; init; }
+
+    /// <summary><c>null</c>: the server's default.</summary>
+    public QuotaRates? Quota { get; init; }
 }
+
+/// <summary>How much a sink takes, or a key may send.</summary>
+/// <param name="RecordsPerSecond">Rejected ones too; 0: no limit.</param>
+/// <param name="BytesPerSecond">Of bodies, after decompression; 0: no limit.</param>
+/// <param name="BurstSeconds">What was not used is kept for so long, and may be used at once.</param>
+public sealed record QuotaRates(long? RecordsPerSecond = null, long? BytesPerSecond = null, int? BurstSeconds = null);
 
 /// <summary>What a sink keeps of records that failed.</summary>
 /// <param name="KeepRaw">Their text; false: their errors alone.</param>
@@ -193,6 +202,8 @@ public sealed record SinkResource(
     public SinkQuarantine? Quarantine { get; init; }
 
     public bool? Sample { get; init; }
+
+    public QuotaRates? Quota { get; init; }
 }
 
 /// <summary>A record that was accepted and could not be loaded, or a request that was discarded.</summary>
@@ -229,7 +240,11 @@ public sealed record UserResource(Guid Id, string Email, string FullName, string
 /// <param name="Role"><c>null</c>: the user's own.</param>
 /// <param name="Sinks">The sinks that an <c>IngestKey</c> may send to; <c>null</c>: all.</param>
 /// <param name="ExpiresAt"><c>null</c>: never.</param>
-public sealed record KeyRequest(string Description, string? Role = null, IReadOnlyList<Guid>? Sinks = null, DateTime? ExpiresAt = null);
+public sealed record KeyRequest(string Description, string? Role = null, IReadOnlyList<Guid>? Sinks = null, DateTime? ExpiresAt = null)
+{
+    /// <summary><c>null</c>: the server's default.</summary>
+    public QuotaRates? Quota { get; init; }
+}
 
 public sealed record KeyResource(Guid Id, Guid UserId, string Description, string Role, DateTime CreatedAt)
 {
@@ -241,6 +256,8 @@ public sealed record KeyResource(Guid Id, Guid UserId, string Description, strin
     public DateTime? ExpiresAt { get; init; }
 
     public DateTime? LastUsedAt { get; init; }
+
+    public QuotaRates? Quota { get; init; }
 }
 
 // ---- records ----

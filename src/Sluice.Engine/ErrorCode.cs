@@ -25,6 +25,9 @@ public enum ErrorCode
     /// <summary>The request did not arrive in time.</summary>
     RequestTimeout,
 
+    /// <summary>The sink or the key has used up its quota. Retry later.</summary>
+    QuotaExceeded,
+
     /// <summary>The log holds more than it may before the loader has caught up. Retry later.</summary>
     LogBacklog,
 

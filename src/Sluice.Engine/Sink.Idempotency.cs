@@ -14,7 +14,7 @@ public sealed partial class Sink
     /// <inheritdoc cref="IngestLargeAsync"/>
     /// <exception cref="SluiceException"><see cref="ErrorCode.KeyReused"/>: the key was sent with another body; nothing was appended.</exception>
     public async ValueTask<BatchOutcome> IngestOnceAsync(
-        string key, BodyWindow body, BodyFormat format, RecordOperation operation, string caller, CancellationToken cancellation, LoadWatch? watch = null)
+        string key, BodyWindow body, BodyFormat format, RecordOperation operation, Sender sender, CancellationToken cancellation, LoadWatch? watch = null)
     {
         IdempotencyKey.Check(key);
         using var hash = IncrementalHash.CreateHash(HashAlgorithmName.SHA256);
@@ -30,17 +30,17 @@ public sealed partial class Sink
                 return Repeat(kept, key, await HashRestAsync(body, hash, cancellation));
             }
             var receivedAt = NowMicroseconds();
-            var meta = new RecordsFrame.Meta(caller, key, default, body.BodyBytes);
+            var meta = new RecordsFrame.Meta(sender.Id, key, default, body.BodyBytes);
             BatchOutcome outcome;
             if (body.IsComplete)
             {
                 hash.AppendData(body.Bytes.Span);
                 // not cancelled while the frame may become durable: whoever sends the key next must find it
-                outcome = await AppendAsync(body.Bytes, format, operation, receivedAt, meta with { BodyHash = hash.GetCurrentHash() }, watch, CancellationToken.None);
+                outcome = await AppendAsync(body.Bytes, format, operation, sender, receivedAt, meta with { BodyHash = hash.GetCurrentHash() }, watch, CancellationToken.None);
             }
             else
             {
-                outcome = await AppendPartsAsync(body, format, operation, receivedAt, meta, hash, watch, cancellation);
+                outcome = await AppendPartsAsync(body, format, operation, sender, receivedAt, meta, hash, watch, cancellation);
             }
             turn!.Answer(new KeptRequest(Definition.Id, outcome.Sequence, key, hash.GetCurrentHash(), receivedAt, outcome));
             return outcome;

@@ -12,18 +12,18 @@ public sealed partial class Sink
     internal const int MaxWarnings = 10_000;
 
     /// <summary>Decodes, validates and durably appends the records of one request while its body arrives, in memory that does not grow with it.</summary>
-    /// <inheritdoc cref="IngestAsync(ReadOnlyMemory{byte}, BodyFormat, RecordOperation, string, CancellationToken, LoadWatch)"/>
+    /// <inheritdoc cref="IngestAsync(ReadOnlyMemory{byte}, BodyFormat, RecordOperation, Sender, CancellationToken, LoadWatch)"/>
     /// <param name="body">The request body, UTF-8 JSON.</param>
     /// <exception cref="SluiceException">
     /// Whatever a body that is read whole is refused with, and what <paramref name="body"/> throws; <see cref="ErrorCode.RequestTimeout"/>: it takes longer than
     /// <see cref="LogOptions.MaxReceiveTime"/>. Nothing of the request is stored, unless the exception's outcome says that this is unknown.
     /// </exception>
-    public ValueTask<BatchOutcome> IngestLargeAsync(BodyWindow body, BodyFormat format, RecordOperation operation, string caller, CancellationToken cancellation, LoadWatch? watch = null) =>
-        AppendPartsAsync(body, format, operation, NowMicroseconds(), new RecordsFrame.Meta(caller, "", default, 0), hash: null, watch, cancellation);
+    public ValueTask<BatchOutcome> IngestLargeAsync(BodyWindow body, BodyFormat format, RecordOperation operation, Sender sender, CancellationToken cancellation, LoadWatch? watch = null) =>
+        AppendPartsAsync(body, format, operation, sender, NowMicroseconds(), new RecordsFrame.Meta(sender.Id, "", default, 0), hash: null, watch, cancellation);
 
     /// <param name="hash">Of a request with a key whose body is not known yet: takes the body as it passes.</param>
     async ValueTask<BatchOutcome> AppendPartsAsync(
-        BodyWindow body, BodyFormat format, RecordOperation operation, long receivedAt, RecordsFrame.Meta meta, IncrementalHash? hash, LoadWatch? watch, CancellationToken cancellation)
+        BodyWindow body, BodyFormat format, RecordOperation operation, Sender sender, long receivedAt, RecordsFrame.Meta meta, IncrementalHash? hash, LoadWatch? watch, CancellationToken cancellation)
     {
         var request = new LargeRequest(receivedAt, _context.Time.GetTimestamp(), meta);
         var (definition, decoder) = Volatile.Read(ref _mapping);
@@ -36,7 +36,7 @@ public sealed partial class Sink
             while (true)
             {
                 await body.FillAsync(cancellation);
-                var taken = reader.Read(body.Bytes.Span, body.IsComplete, rows);
+                var taken = DecodePart(reader, body, rows, sender);
                 request.Add(rows, Show(definition, rows, body.Bytes.Span, request.ReceivedAt));
                 if (reader.IsDone) break;
                 if (rows.RecordCount > 0)
@@ -70,6 +70,22 @@ public sealed partial class Sink
         {
             _context.Admission.Leave();
             decoder.Return(rows);
+        }
+    }
+
+    /// <summary>Charges for each part as it comes: a body of gigabytes is not free until its end.</summary>
+    int DecodePart(PartReader reader, BodyWindow body, RecordRows rows, Sender sender)
+    {
+        var taken = body.Bytes.Length; // also when it is not to be decoded
+        try
+        {
+            var read = reader.Read(body.Bytes.Span, body.IsComplete, rows);
+            if (!reader.IsDone) taken = read;
+            return read;
+        }
+        finally
+        {
+            Charge(sender, rows.RecordCount, taken);
         }
     }
 

@@ -1,6 +1,7 @@
 using Sluice.Load;
 using Sluice.Log;
 using Sluice.Metrics;
+using Sluice.Quotas;
 using Sluice.Records;
 using Sluice.Schema;
 using Sluice.Watch;
@@ -23,6 +24,7 @@ public sealed partial class Sink
         (_table, _context) = (table, context);
         _mapping = new Mapping(definition, Compile(definition, table.Schema));
         _sample = new RecordSample(context.Time);
+        _quota = new QuotaBucket(definition.Quota, context.Time);
         if (definition.Id == SqlSinkId) return; // it maps each column by its name
         context.Mappings.Add(definition);
         table.SetQuarantine(definition.Id, definition.Quarantine);
@@ -39,7 +41,7 @@ public sealed partial class Sink
     /// <param name="format">How the records stand in the body.</param>
     /// <param name="operation">What the records do that name no operation.</param>
     /// <param name="body">The whole request body, UTF-8 JSON, at most <see cref="SinkDefinition.MaxRequestBytes"/> long.</param>
-    /// <param name="caller">Id of the user or key, for the log.</param>
+    /// <param name="sender">Is charged for what was decoded.</param>
     /// <param name="cancellation">Stops waiting. Records already handed to the log may still be loaded.</param>
     /// <param name="watch">Of <see cref="WatchLoad"/>, when the caller will wait until the records are loaded.</param>
     /// <returns>One outcome per record, in request order. Accepted records survive a process or power loss.</returns>
@@ -48,21 +50,28 @@ public sealed partial class Sink
     /// <see cref="ErrorCode.LogBacklog"/>, <see cref="ErrorCode.Draining"/>: nothing was appended, retry later.
     /// <see cref="ErrorCode.LogFailed"/>: the disk refused; the exception's outcome tells whether the records may be found.
     /// </exception>
-    public ValueTask<BatchOutcome> IngestAsync(ReadOnlyMemory<byte> body, BodyFormat format, RecordOperation operation, string caller, CancellationToken cancellation, LoadWatch? watch = null) =>
-        AppendAsync(body, format, operation, NowMicroseconds(), new RecordsFrame.Meta(caller, "", default, body.Length), watch, cancellation);
+    public ValueTask<BatchOutcome> IngestAsync(ReadOnlyMemory<byte> body, BodyFormat format, RecordOperation operation, Sender sender, CancellationToken cancellation, LoadWatch? watch = null) =>
+        AppendAsync(body, format, operation, sender, NowMicroseconds(), new RecordsFrame.Meta(sender.Id, "", default, body.Length), watch, cancellation);
 
     async ValueTask<BatchOutcome> AppendAsync(
-        ReadOnlyMemory<byte> body, BodyFormat format, RecordOperation operation, long receivedAt, RecordsFrame.Meta meta, LoadWatch? watch, CancellationToken cancellation)
+        ReadOnlyMemory<byte> body, BodyFormat format, RecordOperation operation, Sender sender, long receivedAt, RecordsFrame.Meta meta, LoadWatch? watch, CancellationToken cancellation)
     {
         body = BatchReader.WithoutByteOrderMark(body);
         var (definition, decoder) = Volatile.Read(ref _mapping);
-        if (MayNeedParts(body, definition)) return await AppendPartsAsync(new BodyWindow(body), format, operation, receivedAt, meta, hash: null, watch, cancellation);
+        if (MayNeedParts(body, definition)) return await AppendPartsAsync(new BodyWindow(body), format, operation, sender, receivedAt, meta, hash: null, watch, cancellation);
 
         var rows = decoder.Rent();
         _context.Admission.Enter();
         try
         {
-            BatchReader.Read(body.Span, format, operation, decoder, definition.MaxRecordsPerRequest, rows);
+            try
+            {
+                BatchReader.Read(body.Span, format, operation, decoder, definition.MaxRecordsPerRequest, rows);
+            }
+            finally
+            {
+                Charge(sender, rows.RecordCount, body.Length);
+            }
 
             // encoding copies the rows; also when nothing was accepted, so that every answered request is counted
             var frame = RecordsFrame.Encode(decoder, definition.Id, receivedAt, meta, rows, body.Span);
@@ -113,7 +122,7 @@ public sealed partial class Sink
     }
 
     /// <summary>Refuses what cannot be taken now, before the body is read.</summary>
-    /// <exception cref="SluiceException">LogBacklog, DiskLow, LogFailed, Draining: nothing was stored.</exception>
+    /// <exception cref="SluiceException">LogBacklog, LoaderStalled, DiskLow, LogFailed, Draining: nothing was stored.</exception>
     public void ThrowIfNotAdmitting() => _context.Admission.ThrowIfNotAdmitting(_table);
 
     /// <summary>The newest errors found after acceptance, newest first.</summary>
@@ -136,6 +145,7 @@ public sealed partial class Sink
             _context.Mappings.Add(definition);
             Volatile.Write(ref _mapping, mapping);
         }
+        _quota.Use(definition.Quota);
         _table.SetQuarantine(definition.Id, definition.Quarantine);
         if (!definition.KeepsSample) _sample.Clear();
     }

@@ -7,7 +7,7 @@ namespace Sluice.Server;
 
 /// <param name="Code">Stable; see docs/http-api.md.</param>
 /// <param name="Outcome"><c>not_stored</c>, or <c>unknown</c>: the records may be found, once, after a restart.</param>
-/// <param name="Cause">With 503 only: log_backlog, loader_stalled, disk_low, log_failed, draining, unavailable or memory.</param>
+/// <param name="Cause">With 503: log_backlog, loader_stalled, disk_low, log_failed, draining, unavailable or memory. With 429 of a quota: quota.</param>
 sealed record RefusalShape(string Code, string Message, string RequestId, string Outcome, string? Cause);
 
 /// <summary>Either a user name and password, or a refresh token.</summary>

@@ -8,9 +8,10 @@ namespace Sluice.Server;
 /// <param name="Status">The HTTP status.</param>
 /// <param name="Code">The member <c>code</c>: stable API, compatible with FeatureBase Cloud where that had a code for the case.</param>
 /// <param name="RetryAfterSeconds">After this time the same request may succeed; <c>null</c>: sending it again does not help.</param>
-/// <param name="Cause">For 503: what is missing, stable. Else <c>null</c>.</param>
+/// <param name="Cause">For 503, and 429 of a quota: what is missing, stable. Else <c>null</c>.</param>
 /// <param name="Type">For logins: the member <c>__type</c> that clients of FeatureBase Cloud know from its identity provider. Else <c>null</c>.</param>
-sealed record Refusal(int Status, string Code, int? RetryAfterSeconds = null, string? Cause = null, string? Type = null);
+/// <param name="RecordCode">For those that clients of FeatureBase Cloud look for among the records, whatever the status: the <c>error_code</c> of one record that is answered for all. Else <c>null</c>.</param>
+sealed record Refusal(int Status, string Code, int? RetryAfterSeconds = null, string? Cause = null, string? Type = null, string? RecordCode = null);
 
 /// <summary>A refusal for a reason that only the HTTP edge knows, so that <see cref="ErrorCode"/> has no word for it.</summary>
 /// <param name="message">A sentence for the sender.</param>
@@ -20,7 +21,7 @@ sealed class RefusedException(Refusal refusal, string message) : Exception(messa
 }
 
 /// <summary>Every reason to refuse a request, with its HTTP status; nothing else in the server chooses an error status.</summary>
-/// <remarks>Body: <c>{"code","message","request_id","outcome","cause"?}</c>, application/json. docs/http-api.md lists the codes.</remarks>
+/// <remarks>Body: <c>{"code","message","request_id","outcome","cause"?}</c>, application/json; over a quota with the members of an answer, too. docs/http-api.md lists the codes.</remarks>
 static class Refusals
 {
     const string Unavailable = "ServiceUnavailable";
@@ -62,6 +63,7 @@ static class Refusals
         ErrorCode.IncorrectState => new(StatusCodes.Status409Conflict, "IncorrectState", 1),
         ErrorCode.LimitExceeded => new(StatusCodes.Status400BadRequest, "ResourceLimitExceeded"),
         ErrorCode.RequestTimeout => new(StatusCodes.Status408RequestTimeout, "RequestTimeout", 1),
+        ErrorCode.QuotaExceeded => new(StatusCodes.Status429TooManyRequests, "ResourceThroughputExceeded", 1, "quota", RecordCode: "ProvisionedThroughputExceededException"),
         ErrorCode.LogBacklog => new(StatusCodes.Status503ServiceUnavailable, Unavailable, 1, "log_backlog"),
         ErrorCode.LoaderStalled => new(StatusCodes.Status503ServiceUnavailable, Unavailable, 10, "loader_stalled"),
         ErrorCode.DiskLow => new(StatusCodes.Status503ServiceUnavailable, Unavailable, 30, "disk_low"),
@@ -126,6 +128,22 @@ static class Refusals
         json.WriteString("outcome", outcome == RefusalOutcome.Unknown ? "unknown" : "not_stored");
         if (refusal.Cause is not null)
             json.WriteString("cause", refusal.Cause);
+        if (refusal.RecordCode is not null)
+            WriteRecord(json, refusal.RecordCode, message);
         json.WriteEndObject();
+    }
+
+    /// <summary>The counts and the one record that clients read without looking at the status.</summary>
+    static void WriteRecord(Utf8JsonWriter json, string code, string message)
+    {
+        json.WriteNumber("success_count", 0);
+        json.WriteNumber("error_count", 1);
+        json.WriteStartArray("records");
+        json.WriteStartObject();
+        json.WriteString("status", "error");
+        json.WriteString("error_code", code);
+        json.WriteString("error_message", message);
+        json.WriteEndObject();
+        json.WriteEndArray();
     }
 }

@@ -140,6 +140,8 @@ public sealed partial class ServerApp
         services.AddSingleton<OrganizationRecord>();
         services.AddSingleton(provider => AuditLog.Open(
             provider.GetRequiredService<DataDirectory>().AuditDirectory, options.Audit, time, provider.GetRequiredService<ILogger<AuditLog>>()));
+        services.AddSingleton(options.Quotas);
+        services.AddSingleton<KeyQuotas>();
         services.AddSingleton<Callers>();
         services.AddSingleton<Tokens>();
         services.AddSingleton(provider => TokenKey.Open(provider.GetRequiredService<DataDirectory>().KeysDirectory));
@@ -184,6 +186,13 @@ public sealed partial class ServerApp
     static void Map(WebApplication host)
     {
         host.UseMiddleware<RequestEdge>();
+        // RFC 9110 9.3.2: as GET without the content, which Kestrel leaves out by itself
+        host.Use((context, next) =>
+        {
+            if (HttpMethods.IsHead(context.Request.Method))
+                context.Request.Method = HttpMethods.Get;
+            return next(context);
+        });
         host.UseRouting();
         // before authentication: an address that leads nowhere does so for everybody
         host.Use((context, next) => context.GetEndpoint() is null ? throw new SluiceException(ErrorCode.NotFound, "There is nothing at this address.") : next(context));

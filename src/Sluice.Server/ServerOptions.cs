@@ -21,6 +21,7 @@ public sealed record ServerOptions
     public AdministratorOptions Administrator { get; init; } = new();
     public TlsOptions Tls { get; init; } = new();
     public LimitOptions Limits { get; init; } = new();
+    public QuotaOptions Quotas { get; init; } = new();
     public AuditOptions Audit { get; init; } = new();
     public LogOutputOptions Log { get; init; } = new();
     public StorageOptions Storage { get; init; } = new();

@@ -1,6 +1,7 @@
 using System.ComponentModel;
 using System.Net;
 using System.Reflection;
+using Sluice.Quotas;
 
 namespace Sluice.Server;
 
@@ -50,7 +51,7 @@ static class ServerOptionsFaults
         if (options.Storage.TombstoneWindow < TimeSpan.Zero)
             yield return "Sluice:Storage:TombstoneWindow is below zero: give a time such as 1.00:00:00";
 
-        foreach (var fault in CheckTls(options.Tls).Concat(CheckLimits(options.Limits)))
+        foreach (var fault in CheckTls(options.Tls).Concat(CheckLimits(options.Limits)).Concat(CheckQuota("Sink", options.Quotas.Sink)).Concat(CheckQuota("Key", options.Quotas.Key)))
             yield return fault;
     }
 
@@ -70,6 +71,18 @@ static class ServerOptionsFaults
             if (!IPAddress.TryParse(tls.Names[i], out _) && Uri.CheckHostName(tls.Names[i]) != UriHostNameType.Dns)
                 yield return $"Sluice:Tls:Names:{i} is neither a host name nor an IP address: {tls.Names[i]}";
         }
+    }
+
+    static IEnumerable<string> CheckQuota(string owner, Quota quota)
+    {
+        foreach (var (key, rate) in new[] { ("RecordsPerSecond", quota.RecordsPerSecond), ("BytesPerSecond", quota.BytesPerSecond) })
+        {
+            if (rate is < 0 or > Quota.MaxRate)
+                yield return $"Sluice:Quotas:{owner}:{key} is {rate}: give a number from 0 (no limit) to {Quota.MaxRate}";
+        }
+
+        if (quota.BurstSeconds is < 1 or > Quota.MaxBurstSeconds)
+            yield return $"Sluice:Quotas:{owner}:BurstSeconds is {quota.BurstSeconds}: give a number from 1 to {Quota.MaxBurstSeconds}";
     }
 
     static IEnumerable<string> CheckLimits(LimitOptions limits)

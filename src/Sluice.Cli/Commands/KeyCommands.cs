@@ -14,19 +14,20 @@ static class KeyCommands
         var role = new Option<string?>("--role") { Description = "IngestKey, Reader, User or Administrator; your own unless given." };
         var sinks = new Option<string[]>("--sink") { Description = "With IngestKey: the sinks it may send to, by name or id.", AllowMultipleArgumentsPerToken = true };
         var days = new Option<int?>("--days") { Description = "How many days it is valid; for ever unless given." };
+        var quota = new QuotaChoice("the key may send");
         var key = new Argument<Guid>("key") { Description = "Id of the key." };
         return new Command("keys", "List, make and revoke your API keys.")
         {
             new ServerCommand("list", "List the keys that are in force.").Does(async (session, cancellation) => session.ShowList(
                 await session.Client.ListKeysAsync(Self, cancellation), WireJson.Default.ResourceListKeyResource,
                 ["id", "description", "role", "created"], it => [it.Id.ToString(), it.Description, it.Role, DatabaseCommands.Time(it.CreatedAt)])),
-            new ServerCommand("create", "Make a key. Its secret is shown once.", description, role, sinks, days).Does(async (session, cancellation) =>
+            new ServerCommand("create", "Make a key. Its secret is shown once.", [description, role, sinks, days, .. quota.Options]).Does(async (session, cancellation) =>
             {
                 var bound = new List<Guid>();
                 foreach (var sink in session.Get(sinks) ?? []) bound.Add((await session.FindSinkAsync(sink, cancellation)).Id);
                 var expires = session.Get(days) is { } valid ? TimeProvider.System.GetUtcNow().UtcDateTime.AddDays(valid) : (DateTime?)null;
                 return Show(session, await session.Client.CreateKeyAsync(
-                    Self, new KeyRequest(session.Get(description), session.Get(role), bound.Count == 0 ? null : bound, expires), cancellation));
+                    Self, new KeyRequest(session.Get(description), session.Get(role), bound.Count == 0 ? null : bound, expires) { Quota = quota.Of(session) }, cancellation));
             }),
             new ServerCommand("delete", "Revoke a key, from the next request on.", key).Does(async (session, cancellation) =>
                 Show(session, await session.Client.RevokeKeyAsync(Self, session.Get(key), cancellation))),

@@ -15,17 +15,19 @@ static class SinkCommands
         var table = new Argument<string>("table") { Description = "Name of the table it feeds." };
         var mapping = new Option<string[]>("--map") { Description = "COLUMN=PATH with dots, as in price=order.price or first=times.0; a column that is not named is read from the member of its own name.", AllowMultipleArgumentsPerToken = true };
         var strict = new Option<bool>("--discard-incomplete") { Description = "A record without a mapped field discards its whole request." };
+        var quota = new QuotaChoice("the sink takes");
         return new Command("sinks", "List, make, show and delete sinks: the endpoints that take records.")
         {
             new ServerCommand("list", "List all sinks.").Does(async (session, cancellation) => session.ShowList(
                 await session.Client.ListSinksAsync(cancellation), WireJson.Default.ResourceListSinkResource,
                 ["name", "id", "table", "status", "mapping"], it => [it.Name, it.Id.ToString(), it.SinkDetails.Table, it.Status, $"v{it.MappingVersion}"])),
-            new ServerCommand("create", "Make a sink.", name, database, table, mapping, strict).Does(async (session, cancellation) =>
+            new ServerCommand("create", "Make a sink.", [name, database, table, mapping, strict, .. quota.Options]).Does(async (session, cancellation) =>
             {
                 var found = await session.FindDatabaseAsync(session.Get(database), cancellation);
                 var target = await session.Client.GetTableAsync(found.Id, session.Get(table), cancellation);
                 var schema = Schema(target, session.Get(mapping) ?? [], !session.Get(strict));
-                return Show(session, await session.Client.CreateSinkAsync(new SinkRequest(session.Get(name), new SinkDetails(found.Id, target.Name), schema), cancellation));
+                var request = new SinkRequest(session.Get(name), new SinkDetails(found.Id, target.Name), schema) { Quota = quota.Of(session) };
+                return Show(session, await session.Client.CreateSinkAsync(request, cancellation));
             }),
             new ServerCommand("show", "Show a sink.", sink).Does(async (session, cancellation) => Show(session, await session.FindSinkAsync(session.Get(sink), cancellation))),
             new ServerCommand("delete", "Delete a sink. What it has accepted is still loaded.", sink).Does(async (session, cancellation) =>

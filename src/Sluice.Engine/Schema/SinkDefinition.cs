@@ -1,5 +1,6 @@
 using System.Collections.Immutable;
 using System.Globalization;
+using Sluice.Quotas;
 
 namespace Sluice.Schema;
 
@@ -80,4 +81,7 @@ public sealed record SinkDefinition
 
     /// <summary>Longest body after decompression. Defaults to 33,554,432 bytes (32 MiB).</summary>
     public long MaxRequestBytes { get; init; } = 32 * 1024 * 1024;
+
+    /// <summary>How much the sink takes. Defaults to no limit.</summary>
+    public Quota Quota { get; init; } = new();
 }

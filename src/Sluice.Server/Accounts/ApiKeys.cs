@@ -1,4 +1,5 @@
 using Microsoft.EntityFrameworkCore;
+using Sluice.Quotas;
 using Sluice.Server.Audit;
 using Sluice.Server.Catalog;
 
@@ -7,20 +8,23 @@ namespace Sluice.Server.Accounts;
 /// <param name="Role"><c>null</c>: that of the user.</param>
 /// <param name="SinkIds">With <see cref="Catalog.Role.IngestKey"/>, and only then: the sinks it may send to.</param>
 /// <param name="ExpiresAt"><c>null</c>: never.</param>
-sealed record KeyRequest(string Description, Role? Role, IReadOnlyList<Guid>? SinkIds, DateTimeOffset? ExpiresAt);
+sealed record KeyRequest(string Description, Role? Role, IReadOnlyList<Guid>? SinkIds, DateTimeOffset? ExpiresAt)
+{
+    public QuotaBody Quota { get; init; } = QuotaBody.Nothing;
+}
 
 /// <summary>
 /// API keys. A user sees and changes their own, an administrator everybody's; what one may not see does not exist. Keys are made,
 /// changed and revoked with a login only. Every method authorises its caller. Any thread.
 /// </summary>
-sealed class ApiKeys(IDbContextFactory<CatalogContext> catalog, Callers callers, AuditLog audit, TimeProvider time)
+sealed class ApiKeys(IDbContextFactory<CatalogContext> catalog, Callers callers, QuotaOptions quotas, AuditLog audit, TimeProvider time)
 {
     public const int MaxDescriptionLength = 256;
     public const int MaxSinks = 100;
 
     /// <returns>The key and its secret, which is kept nowhere.</returns>
     /// <exception cref="SluiceException">
-    /// <see cref="ErrorCode.Forbidden"/>: a key; <see cref="ErrorCode.NotFound"/>: no such user; <see cref="ErrorCode.InvalidParameter"/>,
+    /// <see cref="ErrorCode.Forbidden"/>: a key, or a quota above the server's that no administrator gives; <see cref="ErrorCode.NotFound"/>: no such user; <see cref="ErrorCode.InvalidParameter"/>,
     /// <see cref="ErrorCode.MissingParameter"/>; <see cref="ErrorCode.RelatedNotFound"/>: no such sink.
     /// </exception>
     public async Task<(ApiKey Key, string Secret)> CreateAsync(Caller caller, Guid userId, KeyRequest request, CancellationToken cancellation)
@@ -34,6 +38,7 @@ sealed class ApiKeys(IDbContextFactory<CatalogContext> catalog, Callers callers,
         if (request.ExpiresAt <= now)
             throw Invalid("Parameter 'expires_at' must be in the future.");
         await CheckSinksAsync(context, role, request.SinkIds, cancellation);
+        CheckQuota(caller, request.Quota);
 
         var id = Guid.NewGuid();
         var secret = KeySecret.Make(id);
@@ -45,6 +50,9 @@ sealed class ApiKeys(IDbContextFactory<CatalogContext> catalog, Callers callers,
             SecretHash = KeySecret.Hash(secret),
             Role = role,
             SinkIds = request.SinkIds?.Distinct().ToList(),
+            QuotaRecordsPerSecond = request.Quota.RecordsPerSecond,
+            QuotaBytesPerSecond = request.Quota.BytesPerSecond,
+            QuotaBurstSeconds = request.Quota.BurstSeconds,
             CreatedAt = now,
             ExpiresAt = request.ExpiresAt,
         };
@@ -135,6 +143,22 @@ sealed class ApiKeys(IDbContextFactory<CatalogContext> catalog, Callers callers,
         var known = await context.Sinks.Where(sink => sinkIds.Contains(sink.Id) && sink.DeletedAt == null).Select(sink => sink.Id).ToListAsync(cancellation);
         if (sinkIds.Except(known).ToList() is [var unknown, ..])
             throw new SluiceException(ErrorCode.RelatedNotFound, $"There is no sink {unknown}.");
+    }
+
+    /// <summary>The quota of a key, with the server's defaults where it sets none.</summary>
+    public Quota QuotaOf(ApiKey key) => key.Quota.Or(quotas.Key);
+
+    /// <summary>Users give their keys less than the server's default; otherwise they would not be held to it.</summary>
+    void CheckQuota(Caller caller, QuotaBody asked)
+    {
+        if (caller.IsAdministrator)
+            return;
+
+        var (quota, most) = (asked.Or(quotas.Key), quotas.Key);
+        if (IsMore(quota.RecordsPerSecond, most.RecordsPerSecond) || IsMore(quota.BytesPerSecond, most.BytesPerSecond) || (!most.IsUnlimited && quota.BurstSeconds > most.BurstSeconds))
+            throw new SluiceException(ErrorCode.Forbidden, $"Only an administrator gives a key more than {most}, kept for {most.BurstSeconds} seconds.");
+
+        static bool IsMore(long rate, long most) => most > 0 && (rate == 0 || rate > most);
     }
 
     static void CheckDescription(string description)

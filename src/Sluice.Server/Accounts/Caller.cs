@@ -1,4 +1,5 @@
 using System.Security.Claims;
+using Sluice.Quotas;
 using Sluice.Server.Catalog;
 
 namespace Sluice.Server.Accounts;
@@ -18,6 +19,12 @@ public sealed record Caller(Guid UserId, string Email, Role Role, Guid? KeyId)
 
     /// <summary>The sinks that an ingest key is bound to; <c>null</c>: all, as far as the role goes.</summary>
     public IReadOnlyList<Guid>? SinkIds { get; init; }
+
+    /// <summary>What is left of the key's quota; <c>null</c>: it has none, as a login.</summary>
+    public QuotaBucket? Quota { get; init; }
+
+    /// <summary>The caller as one who sends records.</summary>
+    public Sender Sender => new(Id, Quota);
 
     /// <summary>Where this one request comes from, for the audit log; <c>null</c>: no request is known.</summary>
     public RequestOrigin? Origin { get; init; }

@@ -17,7 +17,7 @@ readonly record struct Recognition(CallerPrincipal? Principal, string? Fault);
 /// Whoever changes a user, session or key calls <see cref="ForgetUser"/>, <see cref="ForgetSession"/> or <see cref="ForgetKey"/>, and the
 /// change holds from the next request. Any thread.
 /// </remarks>
-sealed class Callers(IDbContextFactory<CatalogContext> catalog, Tokens tokens, TimeProvider time)
+sealed class Callers(IDbContextFactory<CatalogContext> catalog, Tokens tokens, QuotaOptions quotas, KeyQuotas keyQuotas, TimeProvider time)
 {
     // some 700 bytes each; when full, all are verified anew
     const int MaxRemembered = 10_000;
@@ -107,7 +107,11 @@ sealed class Callers(IDbContextFactory<CatalogContext> catalog, Tokens tokens, T
 
     public void ForgetSession(Guid sessionId) => _sessions.TryRemove(sessionId, out _);
 
-    public void ForgetKey(Guid keyId) => _keys.TryRemove(keyId, out _);
+    public void ForgetKey(Guid keyId)
+    {
+        _keys.TryRemove(keyId, out _);
+        keyQuotas.Forget(keyId);
+    }
 
     static void Remember<TKey, TValue>(ConcurrentDictionary<TKey, TValue> known, TKey key, TValue value)
         where TKey : notnull
@@ -143,7 +147,7 @@ sealed class Callers(IDbContextFactory<CatalogContext> catalog, Tokens tokens, T
         }
 
         var user = await context.Users.AsNoTracking().SingleAsync(it => it.Id == key.UserId, cancellation);
-        var found = Recognise(user, Policies.Lesser(key.Role, user.Role), keyId, caller => caller with { SinkIds = key.SinkIds });
+        var found = Recognise(user, Policies.Lesser(key.Role, user.Role), keyId, caller => caller with { SinkIds = key.SinkIds, Quota = keyQuotas.Find(keyId, key.Quota.Or(quotas.Key)) });
         var known = new KnownKey(user.Id, found, key.SecretHash, key.ExpiresAt, key.LastUsedAt, time.GetUtcNow() + Fresh);
         Remember(_keys, keyId, known);
         return known;

@@ -1,6 +1,8 @@
 using System.Text.Json;
 using System.Text.Json.Serialization;
 using Microsoft.AspNetCore.Http.HttpResults;
+using Sluice.Client;
+using Sluice.Quotas;
 using Sluice.Server.Catalog;
 
 namespace Sluice.Server.Accounts;
@@ -12,11 +14,12 @@ namespace Sluice.Server.Accounts;
 sealed record KeyAnswer(
     Guid Id, Guid UserId, string Description, string Role, string Status, DateTime CreatedAt, DateTime? ExpiresAt, DateTime? LastUsedAt,
     [property: JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)] IReadOnlyList<Guid>? Sinks,
+    QuotaRates Quota,
     [property: JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)] string? Secret)
 {
-    public static KeyAnswer Of(ApiKey key, DateTimeOffset now, string? secret = null) => new(
+    public static KeyAnswer Of(ApiKey key, Quota quota, DateTimeOffset now, string? secret = null) => new(
         key.Id, key.UserId, key.Description, key.Role.ToString(), key.ExpiresAt <= now ? "Expired" : "Active",
-        key.CreatedAt.UtcDateTime, key.ExpiresAt?.UtcDateTime, key.LastUsedAt?.UtcDateTime, key.SinkIds, secret);
+        key.CreatedAt.UtcDateTime, key.ExpiresAt?.UtcDateTime, key.LastUsedAt?.UtcDateTime, key.SinkIds, quota.ToResource(), secret);
 }
 
 sealed record KeyList(IReadOnlyList<KeyAnswer> Resources);
@@ -24,7 +27,7 @@ sealed record KeyList(IReadOnlyList<KeyAnswer> Resources);
 /// <param name="Role"><c>null</c>: the role of the user.</param>
 /// <param name="Sinks">Ids, with the role IngestKey.</param>
 /// <param name="ExpiresAt">RFC 3339.</param>
-sealed record KeyShape(string? Description, string? Role, IReadOnlyList<Guid>? Sinks, DateTime? ExpiresAt);
+sealed record KeyShape(string? Description, string? Role, IReadOnlyList<Guid>? Sinks, DateTime? ExpiresAt, QuotaRates? Quota);
 
 sealed record KeyNameShape(string Description);
 
@@ -51,22 +54,23 @@ static class KeyEndpoints
         var request = Read(await JsonBody.ReadAsync(http.Request, options, cancellation));
         var (key, secret) = await keys.CreateAsync(caller, userId, request, cancellation);
         http.Response.Headers.CacheControl = "no-store";
-        return TypedResults.Created($"/v2/users/{key.UserId}/keys/{key.Id}", KeyAnswer.Of(key, time.GetUtcNow(), secret));
+        return TypedResults.Created($"/v2/users/{key.UserId}/keys/{key.Id}", KeyAnswer.Of(key, keys.QuotaOf(key), time.GetUtcNow(), secret));
     }
 
     static async Task<Ok<KeyList>> ListAsync(string id, HttpContext http, ApiKeys keys, TimeProvider time, CancellationToken cancellation)
     {
         var caller = Caller.Of(http);
-        return Answer(await keys.ListAsync(caller, UserEndpoints.IdFrom(id, caller), cancellation), time);
+        return Answer(keys, await keys.ListAsync(caller, UserEndpoints.IdFrom(id, caller), cancellation), time);
     }
 
     static async Task<Ok<KeyList>> ListAllAsync(HttpContext http, ApiKeys keys, TimeProvider time, CancellationToken cancellation) =>
-        Answer(await keys.ListAllAsync(Caller.Of(http), cancellation), time);
+        Answer(keys, await keys.ListAllAsync(Caller.Of(http), cancellation), time);
 
     static async Task<Ok<KeyAnswer>> GetAsync(string id, string keyId, HttpContext http, ApiKeys keys, TimeProvider time, CancellationToken cancellation)
     {
         var caller = Caller.Of(http);
-        return TypedResults.Ok(KeyAnswer.Of(await keys.GetAsync(caller, UserEndpoints.IdFrom(id, caller), Api.IdFrom(keyId, "key"), cancellation), time.GetUtcNow()));
+        var key = await keys.GetAsync(caller, UserEndpoints.IdFrom(id, caller), Api.IdFrom(keyId, "key"), cancellation);
+        return TypedResults.Ok(KeyAnswer.Of(key, keys.QuotaOf(key), time.GetUtcNow()));
     }
 
     static async Task<Ok<KeyAnswer>> RenameAsync(string id, string keyId, HttpContext http, ApiKeys keys, TimeProvider time, ServerOptions options, CancellationToken cancellation)
@@ -74,28 +78,31 @@ static class KeyEndpoints
         var caller = Caller.Of(http);
         var body = await JsonBody.ReadAsync(http.Request, options, cancellation);
         var key = await keys.RenameAsync(caller, UserEndpoints.IdFrom(id, caller), Api.IdFrom(keyId, "key"), body.RequiredText("description"), cancellation);
-        return TypedResults.Ok(KeyAnswer.Of(key, time.GetUtcNow()));
+        return TypedResults.Ok(KeyAnswer.Of(key, keys.QuotaOf(key), time.GetUtcNow()));
     }
 
     static async Task<Accepted<KeyAnswer>> RevokeAsync(string id, string keyId, HttpContext http, ApiKeys keys, TimeProvider time, CancellationToken cancellation)
     {
         var caller = Caller.Of(http);
         var key = await keys.RevokeAsync(caller, UserEndpoints.IdFrom(id, caller), Api.IdFrom(keyId, "key"), cancellation);
-        return TypedResults.Accepted((string?)null, KeyAnswer.Of(key, time.GetUtcNow()));
+        return TypedResults.Accepted((string?)null, KeyAnswer.Of(key, keys.QuotaOf(key), time.GetUtcNow()));
     }
 
     static KeyRequest Read(JsonBody body) => new(
         body.OptionalText("description") ?? "",
         body.OptionalWord<Role>("role"),
         body.OptionalArray("sinks")?.Select(element => SinkId(body, element)).ToList(),
-        body.OptionalTime("expires_at"));
+        body.OptionalTime("expires_at"))
+    {
+        Quota = QuotaBody.Read(body),
+    };
 
     static Guid SinkId(JsonBody body, JsonElement element) =>
         element.ValueKind == JsonValueKind.String && element.TryGetGuid(out var id) ? id : throw body.Invalid("sinks", $"must hold ids of sinks, not {JsonBody.Describe(element)}");
 
-    static Ok<KeyList> Answer(List<ApiKey> keys, TimeProvider time)
+    static Ok<KeyList> Answer(ApiKeys keys, List<ApiKey> found, TimeProvider time)
     {
         var now = time.GetUtcNow();
-        return TypedResults.Ok(new KeyList([.. keys.Select(key => KeyAnswer.Of(key, now))]));
+        return TypedResults.Ok(new KeyList([.. found.Select(key => KeyAnswer.Of(key, keys.QuotaOf(key), now))]));
     }
 }

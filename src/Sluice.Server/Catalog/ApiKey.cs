@@ -18,6 +18,15 @@ public sealed class ApiKey
     /// <summary>The sinks that a <see cref="Role.IngestKey"/> may send to, by id, so that names may change. <c>null</c> with every other role.</summary>
     public List<Guid>? SinkIds { get; init; }
 
+    /// <summary>Records a second; <c>null</c>: the server's default, and 0: no limit, as below.</summary>
+    public long? QuotaRecordsPerSecond { get; init; }
+
+    public long? QuotaBytesPerSecond { get; init; }
+
+    public int? QuotaBurstSeconds { get; init; }
+
+    internal QuotaBody Quota => new(QuotaRecordsPerSecond, QuotaBytesPerSecond, QuotaBurstSeconds);
+
     public DateTimeOffset CreatedAt { get; init; }
 
     /// <summary><c>null</c>: never.</summary>

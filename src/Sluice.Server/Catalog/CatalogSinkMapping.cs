@@ -33,6 +33,15 @@ public sealed class CatalogSinkMapping
     /// <summary>Whether the newest records are kept in memory; <c>null</c>: the default of <see cref="SinkDefinition"/>.</summary>
     public bool? KeepsSample { get; init; }
 
+    /// <summary>Records a second; <c>null</c>: the server's default, and 0: no limit, as below.</summary>
+    public long? QuotaRecordsPerSecond { get; init; }
+
+    public long? QuotaBytesPerSecond { get; init; }
+
+    public int? QuotaBurstSeconds { get; init; }
+
+    internal QuotaBody Quota => new(QuotaRecordsPerSecond, QuotaBytesPerSecond, QuotaBurstSeconds);
+
     public required DateTimeOffset CreatedAt { get; init; }
     public required string CreatedBy { get; init; }
 

@@ -28,7 +28,7 @@ static class FaultText
         ErrorCode.NotFound => " It may have been deleted meanwhile; go back to the list.",
         ErrorCode.AlreadyExists => " Choose another name.",
         ErrorCode.Forbidden => " Ask an administrator for the right to do it.",
-        ErrorCode.IncorrectState or ErrorCode.Unavailable or ErrorCode.LogBacklog or ErrorCode.LoaderStalled => " Try again in a few seconds.",
+        ErrorCode.IncorrectState or ErrorCode.Unavailable or ErrorCode.QuotaExceeded or ErrorCode.LogBacklog or ErrorCode.LoaderStalled => " Try again in a few seconds.",
         ErrorCode.DiskLow => " Free some space on the server's disk.",
         ErrorCode.Draining => " The server is being restarted; try again in a minute.",
         ErrorCode.LimitExceeded => " Delete what is no longer needed, or raise the limit in the server's options.",

@@ -25,7 +25,8 @@ sealed class RecordDesk(EngineSlot slot, SinkGate gate)
         if (body.Length > Math.Min(MaxTextBytes, sink.Definition.MaxRequestBytes))
             throw new SluiceException(ErrorCode.RequestTooLarge, $"The text is longer than {MaxTextBytes} bytes; send it to the ingest endpoint instead.");
         sink.ThrowIfNotAdmitting();
-        return await sink.IngestAsync(body, FormatOf(text), RecordOperation.Upsert, caller.Id, cancellation);
+        sink.ThrowIfOverQuota(caller.Sender);
+        return await sink.IngestAsync(body, FormatOf(text), RecordOperation.Upsert, caller.Sender, cancellation);
     }
 
     /// <summary>Validates without storing anything, with the decoder that records go through.</summary>

@@ -102,7 +102,7 @@ sealed partial class ControlPlane
     /// Gives a sink every renamed column under its old and its new name. The engine leaves out names that the table does not have, so
     /// no record loses the column's value between the rename and the moment the mapping has followed.
     /// </summary>
-    static void PutBothNames(Engine engine, CatalogSink sink, TableSchema after)
+    void PutBothNames(Engine engine, CatalogSink sink, TableSchema after)
     {
         var before = sink.Table!.ToSchema();
         var definition = ToDefinition(sink, before);

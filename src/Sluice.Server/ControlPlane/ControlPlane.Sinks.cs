@@ -1,6 +1,7 @@
 using System.Text.Json;
 using Microsoft.EntityFrameworkCore;
 using Sluice.Client;
+using Sluice.Quotas;
 using Sluice.Schema;
 using Sluice.Server.Accounts;
 using Sluice.Server.Catalog;
@@ -228,14 +229,20 @@ sealed partial class ControlPlane
             QuarantineMaxBytes = settings.QuarantineMaxBytes,
             QuarantineMaxAgeSeconds = settings.QuarantineMaxAgeSeconds,
             KeepsSample = settings.KeepsSample,
+            QuotaRecordsPerSecond = settings.Quota.RecordsPerSecond,
+            QuotaBytesPerSecond = settings.Quota.BytesPerSecond,
+            QuotaBurstSeconds = settings.Quota.BurstSeconds,
             CreatedAt = Now,
             CreatedBy = by,
         });
     }
 
-    static SinkDefinition ToDefinition(CatalogSink sink, TableSchema table) => ToDefinition(sink, sink.Mapping, table);
+    /// <summary>The quota of a sink, with the server's defaults where it sets none.</summary>
+    public Quota QuotaOf(CatalogSink sink) => sink.Mapping.Quota.Or(quotas.Sink);
 
-    static SinkDefinition ToDefinition(CatalogSink sink, CatalogSinkMapping mapping, TableSchema table)
+    SinkDefinition ToDefinition(CatalogSink sink, TableSchema table) => ToDefinition(sink, sink.Mapping, table);
+
+    SinkDefinition ToDefinition(CatalogSink sink, CatalogSinkMapping mapping, TableSchema table)
     {
         var schema = mapping.ReadSchema();
         var definition = new SinkDefinition
@@ -254,6 +261,7 @@ sealed partial class ControlPlane
             MaxRequestBytes = mapping.MaxBytes ?? definition.MaxRequestBytes,
             Quarantine = mapping.ReadQuarantine(),
             KeepsSample = mapping.KeepsSample ?? definition.KeepsSample,
+            Quota = mapping.Quota.Or(quotas.Sink),
         };
     }
 

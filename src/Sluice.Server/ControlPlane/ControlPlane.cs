@@ -26,7 +26,7 @@ delegate ValueTask DropDatabaseStore(Guid databaseId, CancellationToken cancella
 /// </remarks>
 /// <param name="catalog">Opened and migrated.</param>
 sealed partial class ControlPlane(
-    IDbContextFactory<CatalogContext> catalog, ControlPlaneOptions options, TimeProvider time, DropDatabaseStore dropDatabaseStore, AuditLog audit, ILogger<ControlPlane> logger)
+    IDbContextFactory<CatalogContext> catalog, ControlPlaneOptions options, QuotaOptions quotas, TimeProvider time, DropDatabaseStore dropDatabaseStore, AuditLog audit, ILogger<ControlPlane> logger)
     : IDisposable
 {
     readonly SemaphoreSlim _catalogWrites = new(1);

@@ -1,4 +1,5 @@
 using Sluice.Client;
+using Sluice.Quotas;
 using Sluice.Schema;
 using Sluice.Server.Catalog;
 
@@ -57,9 +58,10 @@ static class Resources
         return new ColumnResource(row.Name, column.Type.ToString(), column.Type.BaseName, ColumnOptions.Write(column), row.CreatedAt.UtcDateTime);
     }
 
+    /// <param name="quota">From <see cref="ControlPlane.QuotaOf"/>.</param>
     /// <param name="origin">Scheme and host that the caller reached this server under, as in <c>https://localhost:7443</c>.</param>
     /// <param name="isFirstVersion">Adds the members of <c>/v1</c>.</param>
-    public static SinkResource ToResource(this CatalogSink row, string origin, bool isFirstVersion)
+    public static SinkResource ToResource(this CatalogSink row, Quota quota, string origin, bool isFirstVersion)
     {
         var mapping = row.Mapping;
         return new SinkResource(
@@ -82,8 +84,11 @@ static class Resources
             StatusReason = row.StatusReason.Length == 0 ? null : row.StatusReason,
             Quarantine = ToResource(mapping.ReadQuarantine()),
             Sample = mapping.KeepsSample ?? SinkDefaults.KeepsSample,
+            Quota = quota.ToResource(),
         };
     }
+
+    public static QuotaRates ToResource(this Quota quota) => new(quota.RecordsPerSecond, quota.BytesPerSecond, quota.BurstSeconds);
 
     static SinkQuarantine ToResource(QuarantinePolicy policy) => new(policy.KeepRaw, policy.MaxBytes, TimeToLive.Write(policy.MaxAge));
 

@@ -20,6 +20,8 @@ sealed record SinkBody(string? Name, Guid? DatabaseId, string? Table, SinkSchema
     /// <summary>Whether the newest records are kept in memory; <c>null</c>: not given.</summary>
     public bool? KeepsSample { get; init; }
 
+    public QuotaBody Quota { get; init; } = QuotaBody.Nothing;
+
     // deeper than a record may be nested, no value can be found
     const int MaxPathSteps = 63;
 
@@ -51,6 +53,7 @@ sealed record SinkBody(string? Name, Guid? DatabaseId, string? Table, SinkSchema
         {
             Quarantine = body.OptionalObject("quarantine") is { } quarantine ? QuarantineBody.Read(quarantine) : new QuarantineBody(null, null, null),
             KeepsSample = body.OptionalFlag("sample"),
+            Quota = QuotaBody.Read(body),
         };
     }
 

@@ -27,18 +27,18 @@ static class SinkEndpoints
         var sink = Api.IsFirstVersion(http.Request)
             ? await plane.CreateSinkWithColumnsAsync(Caller.Of(http), body, cancellation)
             : await plane.CreateSinkAsync(Caller.Of(http), body, cancellation);
-        return Answer(http, sink, StatusCodes.Status201Created);
+        return Answer(http, plane, sink, StatusCodes.Status201Created);
     }
 
     static async Task<IResult> ListAsync(HttpContext http, ControlPlane plane, CancellationToken cancellation)
     {
         var sinks = await plane.ListSinksAsync(Caller.Of(http), cancellation);
-        var list = new ResourceList<SinkResource>(sinks.Select(row => Show(http, row)).ToList());
+        var list = new ResourceList<SinkResource>(sinks.Select(row => Show(http, plane, row)).ToList());
         return Api.Answer(list, WireJson.Default.ResourceListSinkResource, StatusCodes.Status200OK);
     }
 
     static async Task<IResult> GetAsync(string id, HttpContext http, ControlPlane plane, CancellationToken cancellation) =>
-        Answer(http, await plane.GetSinkAsync(Caller.Of(http), SinkId(id), cancellation), StatusCodes.Status200OK);
+        Answer(http, plane, await plane.GetSinkAsync(Caller.Of(http), SinkId(id), cancellation), StatusCodes.Status200OK);
 
     static Task<IResult> ReplaceAsync(string id, HttpContext http, ControlPlane plane, ServerOptions options, CancellationToken cancellation) =>
         UpdateAsync(id, http, plane, options, keepOthers: false, cancellation);
@@ -49,15 +49,16 @@ static class SinkEndpoints
     static async Task<IResult> UpdateAsync(string id, HttpContext http, ControlPlane plane, ServerOptions options, bool keepOthers, CancellationToken cancellation)
     {
         var body = SinkBody.ParseChange(await JsonBody.ReadAsync(http.Request, options, cancellation), isSchemaRequired: !keepOthers);
-        return Answer(http, await plane.UpdateSinkAsync(Caller.Of(http), SinkId(id), body, keepOthers, cancellation), StatusCodes.Status200OK);
+        return Answer(http, plane, await plane.UpdateSinkAsync(Caller.Of(http), SinkId(id), body, keepOthers, cancellation), StatusCodes.Status200OK);
     }
 
     static async Task<IResult> DeleteAsync(string id, HttpContext http, ControlPlane plane, CancellationToken cancellation) =>
-        Answer(http, await plane.DeleteSinkAsync(Caller.Of(http), SinkId(id), cancellation), StatusCodes.Status202Accepted);
+        Answer(http, plane, await plane.DeleteSinkAsync(Caller.Of(http), SinkId(id), cancellation), StatusCodes.Status202Accepted);
 
     static Guid SinkId(string text) => Api.IdFrom(text, "sink");
 
-    static SinkResource Show(HttpContext http, CatalogSink sink) => sink.ToResource(Api.OriginOf(http.Request), Api.IsFirstVersion(http.Request));
+    static SinkResource Show(HttpContext http, ControlPlane plane, CatalogSink sink) =>
+        sink.ToResource(plane.QuotaOf(sink), Api.OriginOf(http.Request), Api.IsFirstVersion(http.Request));
 
-    static IResult Answer(HttpContext http, CatalogSink sink, int status) => Api.Answer(Show(http, sink), WireJson.Default.SinkResource, status);
+    static IResult Answer(HttpContext http, ControlPlane plane, CatalogSink sink, int status) => Api.Answer(Show(http, plane, sink), WireJson.Default.SinkResource, status);
 }

@@ -33,6 +33,7 @@ static class IngestEndpoint
         var query = IngestQuery.Parse(context.Request);
         var sink = await FindSinkAsync(id, caller, slot.Engine, gate, time, cancellation);
         sink.ThrowIfNotAdmitting();
+        sink.ThrowIfOverQuota(caller.Sender);
 
         using var body = await RequestBody.ReadAsync(context, sink.Definition.MaxRequestBytes, budget, cancellation);
         if (query.IsDryRun)
@@ -44,10 +45,10 @@ static class IngestEndpoint
         }
         using var watch = query.WaitsUntilLoaded ? sink.WatchLoad() : null;
         var outcome = query.Key is { } key
-            ? await sink.IngestOnceAsync(key, body.Window ?? new BodyWindow(body.Memory), query.Format, query.Operation, caller.Id, cancellation, watch)
+            ? await sink.IngestOnceAsync(key, body.Window ?? new BodyWindow(body.Memory), query.Format, query.Operation, caller.Sender, cancellation, watch)
             : body.Window is { } window
-            ? await sink.IngestLargeAsync(window, query.Format, query.Operation, caller.Id, cancellation, watch)
-            : await sink.IngestAsync(body.Memory, query.Format, query.Operation, caller.Id, cancellation, watch);
+            ? await sink.IngestLargeAsync(window, query.Format, query.Operation, caller.Sender, cancellation, watch)
+            : await sink.IngestAsync(body.Memory, query.Format, query.Operation, caller.Sender, cancellation, watch);
         var loaded = watch is not null ? await sink.WaitLoadedAsync(outcome, watch, query.Timeout, cancellation) : outcome;
 
         if (outcome.IsRepeated)

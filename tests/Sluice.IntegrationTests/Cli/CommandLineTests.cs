@@ -130,6 +130,23 @@ public sealed class CommandLineTests(IngestServer server) : IClassFixture<Ingest
         Assert.Equal(records / 1000, (await ReadRejectedAsync("many.ndjson.rejected.ndjson")).Count);
     }
 
+    [Fact]
+    public async Task A_sink_over_its_quota_is_waited_for_until_all_is_sent()
+    {
+        await LoginAsync();
+        await DoneAsync("databases", "create", "cli-quota");
+        await DoneAsync("tables", "create", "cli-quota", "slow");
+        await DoneAsync("sinks", "create", "cli-slow", "cli-quota", "slow", "--records-per-second", "200");
+        var sink = JsonElement.Parse((await DoneAsync("sinks", "show", "cli-slow", "--json")).Output);
+        Assert.Equal(200, sink.GetProperty("quota").GetProperty("records_per_second").GetInt64());
+        await WriteAsync("quota.ndjson", string.Join('\n', Enumerable.Range(0, 2_600).Select(id => $$"""{"_id":{{id}}}""")));
+
+        // the third request is over what ten seconds allow, so that the fourth has to wait
+        await DoneAsync("send", "cli-slow", "quota.ndjson", "--batch", "800");
+        Assert.Equal((2_600, 0), await LedgerAsync(sink.GetProperty("id").GetString()!));
+        await DoneAsync("databases", "delete", "cli-quota", "--force");
+    }
+
     [Theory]
     [InlineData("--keys", "New")]
     [InlineData("--keys", "Half", "--rows", "77", "--max-backlog", "100")]

@@ -243,7 +243,7 @@ public sealed class ControlPlaneEngineTests : IAsyncLifetime
 
     async Task StartAsync()
     {
-        _plane = new Plane(_catalog, new ControlPlaneOptions(), TimeProvider.System, (_, _) => ValueTask.CompletedTask, _catalog.Audit, NullLogger<Plane>.Instance);
+        _plane = new Plane(_catalog, new ControlPlaneOptions(), new QuotaOptions(), TimeProvider.System, (_, _) => ValueTask.CompletedTask, _catalog.Audit, NullLogger<Plane>.Instance);
         var definitions = await _plane.LoadDefinitionsAsync(Cancellation);
         _engine = await Engine.OpenAsync(
             new EngineOptions { DataDirectory = _directory.FullName },

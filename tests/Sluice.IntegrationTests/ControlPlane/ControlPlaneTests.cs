@@ -203,6 +203,7 @@ public sealed class ControlPlaneTests : IAsyncLifetime
     Plane NewPlane(ControlPlaneOptions options) => new(
         _catalog,
         options,
+        new QuotaOptions(),
         TimeProvider.System,
         (id, _) =>
         {

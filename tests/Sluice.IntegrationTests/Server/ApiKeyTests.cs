@@ -100,6 +100,9 @@ public sealed class ApiKeyTests
     [InlineData("""{"sinks":["00000000-0000-4000-8000-000000000000"]}""", "InvalidParameter")]
     [InlineData("""{"expires_at":"2020-01-01T00:00:00Z"}""", "InvalidParameter")]
     [InlineData("""{"expires_at":"soon"}""", "InvalidParameter")]
+    [InlineData("""{"quota":{"records_per_second":-1}}""", "InvalidParameter")]
+    [InlineData("""{"quota":{"burst_seconds":0}}""", "InvalidParameter")]
+    [InlineData("""{"quota":{"records":5}}""", "InvalidParameter")]
     [InlineData("[", "InvalidBody")]
     public async Task A_malformed_key_request_is_refused(string body, string code)
     {
@@ -109,6 +112,40 @@ public sealed class ApiKeyTests
 
         Assert.Equal(HttpStatusCode.BadRequest, response.StatusCode);
         Assert.Equal(code, (await ServerUnderTest.ReadJsonAsync(response)).GetProperty("code").GetString());
+    }
+
+    [Fact]
+    public async Task A_key_shows_its_quota_and_what_it_leaves_out_is_the_servers()
+    {
+        await using var server = await ServerUnderTest.StartAsync("--Sluice:Quotas:Key:BytesPerSecond", "5000");
+        var token = await server.IdTokenAsync();
+        var made = await MakeAsync(server, token, """{"quota":{"records_per_second":70}}""");
+        const string expected = """{"records_per_second":70,"bytes_per_second":5000,"burst_seconds":10}""";
+
+        Assert.True(JsonElement.DeepEquals(JsonElement.Parse(expected), made.GetProperty("quota")), made.GetRawText());
+        foreach (var path in new[] { $"/v2/users/current/keys/{made.GetProperty("id").GetString()}", "/v2/users/current/keys", "/v2/keys" })
+        {
+            var shown = await server.JsonAsync(HttpStatusCode.OK, HttpMethod.Get, path, token);
+            var key = shown.TryGetProperty("resources", out var list) ? list.EnumerateArray().Single() : shown;
+            Assert.True(JsonElement.DeepEquals(JsonElement.Parse(expected), key.GetProperty("quota")), key.GetRawText());
+        }
+    }
+
+    [Theory]
+    [InlineData("""{"quota":{"records_per_second":100}}""", true)]
+    [InlineData("""{"quota":{"records_per_second":99,"bytes_per_second":1,"burst_seconds":1}}""", true)]
+    [InlineData("{}", true)]
+    [InlineData("""{"quota":{"records_per_second":101}}""", false)]
+    [InlineData("""{"quota":{"records_per_second":0}}""", false)]
+    [InlineData("""{"quota":{"burst_seconds":11}}""", false)]
+    public async Task Only_an_administrator_gives_a_key_more_than_the_server_does(string body, bool isAllowed)
+    {
+        await using var server = await ServerUnderTest.StartAsync("--Sluice:Quotas:Key:RecordsPerSecond", "100");
+        var administrator = await server.IdTokenAsync();
+        var (_, user) = await server.AddUserAsync(administrator, "ann@example.com");
+
+        await server.JsonAsync(HttpStatusCode.Created, HttpMethod.Post, "/v2/users/current/keys", administrator, body);
+        await server.JsonAsync(isAllowed ? HttpStatusCode.Created : HttpStatusCode.Forbidden, HttpMethod.Post, "/v2/users/current/keys", user, body);
     }
 
     static async Task<JsonElement> MakeAsync(ServerUnderTest server, string token, string body)

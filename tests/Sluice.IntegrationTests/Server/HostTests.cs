@@ -35,10 +35,11 @@ public sealed class HostTests
         var data = Path.Combine(parent.Path, "data");
 
         var (exitCode, _, errors) = await RunAsync(
-            "--data", data, "--https-port", "70000", "--Sluice:Limits:MaxConnections", "0", "--Sluice:Tls:CertificateFile", "/nowhere.crt", "--Sluice:Tls:Names:0", "a b");
+            "--data", data, "--https-port", "70000", "--Sluice:Limits:MaxConnections", "0", "--Sluice:Tls:CertificateFile", "/nowhere.crt", "--Sluice:Tls:Names:0", "a b",
+            "--Sluice:Quotas:Sink:RecordsPerSecond", "-1", "--Sluice:Quotas:Key:BurstSeconds", "0");
 
         Assert.Equal(2, exitCode);
-        foreach (var key in new[] { "Sluice:HttpsPort", "Sluice:Limits:MaxConnections", "Sluice:Tls:KeyFile", "Sluice:Tls:CertificateFile", "Sluice:Tls:Names:0" })
+        foreach (var key in new[] { "Sluice:HttpsPort", "Sluice:Limits:MaxConnections", "Sluice:Tls:KeyFile", "Sluice:Tls:CertificateFile", "Sluice:Tls:Names:0", "Sluice:Quotas:Sink:RecordsPerSecond", "Sluice:Quotas:Key:BurstSeconds" })
             Assert.Contains(key, errors, StringComparison.Ordinal);
         Assert.False(Directory.Exists(data));
     }

@@ -18,8 +18,8 @@ public sealed class RefusalsTests
 
         Assert.InRange(refusal.Status, 400, 599);
         Assert.Matches("^[A-Z][A-Za-z]+$", refusal.Code);
-        // 503 is a promise that waiting helps, and names its cause; a cause without 503 would be a contradiction
-        Assert.Equal(refusal.Status == 503, refusal.Cause is not null);
+        // 429 and 503 are a promise that waiting helps, and name their cause; a cause with another status would be a contradiction
+        Assert.Equal(refusal.Status is 429 or 503, refusal.Cause is not null);
         if (refusal.Status is 429 or 503)
             Assert.NotNull(refusal.RetryAfterSeconds);
     }

@@ -36,6 +36,15 @@ namespace Sluice.Server.Catalog.Migrations
                     b.Property<DateTime?>("LastUsedAt")
                         .HasColumnType("TEXT");
 
+                    b.Property<int?>("QuotaBurstSeconds")
+                        .HasColumnType("INTEGER");
+
+                    b.Property<long?>("QuotaBytesPerSecond")
+                        .HasColumnType("INTEGER");
+
+                    b.Property<long?>("QuotaRecordsPerSecond")
+                        .HasColumnType("INTEGER");
+
                     b.Property<DateTime?>("RevokedAt")
                         .HasColumnType("TEXT");
 
@@ -259,6 +268,15 @@ namespace Sluice.Server.Catalog.Migrations
                         .HasColumnType("INTEGER");
 
                     b.Property<int?>("QuarantineMaxBytes")
+                        .HasColumnType("INTEGER");
+
+                    b.Property<int?>("QuotaBurstSeconds")
+                        .HasColumnType("INTEGER");
+
+                    b.Property<long?>("QuotaBytesPerSecond")
+                        .HasColumnType("INTEGER");
+
+                    b.Property<long?>("QuotaRecordsPerSecond")
                         .HasColumnType("INTEGER");
 
                     b.Property<bool>("RejectTruncation")

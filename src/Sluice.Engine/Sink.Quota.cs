@@ -1,0 +1,28 @@
+using Sluice.Quotas;
+
+namespace Sluice;
+
+/// <summary>The quota of a sink, and of who sends to it. Rows written with SQL and replays are not charged: those were charged when they were sent first.</summary>
+public sealed partial class Sink
+{
+    readonly QuotaBucket _quota; // survives changes of the mapping
+
+    /// <summary>Refuses what is over a quota, before the body is read.</summary>
+    /// <exception cref="SluiceException"><see cref="ErrorCode.QuotaExceeded"/>, with the time until there is something left again.</exception>
+    public void ThrowIfOverQuota(Sender sender)
+    {
+        var own = _quota.TimeToAdmit();
+        var senders = sender.Quota?.TimeToAdmit() ?? TimeSpan.Zero;
+        if (own == TimeSpan.Zero && senders == TimeSpan.Zero) return;
+        throw own >= senders
+            ? new SluiceException(ErrorCode.QuotaExceeded, $"The sink takes {_quota.Quota}, and has taken more.") { RetryAfter = own }
+            : new SluiceException(ErrorCode.QuotaExceeded, $"The key may send {sender.Quota!.Quota}, and has sent more.") { RetryAfter = senders };
+    }
+
+    /// <summary>For all that was decoded, whatever becomes of it.</summary>
+    void Charge(Sender sender, int records, long bytes)
+    {
+        _quota.Charge(records, bytes);
+        sender.Quota?.Charge(records, bytes);
+    }
+}
