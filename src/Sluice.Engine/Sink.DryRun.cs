@@ -1,4 +1,5 @@
 using Sluice.Records;
+using Sluice.Schema;
 
 namespace Sluice;
 
@@ -15,17 +16,15 @@ public sealed record DryRun(BatchOutcome Outcome, IReadOnlyDictionary<int, strin
 
     /// <summary>Accepted records whose values are not told.</summary>
     public int LeftOut => Outcome.AcceptedCount - Values.Count;
-}
 
-/// <summary>Requests that change nothing.</summary>
-public sealed partial class Sink
-{
-    /// <summary>Decodes and validates the records of a request; nothing is stored, counted or sampled.</summary>
-    /// <inheritdoc cref="IngestAsync"/>
-    public DryRun Check(ReadOnlyMemory<byte> body, BodyFormat format, RecordOperation operation)
+    /// <summary>What a sink would make of a request that goes nowhere; the sink need not be there.</summary>
+    /// <inheritdoc cref="Sink.IngestAsync"/>
+    public static DryRun Of(SinkDefinition definition, TableSchema table, ReadOnlyMemory<byte> body, BodyFormat format, RecordOperation operation) =>
+        Of(definition, RecordDecoder.Compile(definition, table), body, format, operation);
+
+    internal static DryRun Of(SinkDefinition definition, RecordDecoder decoder, ReadOnlyMemory<byte> body, BodyFormat format, RecordOperation operation)
     {
         body = BatchReader.WithoutByteOrderMark(body);
-        var (definition, decoder) = Volatile.Read(ref _mapping);
         var rows = decoder.Rent();
         try
         {
@@ -42,7 +41,7 @@ public sealed partial class Sink
     {
         var values = new Dictionary<int, string>();
         var (index, rejected, characters) = (0, 0, 0);
-        for (var row = 0; row < rows.AcceptedCount && values.Count < DryRun.MaxValues && characters < DryRun.MaxValueBytes; row++, index++)
+        for (var row = 0; row < rows.AcceptedCount && values.Count < MaxValues && characters < MaxValueBytes; row++, index++)
         {
             for (; rejected < rows.Rejected.Count && rows.Rejected[rejected].Index == index; rejected++) index++;
             var value = RowText.Render(rows, decoder.Schema, row);
@@ -50,5 +49,17 @@ public sealed partial class Sink
             values.Add(index, value);
         }
         return values;
+    }
+}
+
+/// <summary>Requests that change nothing.</summary>
+public sealed partial class Sink
+{
+    /// <summary>Decodes and validates the records of a request; nothing is stored, counted or sampled.</summary>
+    /// <inheritdoc cref="IngestAsync"/>
+    public DryRun Check(ReadOnlyMemory<byte> body, BodyFormat format, RecordOperation operation)
+    {
+        var (definition, decoder) = Volatile.Read(ref _mapping);
+        return DryRun.Of(definition, decoder, body, format, operation);
     }
 }

@@ -60,9 +60,12 @@ public sealed record Caller(Guid UserId, string Email, Role Role, Guid? KeyId)
 }
 
 /// <param name="Address">Of the client, or of the proxy before the server.</param>
-/// <param name="RequestId">As the answer's <c>request_id</c>.</param>
-public sealed record RequestOrigin(string Address, string RequestId)
+/// <param name="RequestId">As the answer's <c>request_id</c>; <c>null</c>: done in an open page of the console, where nothing is answered.</param>
+public sealed record RequestOrigin(string Address, string? RequestId)
 {
+    /// <summary>By a page of the console, not by a program.</summary>
+    public bool IsConsole { get; init; }
+
     public static RequestOrigin Of(HttpContext context) => new(context.Connection.RemoteIpAddress?.ToString() ?? "", context.TraceIdentifier);
 }
 

@@ -23,8 +23,8 @@ static class OrganizationEndpoints
             .WithName("putOrg").WithSummary("Changes what the body names.");
     }
 
-    static async Task<Ok<OrganizationAnswer>> GetAsync(OrganizationRecord organization, CancellationToken cancellation) =>
-        TypedResults.Ok(OrganizationAnswer.Of(await organization.GetAsync(cancellation)));
+    static async Task<Ok<OrganizationAnswer>> GetAsync(HttpContext http, OrganizationRecord organization, CancellationToken cancellation) =>
+        TypedResults.Ok(OrganizationAnswer.Of(await organization.GetAsync(Caller.Of(http), cancellation)));
 
     static async Task<Ok<OrganizationAnswer>> UpdateAsync(HttpContext http, OrganizationRecord organization, ServerOptions options, CancellationToken cancellation)
     {

@@ -9,8 +9,11 @@ sealed class OrganizationRecord(IDbContextFactory<CatalogContext> catalog, Audit
 {
     public const int MaxTextLength = 1_000;
 
-    public async Task<Organization> GetAsync(CancellationToken cancellation)
+    /// <exception cref="SluiceException"><see cref="ErrorCode.Forbidden"/>.</exception>
+    public async Task<Organization> GetAsync(Caller caller, CancellationToken cancellation)
     {
+        if (!Policies.Allows(caller.Role, Policies.Read))
+            throw new SluiceException(ErrorCode.Forbidden, $"The role {caller.Role} may not read.");
         await using var context = await catalog.CreateDbContextAsync(cancellation);
         return await FindAsync(context, cancellation);
     }

@@ -191,6 +191,7 @@ sealed class AuditLog : IDisposable
             Write(json, "detail", happened.Detail);
             Write(json, "address", happened.Origin?.Address);
             Write(json, "request_id", happened.Origin?.RequestId);
+            Write(json, "via", happened.Origin is { IsConsole: true } ? "console" : null);
             json.WriteEndObject();
         }
 

@@ -20,6 +20,14 @@ sealed class ColumnForm
     public string Quantum { get; set; } = "YMD";
     public string Length { get; set; } = "3";
 
+    /// <summary>How long members of a quantum set are kept, as in 30d; empty: for ever.</summary>
+    public string TimeToLive { get; set; } = "";
+
+    public bool IsRequired { get; set; }
+
+    /// <summary>What a record without a value gets; empty: nothing. A text as it is, every other value as JSON.</summary>
+    public string Default { get; set; } = "";
+
     /// <param name="type"><c>null</c>: none is known, a text is the first guess.</param>
     public static ColumnForm Of(string name, ColumnType? type)
     {
@@ -52,8 +60,8 @@ sealed class ColumnForm
         _ => "A fixed number of floating-point numbers.",
     };
 
-    /// <exception cref="SluiceException"><see cref="ErrorCode.InvalidParameter"/>: what was typed is no such type.</exception>
-    public ColumnType ToType() => ColumnOptions.Parse(JsonBody.Parse(JsonSerializer.SerializeToUtf8Bytes(Options())));
+    /// <exception cref="SluiceException"><see cref="ErrorCode.InvalidParameter"/>: what was typed is no such column.</exception>
+    public NewColumn ToColumn() => NewColumn.Parse(Name.Trim(), JsonBody.Parse(JsonSerializer.SerializeToUtf8Bytes(Options())));
 
     Dictionary<string, object> Options()
     {
@@ -72,12 +80,33 @@ sealed class ColumnForm
                 break;
             case "stringsetq" or "idsetq":
                 options["timeQuantum"] = Quantum;
+                if (TimeToLive.Trim() is { Length: > 0 } time)
+                    options["ttl"] = time;
                 break;
             case "vector":
                 AddNumber(options, "length", Length);
                 break;
         }
+        if (IsRequired)
+            options["required"] = true;
+        if (Default.Trim() is { Length: > 0 } given)
+            options["default"] = DefaultOf(given);
         return options;
+    }
+
+    /// <summary>What is no JSON is a text; where the column takes none, the grammar says so.</summary>
+    object DefaultOf(string given)
+    {
+        if (Type is "string" or "timestamp")
+            return Default;
+        try
+        {
+            return JsonElement.Parse(given);
+        }
+        catch (JsonException)
+        {
+            return given;
+        }
     }
 
     static string Text(long number) => number.ToString(CultureInfo.InvariantCulture);

@@ -25,9 +25,11 @@ public abstract class ConsolePage : ComponentBase
     {
         IsBusy = true;
         Fault = null;
+        Caller? caller = null;
         try
         {
-            await act(await User.CallerAsync());
+            caller = await User.CallerAsync();
+            await act(caller);
             return true;
         }
         catch (SluiceException e) when (e.Code == ErrorCode.Unauthorized)
@@ -37,6 +39,8 @@ public abstract class ConsolePage : ComponentBase
         }
         catch (Exception e) when (e is SluiceException or RefusedException or StoreException)
         {
+            if (caller is not null && e is SluiceException { Code: ErrorCode.Forbidden })
+                User.NoteDenied(caller, new Uri(Navigation.Uri).AbsolutePath);
             Fault = FaultText.Of(e);
             return false;
         }

@@ -83,7 +83,7 @@ static class ConsoleWiring
         if (!await forms.IsRequestValidAsync(http))
             throw new SluiceException(ErrorCode.InvalidParameter, "The form does not come from a page of this server, or is too old: load the page again.");
         if (ConsoleCookie.LoginOf(http.User) is var (userId, sessionId) && (await callers.BySessionAsync(userId, sessionId, http.RequestAborted)).Principal is { } known)
-            await sessions.EndAsync(known.Caller with { Origin = RequestOrigin.Of(http) }, http.RequestAborted);
+            await sessions.EndAsync(known.Caller with { Origin = RequestOrigin.Of(http) with { IsConsole = true } }, http.RequestAborted);
         await http.SignOutAsync(ConsoleCookie.SchemeName);
         return Results.LocalRedirect(ConsoleCookie.SignInPath);
     }

@@ -30,7 +30,7 @@ sealed class MappingForm
 {
     public required TableSchema Table { get; init; }
 
-    /// <summary><c>_id</c> first, then the columns by name, then the time of quantum sets where there are any.</summary>
+    /// <summary><c>_id</c> first, unless the server makes it, then the columns by name, then the time of quantum sets where there are any.</summary>
     public required IReadOnlyList<MappingRow> Rows { get; init; }
 
     /// <summary>A record in which a path is missing is stored with what it has; false: its request is discarded.</summary>
@@ -40,14 +40,16 @@ sealed class MappingForm
     public static MappingForm Of(TableSchema table, SinkSchema? schema)
     {
         var columns = table.Columns.OrderBy(column => column.Name, StringComparer.Ordinal).Select(column => (column.Name, Type: column.Type.ToString()))
-            .Prepend((TableSchema.KeyColumnName, table.Key == KeyKind.Number ? "id" : "string"));
+            .ToList();
+        if (!table.IsAutoId)
+            columns.Insert(0, (TableSchema.KeyColumnName, table.Key == KeyKind.Number ? "id" : "string"));
         if (table.Columns.Any(column => column.Type.IsQuantum))
-            columns = columns.Append((SinkDefinition.TimeQuantumName, "timestamp"));
+            columns.Add((SinkDefinition.TimeQuantumName, "timestamp"));
         return new MappingForm
         {
             Table = table,
             AllowMissing = schema?.AllowMissingFields ?? true,
-            Rows = [.. columns.Select(column => RowOf(column.Item1, column.Item2, schema))],
+            Rows = [.. columns.Select(column => RowOf(column.Name, column.Type, schema))],
         };
     }
 
@@ -57,6 +59,8 @@ sealed class MappingForm
         var fields = Rows.Where(row => row.Path.Trim().Length > 0).Select(row => DotPath.TryParse(row.Path, out var path)
             ? new SinkField(row.Column, path, Config: row.Config)
             : throw new SluiceException(ErrorCode.InvalidParameter, $"The path of {row.Column} cannot be read: write it as in order.items.0.price.")).ToList();
+        if (Table.IsAutoId)
+            return new SinkSchema("json", null, null, AllowMissing, fields);
         if (fields.Count == 0 || fields[0].Name != TableSchema.KeyColumnName)
             throw new SluiceException(ErrorCode.InvalidParameter, "The column _id needs a path: it says which row a record is for.");
         var isNumber = Table.Key == KeyKind.Number;
@@ -69,7 +73,7 @@ sealed class MappingForm
     public IReadOnlyDictionary<string, MappedSample> Try(JsonElement sample)
     {
         var schema = ToSchema();
-        var errors = Decode(Table, schema, sample).SelectMany(record => record.Errors).ToLookup(error => error.Column);
+        var errors = Check(Table, schema, sample).Outcome.Rejected.SelectMany(record => record.Errors).ToLookup(error => error.Column);
         return Rows.ToDictionary(row => row.Column, row =>
         {
             var found = DotPath.TryParse(row.Path, out var path) && row.Path.Length > 0 ? DotPath.Find(sample, path) : null;
@@ -78,7 +82,7 @@ sealed class MappingForm
         });
     }
 
-    static IReadOnlyList<RejectedRecord> Decode(TableSchema table, SinkSchema schema, JsonElement sample)
+    static DryRun Check(TableSchema table, SinkSchema schema, JsonElement sample)
     {
         var definition = new SinkDefinition
         {
@@ -89,7 +93,7 @@ sealed class MappingForm
             AllowMissingFields = true,
             Fields = SinkMapping.Resolve(schema, table),
         };
-        return RecordDesk.Decode(definition, table, Encoding.UTF8.GetBytes($"[{sample.GetRawText()}]"), BodyFormat.Values).Rejected;
+        return DryRun.Of(definition, table, Encoding.UTF8.GetBytes($"[{sample.GetRawText()}]"), BodyFormat.Values, RecordOperation.Upsert);
     }
 
     static MappingRow RowOf(string column, string type, SinkSchema? schema)

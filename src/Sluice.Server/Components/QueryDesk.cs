@@ -10,9 +10,10 @@ sealed record AnswerColumn(string Name, string Type);
 
 /// <summary>The answer of one statement, held in memory.</summary>
 /// <param name="Rows">Arrays, one element a column.</param>
+/// <param name="HasMore">There are more rows than were asked for.</param>
 /// <param name="Error">A sentence; rows may have come before it. <c>null</c>: it went well.</param>
 sealed record QueryAnswer(
-    IReadOnlyList<AnswerColumn> Columns, IReadOnlyList<JsonElement> Rows, string? Error, IReadOnlyList<string> Warnings, long? RowsAffected, TimeSpan Elapsed);
+    IReadOnlyList<AnswerColumn> Columns, IReadOnlyList<JsonElement> Rows, string? Error, IReadOnlyList<string> Warnings, long? RowsAffected, TimeSpan Elapsed, bool HasMore = false);
 
 /// <summary>Runs SQL for the console: the statements of the API, with answers small enough for a page. Authorises inside. Any thread.</summary>
 sealed class QueryDesk(SqlPlane plane)
@@ -22,17 +23,32 @@ sealed class QueryDesk(SqlPlane plane)
 
     readonly SqlStatements _statements = new(plane with { MaxAnswerBytes = Math.Min(MaxAnswerBytes, plane.MaxAnswerBytes) });
 
+    /// <param name="firstRows">Most rows that are wanted; <c>null</c>: as many as fit.</param>
     /// <exception cref="SluiceException">No such database, or not allowed.</exception>
-    public async Task<QueryAnswer> RunAsync(Caller caller, Guid databaseId, string sql, CancellationToken cancellation)
+    public async Task<QueryAnswer> RunAsync(Caller caller, Guid databaseId, string sql, int? firstRows, CancellationToken cancellation)
     {
-        if (!Policies.Allows(caller.Role, Policies.Read))
-            throw new SluiceException(ErrorCode.Forbidden, $"The role {caller.Role} may not read.");
+        RequireRead(caller);
 
         using var body = new MemoryStream();
         var pipe = PipeWriter.Create(body, new StreamPipeWriterOptions(leaveOpen: true));
-        await _statements.RunAsync(new SqlContext(databaseId, caller), sql, pipe, cancellation);
+        await _statements.RunAsync(new SqlContext(databaseId, caller) { FirstRows = firstRows + 1 }, sql, pipe, cancellation); // one more tells that there are more
         await pipe.CompleteAsync();
-        return Read(JsonElement.Parse(body.GetBuffer().AsSpan(0, (int)body.Length)));
+        var answer = Read(JsonElement.Parse(body.GetBuffer().AsSpan(0, (int)body.Length)));
+        return answer.Rows.Count > firstRows ? answer with { Rows = [.. answer.Rows.Take(firstRows.Value)], HasMore = true } : answer;
+    }
+
+    /// <summary>Runs a SELECT and makes a Parquet file of all its rows.</summary>
+    /// <exception cref="SluiceException">As <see cref="RunAsync"/>; <see cref="ErrorCode.InvalidParameter"/>: the statement is wrong, or no SELECT.</exception>
+    public Task<FileStream> ExportAsync(Caller caller, Guid databaseId, string sql, CancellationToken cancellation)
+    {
+        RequireRead(caller);
+        return _statements.ExportAsync(new SqlContext(databaseId, caller), sql, cancellation);
+    }
+
+    static void RequireRead(Caller caller)
+    {
+        if (!Policies.Allows(caller.Role, Policies.Read))
+            throw new SluiceException(ErrorCode.Forbidden, $"The role {caller.Role} may not read.");
     }
 
     static QueryAnswer Read(JsonElement answer)

@@ -2,7 +2,6 @@ using System.Text;
 using Sluice.Load;
 using Sluice.Metrics;
 using Sluice.Records;
-using Sluice.Schema;
 using Sluice.Server.Accounts;
 using Sluice.Server.DataPlane;
 
@@ -29,29 +28,12 @@ sealed class RecordDesk(EngineSlot slot, SinkGate gate)
         return await sink.IngestAsync(body, FormatOf(text), RecordOperation.Upsert, caller.Sender, cancellation);
     }
 
-    /// <summary>Validates without storing anything, with the decoder that records go through.</summary>
+    /// <summary>Validates without storing anything: what the API does for <c>dry_run</c>.</summary>
     /// <exception cref="SluiceException">As <see cref="SendAsync"/>.</exception>
-    public BatchOutcome Check(Caller caller, Guid sinkId, string text)
+    public DryRun Check(Caller caller, Guid sinkId, string text)
     {
         Require(caller, Policies.Ingest);
-        var sink = Find(sinkId);
-        return Decode(sink.Definition, sink.Table.Schema, Encoding.UTF8.GetBytes(text), FormatOf(text));
-    }
-
-    /// <summary>What a mapping makes of records that go nowhere.</summary>
-    public static BatchOutcome Decode(SinkDefinition definition, TableSchema table, byte[] body, BodyFormat format)
-    {
-        var decoder = RecordDecoder.Compile(definition, table);
-        var rows = decoder.Rent();
-        try
-        {
-            BatchReader.Read(body, format, RecordOperation.Upsert, decoder, definition.MaxRecordsPerRequest, rows);
-            return new BatchOutcome("", 0, rows.RecordCount, [.. rows.Rejected], [.. rows.Warnings]);
-        }
-        finally
-        {
-            decoder.Return(rows);
-        }
+        return Find(sinkId).Check(Encoding.UTF8.GetBytes(text), FormatOf(text), RecordOperation.Upsert);
     }
 
     public SinkLedger ReadLedger(Caller caller, Guid sinkId)

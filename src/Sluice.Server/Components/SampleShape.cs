@@ -29,11 +29,13 @@ sealed class SampleShape
 
     public required IReadOnlyList<ColumnChoice> Columns { get; init; }
 
-    /// <summary>The path proposed for <c>_id</c>; empty: the sample has none that would do.</summary>
+    /// <summary>The path proposed for <c>_id</c>; empty: the server makes the ids, as is proposed where the sample has no path that would do.</summary>
     public required string KeyPath { get; set; }
 
-    /// <summary>Whether the value at <see cref="KeyPath"/> is a number in every record.</summary>
-    public bool IsNumberKey => DotPath.TryParse(KeyPath, out var path)
+    public bool IsAutoId => KeyPath.Length == 0;
+
+    /// <summary>Whether the ids are numbers: the value at <see cref="KeyPath"/> is one in every record, or the server makes them.</summary>
+    public bool IsNumberKey => IsAutoId || DotPath.TryParse(KeyPath, out var path)
         && Records.All(record => DotPath.Find(record, path) is { ValueKind: JsonValueKind.Number } number && number.TryGetInt64(out var id) && id >= 0);
 
     /// <summary>Reads what was pasted, in every form that can be sent.</summary>

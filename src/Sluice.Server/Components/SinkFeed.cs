@@ -12,13 +12,21 @@ sealed record SinkPulse(SinkLedger Ledger, double RequestsPerSecond, double Acce
     public long Remainder => Ledger.Received - Ledger.Accepted - Ledger.Rejected + (Ledger.Accepted - Ledger.Loaded - Ledger.Failed - Ledger.Pending);
 }
 
-/// <summary>All sinks at one moment.</summary>
-/// <param name="DiskFreeBytes">On the volume of the data directory.</param>
-sealed record FeedMoment(DateTimeOffset At, IReadOnlyDictionary<Guid, SinkPulse> Sinks, long DiskFreeBytes, long DiskTotalBytes)
+/// <summary>All sinks together in one second.</summary>
+/// <param name="Lag">The longest of any sink.</param>
+readonly record struct FeedSecond(double Accepted, double Loaded, double Requests, double Rejected, TimeSpan Lag)
 {
-    public double Sum(Func<SinkPulse, double> rate) => Sinks.Values.Sum(rate);
+    public static FeedSecond Of(IReadOnlyCollection<SinkPulse> sinks) => new(
+        sinks.Sum(it => it.AcceptedPerSecond), sinks.Sum(it => it.LoadedPerSecond), sinks.Sum(it => it.RequestsPerSecond), sinks.Sum(it => it.RejectedPerSecond),
+        sinks.Select(it => it.Lag).DefaultIfEmpty().Max());
+}
 
-    public TimeSpan LongestLag => Sinks.Values.Select(pulse => pulse.Lag).DefaultIfEmpty().Max();
+/// <summary>All sinks at one moment. One object for all pages.</summary>
+/// <param name="LastMinute">The whole server by the second, oldest first, the present one last.</param>
+/// <param name="DiskFreeBytes">On the volume of the data directory.</param>
+sealed record FeedMoment(DateTimeOffset At, IReadOnlyDictionary<Guid, SinkPulse> Sinks, IReadOnlyList<FeedSecond> LastMinute, long DiskFreeBytes, long DiskTotalBytes)
+{
+    public FeedSecond Now => LastMinute[^1];
 }
 
 /// <summary>
@@ -27,11 +35,16 @@ sealed record FeedMoment(DateTimeOffset At, IReadOnlyDictionary<Guid, SinkPulse>
 /// </summary>
 sealed class SinkFeed(EngineSlot slot, DataDirectory data, TimeProvider time) : BackgroundService
 {
+    /// <summary>Seconds that a moment tells of.</summary>
+    public const int Seconds = 60;
+
     const int LooksASecond = 4;
 
     readonly Lock _lock = new();
     readonly List<Action<FeedMoment>> _watchers = []; // under _lock
     readonly Dictionary<Guid, SinkTrace> _traces = []; // under _lock
+
+    readonly Queue<FeedSecond> _seconds = new(); // under _lock
 
     /// <summary>The last moment told; <c>null</c>: the server has just started.</summary>
     public FeedMoment? Latest { get; private set; }
@@ -103,7 +116,11 @@ sealed class SinkFeed(EngineSlot slot, DataDirectory data, TimeProvider time) : 
             foreach (var gone in _traces.Keys.Where(id => slot.Engine.FindSink(id) is null).ToList())
                 _traces.Remove(gone);
             var disk = new DriveInfo(data.Path);
-            Latest = new FeedMoment(now, _traces.ToDictionary(trace => trace.Key, trace => trace.Value.Pulse(now)), disk.AvailableFreeSpace, disk.TotalSize);
+            var sinks = _traces.ToDictionary(trace => trace.Key, trace => trace.Value.Pulse(now));
+            _seconds.Enqueue(FeedSecond.Of(sinks.Values));
+            if (_seconds.Count > Seconds)
+                _seconds.Dequeue();
+            Latest = new FeedMoment(now, sinks, [.. _seconds], disk.AvailableFreeSpace, disk.TotalSize);
             watchers = [.. _watchers];
         }
         foreach (var watcher in watchers)

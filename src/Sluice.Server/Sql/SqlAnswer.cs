@@ -22,6 +22,7 @@ sealed class SqlAnswer : IDisposable
     readonly long _maxBytes;
     readonly TimeProvider _time;
     readonly long _started;
+    long _rowCount;
     bool _inData;
     string? _plan;
 
@@ -36,6 +37,9 @@ sealed class SqlAnswer : IDisposable
         _writer.WriteStartObject();
     }
 
+    /// <summary>Most rows of a query that are written; <c>null</c>: all.</summary>
+    public long? FirstRows { get; init; }
+
     /// <summary>Writes the rows of a query.</summary>
     /// <exception cref="QueryException">The query failed or its answer is too long; finish with <see cref="FinishAsync"/>.</exception>
     public async ValueTask WriteAsync(QueryResult result)
@@ -45,11 +49,11 @@ sealed class SqlAnswer : IDisposable
         BeginData(result.Columns);
         while (hasRows)
         {
-            for (var row = 0; row < result.RowCount; row++)
+            for (var row = 0; row < result.RowCount && _rowCount != FirstRows; row++, _rowCount++)
                 WriteRow(result, row);
             await _writer.FlushAsync(result.Cancellation);
             await _output.FlushAsync(result.Cancellation);
-            hasRows = await result.ReadChunkAsync();
+            hasRows = _rowCount != FirstRows && await result.ReadChunkAsync();
         }
         EndData();
     }

@@ -13,7 +13,7 @@ static class SqlEndpoint
     {
         var sql = app.MapGroup("/v2/databases/{id:guid}").RequireAuthorization(Policies.Read).WithTags("Query");
         sql.MapPost("/query/sql", RunAsync).WithName("querySqlDatabase").WithSummary("Runs one SQL statement, sent as text.")
-            .WithDescription("Query: plan=true, after=REQUEST_ID[,REQUEST_ID...] (also as header X-Sluice-After) runs the statement when the rows of these requests are visible, timeout=SECONDS (10 without it) says how long it waits for them, then 408.");
+            .WithDescription("Query: format=json|parquet, plan=true, after=REQUEST_ID[,REQUEST_ID...] (also as header X-Sluice-After) runs the statement when the rows of these requests are visible, timeout=SECONDS (10 without it) says how long it waits for them, then 408.");
         sql.MapPost("/query", RunLegacyAsync).WithName("queryDatabase").WithSummary("Runs one SQL statement and answers in the first version's shape.");
         sql.MapPost("/", RunLegacyAsync).ExcludeFromDescription(); // one client leaves /query out
 
@@ -33,13 +33,38 @@ static class SqlEndpoint
     static async Task RunNamedAsync(string? database, HttpContext http, SqlStatements statements) =>
         await RunAsync(await statements.FindDatabaseAsync(Caller.Of(http), database, http.RequestAborted), http, statements);
 
-    /// <remarks>The status is 200 also when the statement is wrong: then the answer has a member <c>error</c>.</remarks>
+    /// <remarks>
+    /// The status is 200 also when the statement is wrong: then the answer has a member <c>error</c>. A file has no such member, so there
+    /// a wrong statement is 400.
+    /// </remarks>
     static async Task RunAsync(Guid id, HttpContext http, SqlStatements statements)
     {
         var context = ContextOf(id, http) with { WithPlan = http.Request.Query["plan"] == "true" };
+        var isFile = http.Request.Query["format"].ToString() switch
+        {
+            "" or "json" => false,
+            "parquet" => true,
+            _ => throw new SluiceException(ErrorCode.InvalidParameter, "The parameter format must be json or parquet."),
+        };
         var sql = await ReadStatementAsync(http.Request, http.RequestAborted);
+        if (isFile)
+        {
+            await SendFileAsync(await statements.ExportAsync(context, sql, http.RequestAborted), http);
+            return;
+        }
         http.Response.ContentType = "application/json";
         await statements.RunAsync(context, sql, http.Response.BodyWriter, http.RequestAborted);
+    }
+
+    static async Task SendFileAsync(FileStream file, HttpContext http)
+    {
+        await using (file)
+        {
+            http.Response.ContentType = "application/vnd.apache.parquet";
+            http.Response.ContentLength = file.Length;
+            http.Response.Headers.ContentDisposition = "attachment; filename=\"result.parquet\"";
+            await file.CopyToAsync(http.Response.Body, http.RequestAborted);
+        }
     }
 
     static async Task RunLegacyAsync(Guid id, HttpContext http, SqlStatements statements)

@@ -21,6 +21,9 @@ sealed record SqlContext(Guid DatabaseId, Caller Caller)
     /// <summary>Answers the plan of a query beside its rows.</summary>
     public bool WithPlan { get; init; }
 
+    /// <summary>Most rows of a query that are answered; what comes after them is left out. <c>null</c>: all.</summary>
+    public long? FirstRows { get; init; }
+
     /// <summary>The statement runs only when the rows of these requests are visible; <c>null</c>: at once.</summary>
     public QueryAfter? After { get; init; }
 }
@@ -28,6 +31,9 @@ sealed record SqlContext(Guid DatabaseId, Caller Caller)
 /// <summary>Runs a query; see <see cref="UserQuery.RunAsync"/>.</summary>
 delegate Task RunQuery(
     Guid databaseId, string sql, QueryForm form, IReadOnlyCollection<QueryTable> tables, Func<QueryResult, ValueTask> consume, CancellationToken cancellation);
+
+/// <summary>Runs a query and makes a Parquet file of its rows; see <see cref="UserQuery.ExportAsync"/>.</summary>
+delegate Task<FileStream> ExportQuery(Guid databaseId, string sql, IReadOnlyCollection<QueryTable> tables, CancellationToken cancellation);
 
 /// <summary>Appends rows and returns when they are loaded; see <see cref="Table.InsertAsync"/>.</summary>
 delegate ValueTask<BatchOutcome> InsertValues(
@@ -67,6 +73,8 @@ sealed record SqlPlane
     public required Func<SqlContext, SqlTable, string?, CancellationToken, Task<long?>> Delete { get; init; }
 
     public required RunQuery Query { get; init; }
+
+    public required ExportQuery Export { get; init; }
 
     /// <summary>Is told of every statement that changes rows or definitions, with its text, after it ran or failed.</summary>
     public required Action<SqlContext, string, AuditResult> NoteWrite { get; init; }

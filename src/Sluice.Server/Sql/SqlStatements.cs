@@ -13,16 +13,28 @@ sealed class SqlStatements(SqlPlane plane)
     /// <exception cref="SluiceException">The request as a whole is refused: no such database, not allowed, not now. Nothing was written.</exception>
     public async Task RunAsync(SqlContext context, string sql, PipeWriter output, CancellationToken cancellation)
     {
-        // Also for a statement that cannot be read: a database that is not there is told first.
-        var tables = await plane.ListTables(context, cancellation);
-        if (context.After is { } after)
-        {
-            await plane.WaitLoaded(context, after, cancellation);
-            tables = await plane.ListTables(context, cancellation); // they may have changed meanwhile
-        }
-        using var answer = new SqlAnswer(output, plane.MaxAnswerBytes, plane.Time);
+        var tables = await ReadTablesAsync(context, cancellation);
+        using var answer = new SqlAnswer(output, plane.MaxAnswerBytes, plane.Time) { FirstRows = context.FirstRows };
         var (error, warnings, rowsAffected) = await TryRunAsync(context, sql, tables, answer, cancellation);
         await answer.FinishAsync(error, warnings, rowsAffected, cancellation);
+    }
+
+    /// <summary>Runs one SELECT and makes a Parquet file of its rows.</summary>
+    /// <exception cref="SluiceException">As <see cref="RunAsync"/>; <see cref="ErrorCode.InvalidParameter"/>: the statement is wrong, or no SELECT.</exception>
+    public async Task<FileStream> ExportAsync(SqlContext context, string sql, CancellationToken cancellation)
+    {
+        var tables = await ReadTablesAsync(context, cancellation);
+        try
+        {
+            if (SqlParser.Parse(sql) is not Query { IsExplain: false } query)
+                throw new SqlException("only the rows of a SELECT can be exported", 0);
+            var (rewrite, known) = Prepare(query, tables);
+            return await AskAsync(rewrite, () => plane.Export(context.DatabaseId, rewrite.Sql, known, cancellation));
+        }
+        catch (SqlException e)
+        {
+            throw new SluiceException(ErrorCode.InvalidParameter, e.Describe(sql), e);
+        }
     }
 
     /// <summary>The database of this name or id; the only one there is when none is given.</summary>
@@ -109,13 +121,37 @@ sealed class SqlStatements(SqlPlane plane)
 
     async Task QueryAsync(SqlContext context, Query query, IReadOnlyList<SqlTable> tables, SqlAnswer answer, CancellationToken cancellation)
     {
-        var rewrite = QueryRewrite.Of(query.Text, QueryRewrite.NamesOf(tables), textSets: QueryRewrite.TextSetsOf(tables));
-        try
+        var (rewrite, known) = Prepare(query, tables);
+        await AskAsync(rewrite, async () =>
         {
-            QueryTable[] known = [.. tables.Select(table => new QueryTable(table.Schema.Name, table.Source)), .. SystemTables.In(rewrite.Sql, tables)];
             await plane.Query(context.DatabaseId, rewrite.Sql, query.IsExplain ? QueryForm.Plan : QueryForm.Rows, known, answer.WriteAsync, cancellation);
             if (context.WithPlan && !query.IsExplain)
                 await plane.Query(context.DatabaseId, rewrite.Sql, QueryForm.JsonPlan, known, answer.ReadPlanAsync, cancellation);
+            return true;
+        });
+    }
+
+    async Task<IReadOnlyList<SqlTable>> ReadTablesAsync(SqlContext context, CancellationToken cancellation)
+    {
+        // Also for a statement that cannot be read: a database that is not there is told first.
+        var tables = await plane.ListTables(context, cancellation);
+        if (context.After is not { } after)
+            return tables;
+        await plane.WaitLoaded(context, after, cancellation);
+        return await plane.ListTables(context, cancellation); // they may have changed meanwhile
+    }
+
+    static (QueryRewrite Rewrite, QueryTable[] Known) Prepare(Query query, IReadOnlyList<SqlTable> tables)
+    {
+        var rewrite = QueryRewrite.Of(query.Text, QueryRewrite.NamesOf(tables), textSets: QueryRewrite.TextSetsOf(tables));
+        return (rewrite, [.. tables.Select(table => new QueryTable(table.Schema.Name, table.Source)), .. SystemTables.In(rewrite.Sql, tables)]);
+    }
+
+    static async Task<T> AskAsync<T>(QueryRewrite rewrite, Func<Task<T>> ask)
+    {
+        try
+        {
+            return await ask();
         }
         catch (QueryException e)
         {

@@ -60,6 +60,8 @@ static class SqlWiring
             },
             Query = (databaseId, sql, form, tables, consume, cancellation) => queries.RunAsync(
                 token => stores.OpenDatabase(databaseId).OpenReadConnectionAsync(token), sql, form, tables, consume, cancellation),
+            Export = (databaseId, sql, tables, cancellation) => queries.ExportAsync(
+                token => stores.OpenDatabase(databaseId).OpenReadConnectionAsync(token), sql, tables, cancellation),
             NoteWrite = (context, sql, result) => audit.Write(AuditEvent.By(context.Caller, AuditAction.SqlWrite) with
             {
                 Result = result,

@@ -231,6 +231,7 @@ public sealed class DuckDbDatabase
             File.Delete(_path + ".wal");
         }
         if (Directory.Exists(_tempDirectory)) Directory.Delete(_tempDirectory, recursive: true);
+        if (Directory.Exists(DuckDbInstance.ExportDirectoryOf(_tempDirectory))) Directory.Delete(DuckDbInstance.ExportDirectoryOf(_tempDirectory), recursive: true);
         return true;
     }
 
@@ -275,7 +276,7 @@ public sealed class DuckDbDatabase
         {
             if (_isClosing || _instance is not { IsInvalid: false }) return null;
             _lastUse = _time.GetTimestamp();
-            var reader = new DuckDbReadConnection(_instance.OpenConnection(), Return);
+            var reader = new DuckDbReadConnection(_instance.OpenConnection(), Return) { ExportDirectory = _instance.ExportDirectory };
             _readers.Add(reader);
             _readersGone.Reset();
             return reader;

@@ -16,9 +16,10 @@ sealed class DuckDbInstance : IDisposable
     readonly string _path;
     long _memoryBytes;
 
-    DuckDbInstance(DuckDBConnection connection, string path)
+    DuckDbInstance(DuckDBConnection connection, string path, string exportDirectory)
     {
         _connection = connection;
+        ExportDirectory = exportDirectory;
         _path = path;
         Catalog = Path.GetFileNameWithoutExtension(path);
     }
@@ -31,6 +32,9 @@ sealed class DuckDbInstance : IDisposable
 
     public DuckDBConnection Connection => _connection;
 
+    /// <summary>The only place beside its own files that the instance may touch; SQL of users has no function that does.</summary>
+    public string ExportDirectory { get; }
+
     /// <summary>Bytes of the write-ahead log.</summary>
     public long WalBytes => new FileInfo(_path + ".wal") is { Exists: true } wal ? wal.Length : 0;
 
@@ -41,10 +45,13 @@ sealed class DuckDbInstance : IDisposable
         try
         {
             Directory.CreateDirectory(Path.GetDirectoryName(path)!);
-            if (Directory.Exists(tempDirectory)) Directory.Delete(tempDirectory, recursive: true); // left by a crash
+            var exportDirectory = ExportDirectoryOf(tempDirectory);
+            foreach (var left in new[] { tempDirectory, exportDirectory }.Where(Directory.Exists)) Directory.Delete(left, recursive: true); // by a crash
             Directory.CreateDirectory(Path.GetDirectoryName(tempDirectory)!); // DuckDB makes the last part only
+            Directory.CreateDirectory(exportDirectory, UnixFileMode.UserRead | UnixFileMode.UserWrite | UnixFileMode.UserExecute);
             connection.Open();
-            var instance = new DuckDbInstance(connection, path) { _memoryBytes = memoryBytes };
+            var instance = new DuckDbInstance(connection, path, exportDirectory) { _memoryBytes = memoryBytes };
+            instance.Execute($"SET allowed_directories = [{UserQuery.Literal(exportDirectory)}]");
             instance.Execute(Settings);
             InternalTables.Create(instance);
             return instance;
@@ -56,6 +63,8 @@ sealed class DuckDbInstance : IDisposable
             throw new StoreException(isTransient: true, $"database {path} cannot be opened: {e.Message}", e);
         }
     }
+
+    public static string ExportDirectoryOf(string tempDirectory) => tempDirectory + "-export";
 
     /// <summary>Another connection to the same instance. Any thread.</summary>
     public DuckDBConnection OpenConnection()

@@ -23,6 +23,9 @@ public sealed class DuckDbReadConnection : IDisposable
 
     public DuckDBConnection Connection { get; }
 
+    /// <summary>The one directory that the instance may write files to, for <see cref="UserQuery.ExportAsync"/>; for its owner alone.</summary>
+    public required string ExportDirectory { get; init; }
+
     public void Dispose()
     {
         if (_isDisposed) return;

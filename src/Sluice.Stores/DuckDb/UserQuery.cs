@@ -25,6 +25,11 @@ public sealed partial class UserQuery(QueryLimits limits, TimeProvider time) : I
     // Raw value in DuckDB's C header. The binding's enum is shifted for the later members, so it is not used.
     const int SelectStatement = 1;
 
+    // no table can be named so
+    const string ExportView = "\"the exported query\"";
+
+    static readonly TimeSpan _lookAtFile = TimeSpan.FromMilliseconds(100);
+
     readonly SemaphoreSlim _slots = new(limits.MaxConcurrent, limits.MaxConcurrent);
 
     public QueryLimits Limits { get; } = limits;
@@ -35,12 +40,71 @@ public sealed partial class UserQuery(QueryLimits limits, TimeProvider time) : I
     /// <param name="tables">All tables the query may read.</param>
     /// <param name="consume">Reads the answer. The limits of time and rows hold until it returns.</param>
     /// <exception cref="QueryException">The query is refused, is wrong, or passed a limit; <paramref name="consume"/> may have begun.</exception>
-    public async Task RunAsync(
+    public Task RunAsync(
         Func<CancellationToken, ValueTask<DuckDbReadConnection>> open,
         string sql,
         QueryForm form,
         IReadOnlyCollection<QueryTable> tables,
         Func<QueryResult, ValueTask> consume,
+        CancellationToken cancellation) =>
+        InSlotAsync(
+            open,
+            sql,
+            async (opened, stop) =>
+            {
+                // DuckDB blocks its caller: keep it off the request's thread.
+                using var result = await Task.Run(() => Execute(opened.Connection, sql, form, tables), CancellationToken.None);
+                result.Limit(Limits.MaxRows, stop);
+                await consume(result);
+                return true;
+            },
+            cancellation);
+
+    /// <summary>Runs a query and has DuckDB write its rows to a Parquet file, in their order.</summary>
+    /// <returns>The file; it has no name any more, and is gone when this is disposed of.</returns>
+    /// <exception cref="QueryException">As <see cref="RunAsync"/>; the file would be longer than <see cref="QueryLimits.MaxAnswerBytes"/>.</exception>
+    public async Task<FileStream> ExportAsync(
+        Func<CancellationToken, ValueTask<DuckDbReadConnection>> open, string sql, IReadOnlyCollection<QueryTable> tables, CancellationToken cancellation)
+    {
+        using var tooLong = CancellationTokenSource.CreateLinkedTokenSource(cancellation);
+        try
+        {
+            return await InSlotAsync(open, sql, (opened, _) => WriteFileAsync(opened, sql, tables, tooLong), tooLong.Token);
+        }
+        catch (OperationCanceledException e) when (!cancellation.IsCancellationRequested)
+        {
+            throw TooLong(e);
+        }
+    }
+
+    async Task<FileStream> WriteFileAsync(DuckDbReadConnection opened, string sql, IReadOnlyCollection<QueryTable> tables, CancellationTokenSource tooLong)
+    {
+        var path = Path.Combine(opened.ExportDirectory, $"{Guid.NewGuid():n}.parquet");
+        try
+        {
+            await using var watch = time.CreateTimer(
+                _ =>
+                {
+                    if (new FileInfo(path) is { Exists: true } file && file.Length > Limits.MaxAnswerBytes) tooLong.Cancel();
+                },
+                null, _lookAtFile, _lookAtFile);
+            await Task.Run(() => Export(opened.Connection, sql, tables, path), CancellationToken.None);
+            var written = File.OpenRead(path);
+            if (written.Length <= Limits.MaxAnswerBytes)
+                return written;
+            await written.DisposeAsync();
+            throw TooLong(inner: null);
+        }
+        finally
+        {
+            File.Delete(path); // an open file stays readable
+        }
+    }
+
+    async Task<T> InSlotAsync<T>(
+        Func<CancellationToken, ValueTask<DuckDbReadConnection>> open,
+        string sql,
+        Func<DuckDbReadConnection, CancellationToken, Task<T>> run,
         CancellationToken cancellation)
     {
         if (sql.Length > Limits.MaxTextLength)
@@ -52,7 +116,7 @@ public sealed partial class UserQuery(QueryLimits limits, TimeProvider time) : I
             throw new QueryException("too many queries are running; try again later");
         try
         {
-            await RunInSlotAsync(open, sql, form, tables, consume, cancellation);
+            return await RunInSlotAsync(open, run, cancellation);
         }
         finally
         {
@@ -62,25 +126,16 @@ public sealed partial class UserQuery(QueryLimits limits, TimeProvider time) : I
 
     public void Dispose() => _slots.Dispose();
 
-    async Task RunInSlotAsync(
-        Func<CancellationToken, ValueTask<DuckDbReadConnection>> open,
-        string sql,
-        QueryForm form,
-        IReadOnlyCollection<QueryTable> tables,
-        Func<QueryResult, ValueTask> consume,
-        CancellationToken cancellation)
+    async Task<T> RunInSlotAsync<T>(
+        Func<CancellationToken, ValueTask<DuckDbReadConnection>> open, Func<DuckDbReadConnection, CancellationToken, Task<T>> run, CancellationToken cancellation)
     {
         using var deadline = new CancellationTokenSource(Limits.Time, time);
         using var either = CancellationTokenSource.CreateLinkedTokenSource(deadline.Token, cancellation);
         using var opened = await open(cancellation);
-        var connection = opened.Connection;
         try
         {
-            using var interrupts = new Interrupts(connection.NativeConnection, time, either.Token);
-            // DuckDB blocks its caller: keep it off the request's thread.
-            using var result = await Task.Run(() => Execute(connection, sql, form, tables), CancellationToken.None);
-            result.Limit(Limits.MaxRows, either.Token);
-            await consume(result);
+            using var interrupts = new Interrupts(opened.Connection.NativeConnection, time, either.Token);
+            return await run(opened, either.Token);
         }
         catch (Exception e) when (e is QueryException or OperationCanceledException && deadline.IsCancellationRequested)
         {
@@ -99,13 +154,8 @@ public sealed partial class UserQuery(QueryLimits limits, TimeProvider time) : I
             var proof = Admit(connection, sql, tables);
             if (form == QueryForm.Deletion)
                 proof.ThrowUnlessPredicate();
-            Run(connection, "BEGIN TRANSACTION READ ONLY");
-            foreach (var definition in Define(connection, proof))
-                Run(connection, definition.Create);
-            using (var proven = Prepare(connection, sql))
+            using (var proven = Begin(connection, sql, proof))
             {
-                if (PreparedStatementType(proven) != SelectStatement)
-                    throw new QueryException("only SELECT is allowed here");
                 if (form is QueryForm.Rows or QueryForm.Deletion)
                     return QueryResult.Execute(proven, proof);
             }
@@ -117,6 +167,41 @@ public sealed partial class UserQuery(QueryLimits limits, TimeProvider time) : I
             throw QueryException.FromDuckDb(e.Message, sql);
         }
     }
+
+    /// <summary>
+    /// The proven query becomes a view, by words that stand before it alone: nothing in its text, a comment at its end included, can
+    /// reach what is run with it.
+    /// </summary>
+    void Export(DuckDBConnection connection, string sql, IReadOnlyCollection<QueryTable> tables, string path)
+    {
+        try
+        {
+            Begin(connection, sql, Admit(connection, sql, tables)).Dispose();
+            Run(connection, $"CREATE TEMP VIEW {ExportView} AS {sql}");
+            var count = Run(connection, $"COPY (SELECT * FROM temp.{ExportView} LIMIT {Limits.MaxRows + 1}) TO {Literal(path)} (FORMAT parquet, COMPRESSION zstd, PRESERVE_ORDER true)");
+            if (count > Limits.MaxRows)
+                throw new QueryException($"the answer has more than {Limits.MaxRows} rows; add a LIMIT");
+        }
+        catch (DuckDBException e)
+        {
+            throw QueryException.FromDuckDb(e.Message, sql);
+        }
+    }
+
+    /// <summary>Begins the transaction that reads, with what the query needs in it.</summary>
+    static DuckDBPreparedStatement Begin(DuckDBConnection connection, string sql, QueryProof proof)
+    {
+        Run(connection, "BEGIN TRANSACTION READ ONLY");
+        foreach (var definition in Define(connection, proof))
+            Run(connection, definition.Create);
+        var proven = Prepare(connection, sql);
+        if (PreparedStatementType(proven) == SelectStatement)
+            return proven;
+        proven.Dispose();
+        throw new QueryException("only SELECT is allowed here");
+    }
+
+    QueryException TooLong(Exception? inner) => new($"the file would be longer than {Limits.MaxAnswerBytes} bytes; add a LIMIT", inner: inner);
 
     /// <summary>Proves a query. Runs nothing of it.</summary>
     /// <exception cref="QueryException">It is refused.</exception>
@@ -186,11 +271,14 @@ public sealed partial class UserQuery(QueryLimits limits, TimeProvider time) : I
     /// <summary>The query around the predicate of a DELETE, which has lines of its own: it may end with a comment.</summary>
     public static string Selection(string list, string table, string predicate) => $"SELECT {list} FROM {Quote(table)} WHERE (\n{predicate}\n)";
 
-    static void Run(DuckDBConnection connection, string sql)
+    /// <summary>Any text as one SQL string.</summary>
+    public static string Literal(string text) => $"'{text.Replace("'", "''", StringComparison.Ordinal)}'";
+
+    static long Run(DuckDBConnection connection, string sql)
     {
         using var command = connection.CreateCommand();
         command.CommandText = sql;
-        command.ExecuteNonQuery();
+        return command.ExecuteNonQuery();
     }
 
     static DuckDBPreparedStatement Prepare(DuckDBConnection connection, string sql)

@@ -57,7 +57,7 @@ public sealed class ConsoleFormTests
             ["order_price decimal", "placed timestamp", "tags stringset", "ids idset", "paid bool", "count int", "note string"],
             shape.Columns.Where(column => column.IsTaken).Select(column => $"{column.Form.Name} {column.Form.Type}"));
         Assert.Equal("3", shape.Columns[0].Form.Scale);
-        Assert.All(shape.Columns, column => Assert.NotNull(column.Form.ToType()));
+        Assert.All(shape.Columns, column => Assert.NotNull(column.Form.ToColumn()));
     }
 
     [Theory]
@@ -134,7 +134,7 @@ public sealed class ConsoleFormTests
             AllowMissingFields = false,
             Fields = Sluice.Server.SinkMapping.Resolve(form.ToSchema(), table),
         };
-        var outcome = RecordDesk.Decode(definition, table, Encoding.UTF8.GetBytes(SampleRecord.BodyOf(form.ToSchema(), table)), BodyFormat.Records);
+        var outcome = DryRun.Of(definition, table, Encoding.UTF8.GetBytes(SampleRecord.BodyOf(form.ToSchema(), table)), BodyFormat.Records, RecordOperation.Upsert).Outcome;
         Assert.Equal((1, 1), (outcome.RecordCount, outcome.AcceptedCount));
     }
 

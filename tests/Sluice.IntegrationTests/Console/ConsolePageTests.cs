@@ -1,6 +1,9 @@
+using System.Net;
 using System.Reflection;
 using Microsoft.AspNetCore.Components;
 using Microsoft.Playwright;
+using Sluice.IntegrationTests.Server;
+using Sluice.IntegrationTests.Sql;
 using Sluice.Server.Components;
 using Xunit;
 using static Microsoft.Playwright.Assertions;
@@ -41,14 +44,11 @@ public sealed class ConsolePageTests(RealBrowser browser) : IClassFixture<RealBr
         Assert.Equal(routes, AddressesOf(new ConsoleStage("", "", "", "")).Keys.Order(StringComparer.Ordinal));
     }
 
-    [Theory]
-    [InlineData(ColorScheme.Light, 1280)]
-    [InlineData(ColorScheme.Dark, 390)]
-    public async Task Every_page_is_for_everybody_and_fits(ColorScheme colors, int width)
+    [Fact]
+    public async Task Every_page_is_for_everybody_in_both_colours_and_fits()
     {
-        var name = $"{colors}".ToLowerInvariant();
-        var stage = await ConsoleStage.MakeAsync(browser.HttpPort, name, "plain");
-        var page = await browser.SignInAsync(colors, width);
+        var stage = await ConsoleStage.MakeAsync(browser.HttpPort, "pages", "plain");
+        var page = await browser.SignInAsync(ColorScheme.Light, 1280);
         var faults = RealBrowser.Watch(page);
         var found = new List<string>();
         var waiting = new Queue<string>(AddressesOf(stage).Values.SelectMany(addresses => addresses));
@@ -59,23 +59,40 @@ public sealed class ConsolePageTests(RealBrowser browser) : IClassFixture<RealBr
                 continue;
             await page.GotoAsync(address);
             await RealBrowser.SettleAsync(page);
-            await Expect(page.Locator("html")).ToHaveAttributeAsync("data-theme", name);
-            await JudgeAsync(page, address, found);
+            await JudgeAsync(page, $"{address}, light", found);
+            await page.EvaluateAsync("sluice.setDark(true)");
+            await page.SetViewportSizeAsync(390, 800);
+            await JudgeAsync(page, $"{address}, dark and narrow", found);
+            await page.EvaluateAsync("sluice.setDark(false)");
+            await page.SetViewportSizeAsync(1280, 800);
             foreach (var tab in await page.Locator("nav.tabs a").EvaluateAllAsync<string[]>("tabs => tabs.map(tab => tab.pathname + new URL(tab.href).search)"))
                 waiting.Enqueue(tab);
         }
+        Assert.True(seen.Count >= 22, $"only {seen.Count} pages: the tabs were not found");
+        Assert.True(found.Count == 0, string.Join(Environment.NewLine, found));
+        Assert.Empty(faults);
+    }
+
+    [Theory]
+    [InlineData(ColorScheme.Light, 1280)]
+    [InlineData(ColorScheme.Dark, 390)]
+    public async Task What_opens_over_a_page_is_for_everybody_too(ColorScheme colors, int width)
+    {
+        var name = $"over-{colors}".ToLowerInvariant();
+        var stage = await ConsoleStage.MakeAsync(browser.HttpPort, name, "plain");
+        var page = await browser.SignInAsync(colors, width);
+        await Expect(page.Locator("html")).ToHaveAttributeAsync("data-theme", $"{colors}".ToLowerInvariant());
+        var found = new List<string>();
         foreach (var (address, button) in DialogsOf(stage, name))
         {
             await page.GotoAsync(address);
-            await page.GetByRole(AriaRole.Button, new() { Name = button, Exact = true }).First.ClickAsync();
+            await Button(page, button).First.ClickAsync();
             await page.GetByRole(AriaRole.Dialog).WaitForAsync();
             await JudgeAsync(page, $"{address}, {button}", found);
             await page.Keyboard.PressAsync("Escape");
             await Expect(page.GetByRole(AriaRole.Dialog)).ToHaveCountAsync(0);
         }
-        Assert.True(seen.Count >= 22, $"only {seen.Count} pages: the tabs were not found");
         Assert.True(found.Count == 0, string.Join(Environment.NewLine, found));
-        Assert.Empty(faults);
     }
 
     /// <summary>Negative control: what is held against the pages can be broken.</summary>
@@ -130,6 +147,130 @@ public sealed class ConsolePageTests(RealBrowser browser) : IClassFixture<RealBr
         await page.GetByRole(AriaRole.Button, new() { Name = "Sign in" }).ClickAsync();
         await Expect(page.Locator("h1")).ToHaveTextAsync("Home");
     }
+
+    [Fact]
+    public async Task A_key_made_here_sends_to_the_sources_it_names_until_its_day_is_over()
+    {
+        var cancellation = TestContext.Current.CancellationToken;
+        var mine = await ConsoleStage.MakeAsync(browser.HttpPort, "mine", "plain");
+        var other = await ConsoleStage.MakeAsync(browser.HttpPort, "other", "plain");
+        var page = await browser.SignInAsync(ColorScheme.Light, 1280);
+        await page.GotoAsync("/settings?tab=keys");
+        await page.GetByLabel("Description").FillAsync("plant 7");
+        await Expect(Button(page, "Create key")).ToBeDisabledAsync(); // no source is chosen
+        await page.GetByLabel("mine-stream").CheckAsync();
+        await page.GetByLabel("Good until (optional)").FillAsync("2099-12-31");
+        await Button(page, "Create key").ClickAsync();
+        var secret = await page.Locator(".notice-good .copy code").InnerTextAsync();
+        await Button(page, "I have saved the key").ClickAsync();
+        var row = page.GetByRole(AriaRole.Row).Filter(new() { HasText = "plant 7" });
+        await Expect(row).ToContainTextAsync("mine-stream");
+        await Expect(row).ToContainTextAsync("2100-01-01 00:00");
+
+        using var key = new ApiClient(browser.HttpPort);
+        key.UseToken(secret);
+        Assert.Equal(HttpStatusCode.OK, (await key.PostAsync($"v2/sinks/{mine.SinkId}", """{"records":[]}""", cancellation)).Status);
+        Assert.Equal(HttpStatusCode.NotFound, (await key.PostAsync($"v2/sinks/{other.SinkId}", """{"records":[]}""", cancellation)).Status);
+
+        await Button(page, "Rename plant 7").ClickAsync();
+        await page.GetByRole(AriaRole.Dialog).GetByLabel("Description").FillAsync("plant 8");
+        await Button(page, "Save").ClickAsync();
+        await Button(page, "Revoke plant 8").ClickAsync();
+        await Expect(Button(page, "Revoke")).ToBeDisabledAsync(); // its name was not typed
+        await page.GetByLabel("Type plant 8 to confirm").FillAsync("plant 8");
+        await Button(page, "Revoke").ClickAsync();
+        await Expect(page.GetByRole(AriaRole.Row).Filter(new() { HasText = "plant 8" })).ToHaveCountAsync(0);
+        Assert.Equal(HttpStatusCode.Unauthorized, (await key.PostAsync($"v2/sinks/{mine.SinkId}", """{"records":[]}""", cancellation)).Status);
+    }
+
+    [Fact]
+    public async Task The_organization_is_written_by_administrators_and_read_by_others()
+    {
+        var page = await browser.SignInAsync(ColorScheme.Light, 1280);
+        await page.GotoAsync("/settings?tab=organization");
+        await page.GetByLabel("Name").FillAsync("Weir & Sons");
+        await page.GetByLabel("Technical contact").FillAsync("ops@example.com");
+        await Button(page, "Update").ClickAsync();
+        await Expect(page.GetByText("The organization is saved.")).ToBeVisibleAsync();
+        await page.ReloadAsync();
+        await Expect(page.GetByLabel("Name")).ToHaveValueAsync("Weir & Sons");
+        await Expect(page.GetByLabel("Technical contact")).ToHaveValueAsync("ops@example.com");
+    }
+
+    [Fact]
+    public async Task A_table_with_ids_of_the_server_has_required_columns_defaults_and_an_end_for_its_rows()
+    {
+        var cancellation = TestContext.Current.CancellationToken;
+        var stage = await ConsoleStage.MakeAsync(browser.HttpPort, "events", "plain");
+        var page = await browser.SignInAsync(ColorScheme.Light, 1280);
+        await page.GotoAsync($"/tables?database={stage.DatabaseId}");
+        await Button(page, "New table").First.ClickAsync();
+        await page.GetByRole(AriaRole.Dialog).GetByLabel("Name").FillAsync("visits");
+        await page.GetByLabel("A number that the server makes").CheckAsync();
+        await page.GetByLabel("Keep rows for (optional)").FillAsync("soon");
+        await Button(page, "Create table").ClickAsync();
+        await Expect(page.GetByRole(AriaRole.Alert).First).ToContainTextAsync("such as 12h or 30d");
+        await page.GetByLabel("Keep rows for (optional)").FillAsync("30d");
+        await Button(page, "Create table").ClickAsync();
+        await page.WaitForURLAsync($"**/tables/{stage.DatabaseId}/*");
+        await Button(page, "Add column").ClickAsync();
+        await page.GetByRole(AriaRole.Dialog).GetByLabel("Name").FillAsync("page");
+        await page.GetByLabel("Required: a record without it is rejected").CheckAsync();
+        await page.GetByRole(AriaRole.Dialog).GetByRole(AriaRole.Button, new() { Name = "Add column" }).ClickAsync();
+        await Expect(page.GetByRole(AriaRole.Dialog)).ToHaveCountAsync(0);
+        await Expect(page.GetByRole(AriaRole.Row).Filter(new() { HasText = "page" })).ToContainTextAsync("required");
+        await Button(page, "Add column").ClickAsync();
+        await page.GetByRole(AriaRole.Dialog).GetByLabel("Name").FillAsync("seconds");
+        await page.GetByLabel("Type").SelectOptionAsync("int");
+        await page.GetByLabel("Default (optional)").FillAsync("1");
+        await page.GetByRole(AriaRole.Dialog).GetByRole(AriaRole.Button, new() { Name = "Add column" }).ClickAsync();
+        await Expect(page.GetByRole(AriaRole.Dialog)).ToHaveCountAsync(0);
+        await Expect(page.GetByRole(AriaRole.Row).Filter(new() { HasText = "seconds" })).ToContainTextAsync("default 1");
+
+        using var api = await ApiClient.LoginAsync(browser.HttpPort, cancellation);
+        var table = (await api.GetAsync($"v2/tables/{stage.DatabaseId}/visits", cancellation)).Json;
+        Assert.Equal(("30d", true), (table["options"]!["retention"]!.GetValue<string>(), table["options"]!["auto_id"]!.GetValue<bool>()));
+
+        // a source of it, by the form: there is no path for _id
+        await page.GotoAsync($"/sinks/new?mode=table&database={stage.DatabaseId}&table={table["id"]!.GetValue<string>()}");
+        await RealBrowser.SettleAsync(page);
+        await Expect(page.GetByLabel("Path of _id")).ToHaveCountAsync(0);
+        await page.GetByLabel("Source name").FillAsync("visits-stream");
+        await Button(page, "Create source").ClickAsync();
+        await Expect(page.Locator("h1")).ToHaveTextAsync("visits-stream");
+        var sinkId = new Uri(page.Url).Segments[^1];
+        var sent = await api.PostAsync($"v2/sinks/{sinkId}?wait=loaded", """{"records":[{"value":{"page":"/"}},{"value":{"seconds":5}}]}""", cancellation);
+        Assert.Equal((1, 1), (sent.Json["success_count"]!.GetValue<int>(), sent.Json["error_count"]!.GetValue<int>()));
+        Assert.Equal("""[["/",1]]""", (await api.QueryAsync(stage.DatabaseId, "SELECT page, seconds FROM visits", cancellation)).ToJsonString());
+    }
+
+    [Fact]
+    public async Task An_answer_is_shown_up_to_its_limit_and_exported_whole()
+    {
+        var stage = await ConsoleStage.MakeAsync(browser.HttpPort, "numbers", "plain");
+        var page = await browser.SignInAsync(ColorScheme.Light, 1280);
+        await page.GotoAsync($"/query?database={stage.DatabaseId}&sql={Uri.EscapeDataString("SELECT i FROM UNNEST(generate_series(1, 250)) AS t(i) ORDER BY i")}");
+        await RealBrowser.SettleAsync(page);
+        await Button(page, "Run").ClickAsync();
+        await Expect(page.GetByText("First 100 rows in")).ToBeVisibleAsync();
+        await page.GetByLabel("Limit").SelectOptionAsync("1000");
+        await page.WaitForURLAsync("**limit=1000**");
+        await Button(page, "Run").ClickAsync();
+        await Expect(page.GetByText("250 rows in")).ToBeVisibleAsync();
+        await page.GetByLabel("Limit").SelectOptionAsync("10");
+        await page.WaitForURLAsync("**limit=10*");
+        await Button(page, "Run").ClickAsync();
+        await Expect(page.GetByText("First 10 rows in")).ToBeVisibleAsync();
+
+        var download = await page.RunAndWaitForDownloadAsync(() => Button(page, "Parquet").ClickAsync());
+        Assert.Equal("result.parquet", download.SuggestedFilename);
+        using var file = new TemporaryDirectory();
+        var path = Path.Combine(file.Path, "result.parquet");
+        await download.SaveAsAsync(path);
+        Assert.Equal("250 1 250", ParquetFile.Scalar(path, "count(*) || ' ' || min(i) || ' ' || max(i)"));
+    }
+
+    static ILocator Button(IPage page, string name) => page.GetByRole(AriaRole.Button, new() { Name = name, Exact = true });
 
     static async Task JudgeAsync(IPage page, string where, List<string> found)
     {

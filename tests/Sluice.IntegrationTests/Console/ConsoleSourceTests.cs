@@ -12,7 +12,7 @@ public sealed partial class ConsoleSourceTests
     /// <summary>What a component may be given: objects that authorise inside, and the framework's.</summary>
     static readonly string[] Allowed =
     [
-        "ControlPlane", "Users", "Invites", "ApiKeys", "Sessions", "Callers", "ServerOptions", "ConsoleUser", "SinkFeed", "QueryDesk", "RecordDesk",
+        "ControlPlane", "Users", "Invites", "ApiKeys", "OrganizationRecord", "Sessions", "Callers", "ServerOptions", "ConsoleUser", "SinkFeed", "QueryDesk", "RecordDesk",
         "NavigationManager", "IJSRuntime", "IDialogService", "TimeProvider",
     ];
 

@@ -21,6 +21,7 @@ public sealed class ConsoleWalkTests(RealBrowser browser) : IClassFixture<RealBr
         await Button(page, "Sign out").ClickAsync();
         await page.WaitForURLAsync("**/sign-in");
         Assert.Empty(faults);
+        await SeeWhoDidItAsync();
 
         await ConsolePictures.TakeAsync(browser);
     }
@@ -79,6 +80,20 @@ public sealed class ConsoleWalkTests(RealBrowser browser) : IClassFixture<RealBr
         await Expect(page.GetByRole(AriaRole.Cell, new() { Name = "7.25" })).ToBeVisibleAsync();
         await Button(page, "Chart").ClickAsync();
         await Expect(page.Locator("rect.column")).ToHaveCountAsync(2);
+    }
+
+    /// <summary>The audit log names the console, and where the browser was.</summary>
+    async Task SeeWhoDidItAsync()
+    {
+        var cancellation = TestContext.Current.CancellationToken;
+        using var api = await ApiClient.LoginAsync(browser.HttpPort, cancellation);
+        var lines = (await api.GetAsync("v2/audit", cancellation)).Json["resources"]!.AsArray().Reverse().Select(line => line!).ToList();
+        Assert.Equal(
+            ["login", "database.create", "table.create", "sink.create", "sink.update", "sink.replay", "logout", "login"],
+            lines.Select(line => line["action"]!.GetValue<string>()));
+        Assert.All(lines.SkipLast(1), line => Assert.Equal("console", line["via"]?.GetValue<string>()));
+        Assert.Null(lines[^1]["via"]);
+        Assert.All(lines, line => Assert.Contains(line["address"]!.GetValue<string>(), new[] { "127.0.0.1", "::1" }));
     }
 
     static ILocator Button(IPage page, string name) => page.GetByRole(AriaRole.Button, new() { Name = name, Exact = true });

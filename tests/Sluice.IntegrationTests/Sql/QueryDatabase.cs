@@ -26,6 +26,8 @@ public sealed class QueryDatabase : IDisposable
         _path = Path.Combine(_directory, "data.duckdb");
         _root = new DuckDBConnection($"Data Source={_path}");
         _root.Open();
+        Directory.CreateDirectory(ExportDirectory);
+        Execute($"SET allowed_directories = [{UserQuery.Literal(ExportDirectory)}]");
         Execute(Setup);
         File.WriteAllText(SecretFile, "secret-content");
         Queries = new UserQuery(new QueryLimits(), TimeProvider.System);
@@ -35,6 +37,8 @@ public sealed class QueryDatabase : IDisposable
     public string SecretFile => Path.Combine(_directory, "secret.csv");
 
     public string DatabaseFile => _path;
+
+    public string ExportDirectory => Path.Combine(_directory, "export");
 
     internal UserQuery Queries { get; set; }
 
@@ -99,7 +103,7 @@ public sealed class QueryDatabase : IDisposable
     {
         var connection = new DuckDBConnection($"Data Source={_path}");
         connection.Open();
-        return ValueTask.FromResult(new DuckDbReadConnection(connection, _ => connection.Dispose()));
+        return ValueTask.FromResult(new DuckDbReadConnection(connection, _ => connection.Dispose()) { ExportDirectory = ExportDirectory });
     }
 
     public void Execute(string sql)
@@ -143,6 +147,7 @@ public sealed class QueryDatabase : IDisposable
             Deleted.Add(predicate);
             return Task.FromResult<long?>(1);
         },
+        Export = (_, sql, tables, cancellation) => Queries.ExportAsync(OpenAsync, sql, tables, cancellation),
         NoteWrite = (_, sql, result) => Writes.Add((sql, result)),
         MaxAnswerBytes = MaxAnswerBytes,
         Time = TimeProvider.System,

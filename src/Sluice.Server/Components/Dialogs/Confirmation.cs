@@ -18,4 +18,19 @@ static class Confirmation
         var dialog = await dialogs.ShowAsync<ConfirmDialog>(title, parameters);
         return await dialog.Result is { Canceled: false };
     }
+
+    /// <summary>Asks for one text.</summary>
+    /// <returns><c>null</c>: cancelled.</returns>
+    public static async Task<string?> AskTextAsync(this IDialogService dialogs, string title, string label, string value, string? hint = null)
+    {
+        var parameters = new DialogParameters<TextDialog>
+        {
+            { it => it.Title, title },
+            { it => it.Label, label },
+            { it => it.Hint, hint },
+            { it => it.Value, value },
+        };
+        var dialog = await dialogs.ShowAsync<TextDialog>(title, parameters);
+        return await dialog.Result is { Canceled: false, Data: string text } ? text : null;
+    }
 }

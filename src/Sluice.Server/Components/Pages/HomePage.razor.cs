@@ -42,7 +42,14 @@ public sealed partial class HomePage : IDisposable
 
     public void Dispose() => _watching?.Dispose();
 
-    double Sum(Func<SinkPulse, double> rate) => _moment?.Sum(rate) ?? 0;
+    FeedSecond Now => _moment?.Now ?? default;
+
+    /// <summary>The last minute of a figure; what is before the server's start is not known.</summary>
+    double[] Line(Func<FeedSecond, double> figure)
+    {
+        var seconds = _moment?.LastMinute ?? [];
+        return [.. Enumerable.Repeat(double.NaN, SinkFeed.Seconds - seconds.Count), .. seconds.Select(figure)];
+    }
 
     void Show(FeedMoment moment)
     {

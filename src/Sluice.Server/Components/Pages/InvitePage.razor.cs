@@ -23,7 +23,7 @@ public sealed partial class InvitePage
         try
         {
             var name = string.IsNullOrWhiteSpace(Form?.FullName) ? null : Form.FullName.Trim();
-            await Invites.AcceptAsync(Form?.Token?.Trim() ?? "", Form?.Password ?? "", name, RequestOrigin.Of(Http), Http.RequestAborted);
+            await Invites.AcceptAsync(Form?.Token?.Trim() ?? "", Form?.Password ?? "", name, RequestOrigin.Of(Http) with { IsConsole = true }, Http.RequestAborted);
             _isDone = true;
         }
         catch (SluiceException e)

@@ -58,7 +58,7 @@ public sealed partial class NewSinkPage
         ? [(1, "Sample"), (2, "Name and target"), (3, "Columns")]
         : [(1, "Sample"), (2, "Name and target"), (3, "Column mappings")];
 
-    bool CanCreate => _name.Trim().Length > 0 && (IsSample ? _shape is { KeyPath.Length: > 0 } : _mapping is not null);
+    bool CanCreate => _name.Trim().Length > 0 && (IsSample ? _shape is not null : _mapping is not null);
 
     protected override Task OnInitializedAsync()
     {
@@ -129,7 +129,7 @@ public sealed partial class NewSinkPage
         var shape = _shape!;
         var taken = shape.Columns.Where(column => column.IsTaken).ToList();
         var key = shape.IsNumberKey ? KeyKind.Number : KeyKind.String;
-        var columns = taken.Select(column => new NewColumn(column.Form.Name.Trim(), column.Form.ToType())).ToList();
+        var columns = taken.Select(column => column.Form.ToColumn()).ToList();
         ResourceNames.Check(_name.Trim(), "name");
         if (_databaseId == Guid.Empty)
         {
@@ -137,7 +137,7 @@ public sealed partial class NewSinkPage
             _databases!.Add(database);
             _databaseId = database.Id;
         }
-        var table = await Plane.CreateTableAsync(caller, _databaseId, new NewTable(_tableName.Trim(), key, "", columns), CancellationToken.None);
+        var table = await Plane.CreateTableAsync(caller, _databaseId, new NewTable(_tableName.Trim(), key, "", columns) { IsAutoId = shape.IsAutoId }, CancellationToken.None);
         var mapping = MappingForm.Of(table.ToSchema(), schema: null);
         mapping.AllowMissing = _allowMissing;
         foreach (var row in mapping.Rows)

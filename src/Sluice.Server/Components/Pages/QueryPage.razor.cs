@@ -12,12 +12,17 @@ public sealed partial class QueryPage : IDisposable
     static readonly string[] Keywords =
         ["SELECT", "FROM", "WHERE", "GROUP BY", "ORDER BY", "HAVING", "LIMIT", "JOIN", "LEFT JOIN", "ON", "AS", "AND", "OR", "NOT", "IN", "BETWEEN", "IS NULL", "COUNT(*)", "SUM", "AVG", "MIN", "MAX", "DISTINCT", "CASE", "WHEN", "THEN", "ELSE", "END", "WITH", "UNION ALL", "DESC", "SHOW TABLES", "SHOW COLUMNS FROM", "INSERT INTO", "VALUES"];
 
+    const int All = 0;
+
+    static readonly int[] Limits = [10, 100, 1_000, 10_000, All];
+
     CodeEditor? _editor;
     QueryHistory? _history;
     List<CatalogDatabase>? _databases;
     List<CatalogTable> _tables = [];
     QueryAnswer? _answer;
     CancellationTokenSource? _running;
+    string _ran = "";
     string _firstText = "";
     string? _side;
 
@@ -39,6 +44,12 @@ public sealed partial class QueryPage : IDisposable
     /// <summary>Stands in the editor at first; it is not run before somebody says so.</summary>
     [SupplyParameterFromQuery(Name = "sql")]
     string? Sql { get; set; }
+
+    /// <summary>Rows of an answer that are shown; anything unknown is 100.</summary>
+    [SupplyParameterFromQuery(Name = "limit")]
+    int? Limit { get; set; }
+
+    int Rows => Limit is { } limit && Limits.Contains(limit) ? limit : Limits[1];
 
     Guid DatabaseId => _databases!.Find(database => database.Id == Database)?.Id ?? _databases[0].Id;
 
@@ -88,10 +99,10 @@ public sealed partial class QueryPage : IDisposable
         using var running = _running = new CancellationTokenSource();
         StateHasChanged(); // the cancel button
         var started = Time.GetUtcNow();
-        _answer = null;
+        (_answer, _ran) = (null, sql);
         try
         {
-            await TryAsync(async caller => _answer = await Queries.RunAsync(caller, DatabaseId, sql, running.Token));
+            await TryAsync(async caller => _answer = await Queries.RunAsync(caller, DatabaseId, sql, Rows == All ? null : Rows, running.Token));
         }
         catch (OperationCanceledException)
         {
@@ -107,4 +118,12 @@ public sealed partial class QueryPage : IDisposable
             await _history.ReadAsync();
         StateHasChanged();
     }
+
+    /// <summary>Runs the query once more: the page has only the rows it shows.</summary>
+    Task ExportAsync() => TryAsync(async caller =>
+    {
+        await using var file = await Queries.ExportAsync(caller, DatabaseId, _ran, CancellationToken.None);
+        using var stream = new DotNetStreamReference(file);
+        await Script.InvokeVoidAsync("sluice.download", "result.parquet", "application/vnd.apache.parquet", stream);
+    });
 }

@@ -32,7 +32,7 @@ public sealed partial class SignInPage
     {
         try
         {
-            var session = await Sessions.LogInAsync(Form?.Email ?? "", Form?.Password ?? "", Http.Connection.RemoteIpAddress, RequestOrigin.Of(Http), Http.RequestAborted);
+            var session = await Sessions.LogInAsync(Form?.Email ?? "", Form?.Password ?? "", Http.Connection.RemoteIpAddress, RequestOrigin.Of(Http) with { IsConsole = true }, Http.RequestAborted);
             var caller = (await Callers.ByTokenAsync(session.IdToken, Http.RequestAborted)).Principal!.Caller;
             await Http.SignInAsync(ConsoleCookie.SchemeName, ConsoleCookie.PrincipalOf(caller.UserId, session.Id));
         }

@@ -34,6 +34,8 @@ public sealed partial class TablePage
 
     string QueryPath => $"/query?database={DatabaseId}&sql={Uri.EscapeDataString($"SELECT * FROM {UserQuery.Quote(_table?.Name ?? "")} LIMIT 100")}";
 
+    string Retention => RetentionText.Write(TimeSpan.FromSeconds(_table!.RetentionSeconds));
+
     protected override Task OnParametersSetAsync() => ReadAsync();
 
     Task<bool> ReadAsync() => TryAsync(async caller =>
@@ -41,9 +43,9 @@ public sealed partial class TablePage
         _table = await Plane.GetTableAsync(caller, DatabaseId, TableId.ToString(), CancellationToken.None);
         _sinks = [.. (await Plane.ListSinksAsync(caller, CancellationToken.None)).Where(sink => sink.TableId == TableId)];
         var name = UserQuery.Quote(_table.Name);
-        var count = await Queries.RunAsync(caller, DatabaseId, $"SELECT count(*) FROM {name}", CancellationToken.None);
+        var count = await Queries.RunAsync(caller, DatabaseId, $"SELECT count(*) FROM {name}", firstRows: null, CancellationToken.None);
         _rowCount = count.Rows.Count == 1 ? count.Rows[0][0].GetInt64() : null;
-        _sample = await Queries.RunAsync(caller, DatabaseId, $"SELECT * FROM {name} LIMIT {SampleRows}", CancellationToken.None);
+        _sample = await Queries.RunAsync(caller, DatabaseId, $"SELECT * FROM {name}", SampleRows, CancellationToken.None);
     });
 
     async Task AddColumnAsync()
@@ -51,6 +53,15 @@ public sealed partial class TablePage
         var dialog = await Dialogs.ShowAsync<NewColumnDialog>("Add column", new DialogParameters<NewColumnDialog> { { it => it.Table, _table } });
         if (await dialog.Result is { Canceled: false })
             await ReadAsync();
+    }
+
+    async Task ChangeRetentionAsync()
+    {
+        if (await Dialogs.AskTextAsync($"How long rows of {_table!.Name} are kept", "Keep rows for", Retention, RetentionText.Hint) is { } text
+            && await TryAsync(caller => Plane.SetRetentionAsync(caller, DatabaseId, TableId.ToString(), RetentionText.Read(text), CancellationToken.None)))
+        {
+            await ReadAsync();
+        }
     }
 
     async Task DropColumnAsync(CatalogColumn column)
@@ -61,11 +72,17 @@ public sealed partial class TablePage
             await ReadAsync();
     }
 
-    static string Constraints(ColumnType type) => type.Kind switch
+    static string Constraints(Column column)
+    {
+        var parts = new[] { Bounds(column.Type), column.IsRequired ? "required" : "", column.Default is { } value ? $"default {value}" : "" };
+        return parts.Where(part => part.Length > 0).DefaultIfEmpty("–").Aggregate((before, part) => $"{before}, {part}");
+    }
+
+    static string Bounds(ColumnType type) => type.Kind switch
     {
         ColumnKind.Int when type.Min != long.MinValue || type.Max != long.MaxValue => $"{type.Min} to {type.Max}",
         ColumnKind.Timestamp => $"in {TimeUnits.Write(type.Unit)}",
-        ColumnKind.IdSetQ or ColumnKind.StringSetQ => $"quantum {type.TimeQuantum}{(type.TimeToLive > TimeSpan.Zero ? $", kept {type.TimeToLive.TotalDays:0.#} days" : "")}",
-        _ => "–",
+        ColumnKind.IdSetQ or ColumnKind.StringSetQ => $"quantum {type.TimeQuantum}{(type.TimeToLive > TimeSpan.Zero ? $", kept {TimeToLive.Write(type.TimeToLive)}" : "")}",
+        _ => "",
     };
 }

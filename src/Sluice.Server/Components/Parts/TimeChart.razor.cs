@@ -53,6 +53,6 @@ public sealed partial class TimeChart
     string TickText(double share)
     {
         var at = From + (To - From) * share;
-        return at.UtcDateTime.ToString(To - From > TimeSpan.FromDays(2) ? "MM-dd" : "HH:mm", CultureInfo.InvariantCulture);
+        return at.UtcDateTime.ToString(To - From > TimeSpan.FromDays(2) ? "MM-dd" : To - From < TimeSpan.FromMinutes(5) ? "HH:mm:ss" : "HH:mm", CultureInfo.InvariantCulture);
     }
 }

@@ -6,34 +6,69 @@ using Sluice.Server.Components.Dialogs;
 
 namespace Sluice.Server.Components.Settings;
 
-/// <summary>The keys of the signed-in user.</summary>
+/// <summary>The keys of the signed-in user; for administrators those of everybody, where they ask for them.</summary>
 public sealed partial class KeySettings
 {
     const int PageSize = 50;
 
+    readonly HashSet<Guid> _chosen = [];
     List<ApiKey>? _keys;
+    List<CatalogSink> _sinks = [];
+    Dictionary<Guid, string> _emails = [];
     string _description = "";
     Role _role = Role.IngestKey;
+    DateOnly? _until;
     string? _secret;
+    bool _isAdministrator;
     int _page;
 
     [Inject]
     ApiKeys Keys { get; set; } = null!;
 
     [Inject]
+    ControlPlane Plane { get; set; } = null!;
+
+    [Inject]
+    Users Users { get; set; } = null!;
+
+    [Inject]
     IDialogService Dialogs { get; set; } = null!;
 
-    protected override Task OnInitializedAsync() => ReadAsync();
+    [Parameter]
+    public bool All { get; set; }
 
-    Task<bool> ReadAsync() => TryAsync(async caller => _keys = await Keys.ListAsync(caller, caller.UserId, CancellationToken.None));
+    bool CanCreate => _description.Trim().Length > 0 && (_role != Role.IngestKey || _chosen.Count > 0);
+
+    protected override Task OnParametersSetAsync() => ReadAsync();
+
+    Task<bool> ReadAsync() => TryAsync(async caller =>
+    {
+        _isAdministrator = caller.IsAdministrator;
+        _sinks = await Plane.ListSinksAsync(caller, CancellationToken.None);
+        _emails = (await Users.ListAsync(caller, CancellationToken.None)).ToDictionary(user => user.Id, user => user.Email);
+        _keys = All ? await Keys.ListAllAsync(caller, CancellationToken.None) : await Keys.ListAsync(caller, caller.UserId, CancellationToken.None);
+    });
+
+    void Choose(Guid sinkId, bool isChosen) => _ = isChosen ? _chosen.Add(sinkId) : _chosen.Remove(sinkId);
 
     async Task CreateAsync()
     {
-        var request = new KeyRequest(_description.Trim(), _role, SinkIds: null, ExpiresAt: null);
+        var until = _until?.AddDays(1).ToDateTime(TimeOnly.MinValue, DateTimeKind.Utc);
+        var request = new KeyRequest(_description.Trim(), _role, _role == Role.IngestKey ? [.. _chosen] : null, until);
         if (!await TryAsync(async caller => _secret = (await Keys.CreateAsync(caller, caller.UserId, request, CancellationToken.None)).Secret))
             return;
-        _description = "";
+        (_description, _until) = ("", null);
+        _chosen.Clear();
         await ReadAsync();
+    }
+
+    async Task RenameAsync(ApiKey key)
+    {
+        if (await Dialogs.AskTextAsync("Rename the key", "Description", key.Description) is { } name
+            && await TryAsync(caller => Keys.RenameAsync(caller, key.UserId, key.Id, name, CancellationToken.None)))
+        {
+            await ReadAsync();
+        }
     }
 
     async Task RevokeAsync(ApiKey key)
@@ -44,4 +79,6 @@ public sealed partial class KeySettings
         if (await TryAsync(caller => Keys.RevokeAsync(caller, key.UserId, key.Id, CancellationToken.None)))
             await ReadAsync();
     }
+
+    string NameOf(Guid sinkId) => _sinks.Find(sink => sink.Id == sinkId)?.Name ?? "(deleted)";
 }

@@ -16,8 +16,7 @@ public sealed partial class UserSettings
     Guid _own;
     string _email = "";
     Role _role = Role.User;
-    string? _link;
-    string? _linkFor;
+    IReadOnlyList<(string Email, string Link)> _links = [];
     int _page;
 
     [Inject]
@@ -39,11 +38,12 @@ public sealed partial class UserSettings
 
     async Task InviteAsync()
     {
-        if (await TryAsync(async caller => ShowLink((await Invites.CreateAsync(caller, [_email], _role, CancellationToken.None))[0])))
+        var emails = _email.Split(',', StringSplitOptions.TrimEntries | StringSplitOptions.RemoveEmptyEntries);
+        if (await TryAsync(async caller => ShowLinks(await Invites.CreateAsync(caller, emails, _role, CancellationToken.None))))
             await ReadAsync();
     }
 
-    Task RenewAsync(User user) => TryAsync(async caller => ShowLink(await Invites.RenewAsync(caller, user.Id, CancellationToken.None)));
+    Task RenewAsync(User user) => TryAsync(async caller => ShowLinks([await Invites.RenewAsync(caller, user.Id, CancellationToken.None)]));
 
     async Task ChangeAsync(User user, UserChange change)
     {
@@ -59,10 +59,9 @@ public sealed partial class UserSettings
             await ChangeAsync(user, new UserChange(null, null, UserStatus.Deactivated));
     }
 
-    void ShowLink(InviteOf invite)
+    void ShowLinks(IReadOnlyList<InviteOf> invites)
     {
-        _link = InviteEndpoints.UrlOf(invite.Token!, Navigation.BaseUri.TrimEnd('/'));
-        _linkFor = invite.User.Email;
+        _links = [.. invites.Select(invite => (invite.User.Email, InviteEndpoints.UrlOf(invite.Token!, Navigation.BaseUri.TrimEnd('/'))))];
         _email = "";
     }
 }

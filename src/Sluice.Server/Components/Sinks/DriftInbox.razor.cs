@@ -40,7 +40,7 @@ public sealed partial class DriftInbox
     {
         var isAdded = await TryAsync(async caller =>
         {
-            await Plane.AddColumnAsync(caller, Sink.DatabaseId, Sink.TableId.ToString(), new NewColumn(field.Form.Name, field.Form.ToType()), CancellationToken.None);
+            await Plane.AddColumnAsync(caller, Sink.DatabaseId, Sink.TableId.ToString(), field.Form.ToColumn(), CancellationToken.None);
             var schema = (await Plane.GetSinkAsync(caller, Sink.Id, CancellationToken.None)).Mapping.ReadSchema();
             var changed = DotPath.TryParse(field.Path, out var path)
                 ? schema with { Definition = [.. schema.Definition, new SinkField(field.Form.Name, path)] }

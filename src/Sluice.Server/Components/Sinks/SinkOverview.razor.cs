@@ -8,7 +8,8 @@ public sealed partial class SinkOverview : IDisposable
 {
     SinkPulse? _pulse;
     IDisposable? _watching;
-    string _sampleBody = "";
+    string _snippet = "";
+    bool _allowsMissing;
 
     [Inject]
     SinkFeed Feed { get; set; } = null!;
@@ -31,7 +32,12 @@ public sealed partial class SinkOverview : IDisposable
         return Task.CompletedTask;
     });
 
-    protected override void OnParametersSet() => _sampleBody = SampleRecord.BodyOf(Sink.Mapping.ReadSchema(), Sink.Table!.ToSchema());
+    protected override void OnParametersSet()
+    {
+        var mapping = Sink.Mapping.ReadSchema();
+        _allowsMissing = mapping.AllowMissingFields;
+        _snippet = Snippets.Of(Language, Endpoint, SampleRecord.BodyOf(mapping, Sink.Table!.ToSchema()));
+    }
 
     public void Dispose() => _watching?.Dispose();
 

@@ -10,7 +10,10 @@ namespace Sluice.Server.Components.Sinks;
 /// <summary>What became, or would become, of one record.</summary>
 sealed record RecordFate(int Index, bool IsAccepted, IReadOnlyList<string> Lines)
 {
-    public static List<RecordFate> Of(BatchOutcome outcome)
+    const int MaxShown = 400;
+
+    /// <param name="values">What columns would get, by index of the record; empty once it was sent.</param>
+    public static List<RecordFate> Of(BatchOutcome outcome, IReadOnlyDictionary<int, string> values)
     {
         var rejected = outcome.Rejected.ToDictionary(record => record.Index);
         var warnings = outcome.Warnings.ToLookup(warning => warning.RecordIndex);
@@ -18,9 +21,12 @@ sealed record RecordFate(int Index, bool IsAccepted, IReadOnlyList<string> Lines
         [
             .. Enumerable.Range(0, outcome.RecordCount).Select(index => rejected.TryGetValue(index, out var bad)
                 ? new RecordFate(index, IsAccepted: false, Reasons(bad))
-                : new RecordFate(index, IsAccepted: true, [.. warnings[index].Select(warning => $"{warning.Column}: digits were cut to what the column holds")])),
+                : new RecordFate(index, IsAccepted: true, [.. warnings[index].Select(warning => $"{warning.Column}: digits were cut to what the column holds"), .. Shown(values, index)])),
         ];
     }
+
+    static IEnumerable<string> Shown(IReadOnlyDictionary<int, string> values, int index) =>
+        values.TryGetValue(index, out var value) ? [value.Length <= MaxShown ? value : value[..MaxShown] + "…"] : [];
 
     static IReadOnlyList<string> Reasons(RejectedRecord record) =>
         record.LateReason is { } late ? [late]
@@ -72,7 +78,7 @@ public sealed partial class SinkSend : IDisposable
     {
         var text = await _editor!.ReadTextAsync();
         if (await TryAsync(async caller => _outcome = await Records.SendAsync(caller, SinkId, text, CancellationToken.None)))
-            Show(isSent: true);
+            Show(values: null);
     }
 
     async Task TypedAsync()
@@ -89,12 +95,15 @@ public sealed partial class SinkSend : IDisposable
             return; // another key came
         }
         var text = await _editor!.ReadTextAsync();
-        if (await TryAsync(caller => Task.FromResult(_outcome = Records.Check(caller, SinkId, text))))
-            Show(isSent: false);
-        else
-            _outcome = null;
+        DryRun? check = null;
+        if (text.Trim().Length > 0)
+            await TryAsync(caller => Task.FromResult(check = Records.Check(caller, SinkId, text)));
+        _outcome = check?.Outcome;
+        if (check is not null)
+            Show(check.Values);
         StateHasChanged();
     }
 
-    void Show(bool isSent) => (_isSent, _fates) = (isSent, RecordFate.Of(_outcome!));
+    /// <param name="values"><c>null</c>: it was sent.</param>
+    void Show(IReadOnlyDictionary<int, string>? values) => (_isSent, _fates) = (values is null, RecordFate.Of(_outcome!, values ?? new Dictionary<int, string>()));
 }

@@ -8,6 +8,9 @@ public sealed partial class SinkTail : IDisposable
 {
     const int MaxRecords = 200;
 
+    // 80 a second: more than anybody reads, and all that a page should cost
+    const int MaxNewRecords = 20;
+
     static readonly TimeSpan RenderInterval = TimeSpan.FromMilliseconds(250);
 
     readonly List<TailRecord> _records = []; // newest first; of the page's own thread
@@ -99,11 +102,17 @@ public sealed partial class SinkTail : IDisposable
 
     void Take(TailSubscription subscription)
     {
+        var newest = new Queue<TailRecord>();
         while (subscription.Records.TryRead(out var record))
         {
-            _records.Insert(0, record);
+            newest.Enqueue(record);
             _missed += record.Missed;
+            if (newest.Count <= MaxNewRecords)
+                continue;
+            newest.Dequeue();
+            _missed++;
         }
+        _records.InsertRange(0, newest.Reverse());
         if (_records.Count > MaxRecords)
             _records.RemoveRange(MaxRecords, _records.Count - MaxRecords);
         StateHasChanged();
