@@ -1,6 +1,7 @@
 using System.Globalization;
 using System.Text.Encodings.Web;
 using System.Text.Json;
+using Microsoft.AspNetCore.Http.Features;
 
 namespace Sluice.Server;
 
@@ -104,6 +105,10 @@ static class Refusals
         var response = context.Response;
         if (response.HasStarted)
             return;
+
+        // Kestrel reads what is still coming, for 5 s at most, so that the sender hears the refusal and not a connection that is cut
+        if (context.Features.Get<IHttpMaxRequestBodySizeFeature>() is { IsReadOnly: false } limit)
+            limit.MaxRequestBodySize = null;
 
         response.StatusCode = refusal.Status;
         response.ContentType = "application/json";

@@ -96,6 +96,10 @@ sealed class RequestEdge(RequestDelegate next, Drain drain, AuditLog audit, ILog
         if (response.HasStarted || response.StatusCode < StatusCodes.Status400BadRequest || response.ContentType is not null || response.ContentLength > 0)
             return;
 
+        // HEAD is answered wherever GET is
+        if (response.Headers.Allow.ToString() is var allow && allow.Contains(HttpMethods.Get, StringComparison.Ordinal) && !allow.Contains(HttpMethods.Head, StringComparison.Ordinal))
+            response.Headers.Allow = $"{allow}, {HttpMethods.Head}";
+
         var (refusal, message) = Refusals.ForBareStatus(response.StatusCode);
         await Refusals.WriteAsync(context, refusal, message, RefusalOutcome.NotStored);
     }

@@ -32,6 +32,8 @@ public sealed partial class ServerApp
         // the files of the console's packages stand beside the program once it is published, and in the package cache before
         builder.WebHost.UseStaticWebAssets();
         var (options, unknownKeys) = ReadOptions(builder.Configuration, args);
+        // as it is once published: looking for changed files takes GET of every address, so that none would answer 405
+        builder.Configuration["ReloadStaticAssetsAtRuntime"] = "false";
 
         ConfigureLogging(builder.Logging, options.Log);
         builder.WebHost.ConfigureKestrel(kestrel => ConfigureKestrel(kestrel, options));

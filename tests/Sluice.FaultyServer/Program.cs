@@ -1,9 +1,20 @@
-// The server, broken on purpose: the negative control of the crash tests. SLUICE_FAULT_POSITION says where the position is kept:
-//   before   in a file beside the store, written before the rows: a kill in between loses rows
-//   after    in a file beside the store, written after the rows: a kill in between loads rows twice
+// The server, broken on purpose, for tests that need a store which misbehaves. One of:
+//   SLUICE_FAULT_POSITION=before          the position is kept in a file beside the store, written before the rows: a kill in between loses rows
+//   SLUICE_FAULT_POSITION=after           written after the rows: a kill in between loads rows twice
+//   SLUICE_FAULT_RECORDS_PER_SECOND=N     loads are held up to this rate
+//   SLUICE_FAULT_FAILING_WHILE=FILE       loads fail as long as the file is there
+using System.Globalization;
 using Sluice.FaultyServer;
+using Sluice.Load;
 using Sluice.Server;
 
-var isBefore = Environment.GetEnvironmentVariable("SLUICE_FAULT_POSITION") == "before";
-return await ServerApp.RunAsync(args, (open, dataDirectory) => async (databaseId, tableId, cancellation) =>
-    new PositionBesideStore(await open(databaseId, tableId, cancellation), Path.Combine(dataDirectory, $"position-{tableId}"), isBefore));
+var position = Environment.GetEnvironmentVariable("SLUICE_FAULT_POSITION");
+var recordsPerSecond = Environment.GetEnvironmentVariable("SLUICE_FAULT_RECORDS_PER_SECOND");
+var failingWhile = Environment.GetEnvironmentVariable("SLUICE_FAULT_FAILING_WHILE");
+return await ServerApp.RunAsync(args, (open, dataDirectory) => async (databaseId, tableId, cancellation) => Wrap(
+    await open(databaseId, tableId, cancellation), Path.Combine(dataDirectory, $"position-{tableId}")));
+
+ITableStore Wrap(ITableStore store, string positionFile) =>
+    recordsPerSecond is not null ? SteeredStore.Slow(store, double.Parse(recordsPerSecond, CultureInfo.InvariantCulture))
+    : failingWhile is not null ? SteeredStore.FailingWhile(store, failingWhile)
+    : new PositionBesideStore(store, positionFile, position == "before");

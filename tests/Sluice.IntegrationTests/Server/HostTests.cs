@@ -164,6 +164,29 @@ public sealed class HostTests
         Assert.StartsWith("HTTP/1.1 200", answer, StringComparison.Ordinal);
     }
 
+    [Theory]
+    [InlineData("/v2/users/current", true, HttpStatusCode.OK)]
+    [InlineData("/health/live", false, HttpStatusCode.OK)]
+    [InlineData("/openapi/v2.json", false, HttpStatusCode.OK)]
+    [InlineData("/v2/users/current", false, HttpStatusCode.Unauthorized)]
+    [InlineData("/v2/nothing/here", true, HttpStatusCode.NotFound)]
+    [InlineData("/v2/login", true, HttpStatusCode.MethodNotAllowed)]
+    public async Task Head_is_answered_as_get_is_without_the_content(string path, bool hasToken, HttpStatusCode status)
+    {
+        await using var server = await ServerUnderTest.StartAsync();
+        var token = hasToken ? await server.IdTokenAsync() : null;
+
+        using var get = await server.SendAsync(HttpMethod.Get, path, token);
+        using var head = await server.SendAsync(HttpMethod.Head, path, token);
+
+        Assert.Equal((status, status), (get.StatusCode, head.StatusCode));
+        Assert.Equal(get.Content.Headers.ContentType, head.Content.Headers.ContentType);
+        Assert.Equal(get.Content.Headers.Allow, head.Content.Headers.Allow);
+        Assert.Equal(status == HttpStatusCode.MethodNotAllowed ? ["POST"] : [], head.Content.Headers.Allow);
+        Assert.Empty(await head.Content.ReadAsByteArrayAsync(TestContext.Current.CancellationToken));
+        Assert.NotEmpty(await get.Content.ReadAsByteArrayAsync(TestContext.Current.CancellationToken));
+    }
+
     [Fact]
     public async Task The_api_describes_itself()
     {

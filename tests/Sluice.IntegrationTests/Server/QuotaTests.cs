@@ -50,6 +50,21 @@ public sealed class QuotaTests(IngestServer server) : IClassFixture<IngestServer
         }
     }
 
+    /// <summary>Whoever is still sending must hear the refusal, not a connection that is cut.</summary>
+    [Theory]
+    [InlineData(20 << 20)]
+    [InlineData(200 << 20)]
+    public async Task A_large_body_that_is_refused_before_it_is_read_gets_its_answer(int bytes)
+    {
+        var sink = await MakeSinkAsync("""{"bytes_per_second":1,"burst_seconds":1}""");
+        using (var first = await server.SendAsync(sink, IngestServer.Records(0, Records)))
+            Assert.Equal(HttpStatusCode.OK, first.StatusCode);
+
+        using var refused = await server.SendAsync(sink, new byte[bytes]);
+        Assert.Equal(HttpStatusCode.TooManyRequests, refused.StatusCode);
+        Assert.Equal("quota", (await IngestServer.ReadJsonAsync(refused)).GetProperty("cause").GetString());
+    }
+
     [Fact]
     public async Task A_sink_shows_its_quota_and_keeps_it_when_other_things_change()
     {
