@@ -13,14 +13,14 @@ public sealed class StopTests
         using var data = new TemporaryDirectory();
         var acknowledged = new HashSet<int>();
         var others = new List<HttpStatusCode>();
-        string databaseId;
+        string databaseId, sinkId;
 
         await using (var first = await ServerProcess.StartAsync(data.Path, "Sluice.Server", cancellation))
         {
             using var api = await ApiClient.LoginAsync(first.HttpPort, cancellation);
             databaseId = await api.CreateAsync("v2/databases", """{"name":"stop"}""", cancellation);
             await api.CreateAsync($"v2/tables/{databaseId}", """{"name":"t","options":{"keys":false}}""", cancellation);
-            var sinkId = await api.CreateAsync("v2/sinks", $$$"""
+            sinkId = await api.CreateAsync("v2/sinks", $$$"""
                 {"name":"s","sink_details":{"database_id":"{{{databaseId}}}","table":"t"},
                  "schema":{"id_field":"_id","allow_missing_fields":true,"definition":[{"name":"_id","path":["id"]}]}}
                 """, cancellation);
@@ -40,6 +40,7 @@ public sealed class StopTests
 
         Assert.Empty(acknowledged.Except(rows));
         Assert.All(others, status => Assert.Equal(HttpStatusCode.ServiceUnavailable, status));
+        Assert.Equal(HttpStatusCode.OK, (await again.PostAsync($"v2/sinks/{sinkId}", """{"records":[]}""", cancellation)).Status); // what was refused for draining is taken again
     }
 
     static int Count(HashSet<int> acknowledged)
@@ -58,9 +59,12 @@ public sealed class StopTests
                 lock (acknowledged)
                 {
                     if (answer.Status == HttpStatusCode.OK)
+                    {
                         acknowledged.Add(id);
-                    else
-                        others.Add(answer.Status);
+                        continue;
+                    }
+                    others.Add(answer.Status);
+                    Assert.Equal("draining", answer.Json["cause"]!.GetValue<string>());
                 }
             }
             catch (HttpRequestException)
