@@ -17,12 +17,18 @@ public sealed record TableDefinition(Guid DatabaseId, TableSchema Schema);
 /// <summary>Whether the engine takes records. <paramref name="Reasons"/> says why not.</summary>
 public sealed record EngineHealth(bool IsReady, IReadOnlyList<string> Reasons);
 
+/// <summary>A table that is not open, because its database is lost, damaged, or of another time than its log. Its log is untouched.</summary>
+/// <param name="Reason">For the operator: what is wrong and what to do.</param>
+public sealed record ClosedTable(Guid TableId, Guid DatabaseId, string Reason);
+
 /// <summary>All tables and sinks of one data directory. Any thread; schema changes of one table wait for each other.</summary>
 public sealed class Engine : IAsyncDisposable
 {
     readonly TableContext _context;
     readonly ConcurrentDictionary<Guid, Table> _tables = [];
     readonly ConcurrentDictionary<Guid, Sink> _sinks = [];
+    readonly ConcurrentDictionary<Guid, ClosedTable> _closedTables = [];
+    readonly ConcurrentDictionary<Guid, Guid> _closedSinks = []; // the tables of sinks
     readonly TaskCompletionSource<SluiceException> _failed = new(TaskCreationOptions.RunContinuationsAsynchronously);
 
     Engine(TableContext context) => _context = context;
@@ -30,6 +36,7 @@ public sealed class Engine : IAsyncDisposable
     /// <summary>Recovers every table from disk, then makes the sinks.</summary>
     /// <param name="tables">Tables that exist; one that was never created is made by <see cref="CreateTableAsync"/>.</param>
     /// <param name="sinks">Of each sink the newest mapping, which is used, and those before, which frames in the logs may have been decoded with.</param>
+    /// <returns>A table whose database is damaged is among <see cref="ClosedTables"/>; it keeps none of the others from working.</returns>
     /// <exception cref="SluiceException"><see cref="ErrorCode.Corrupt"/>: something acknowledged is missing or damaged. Nothing was changed.</exception>
     public static async Task<Engine> OpenAsync(
         EngineOptions options,
@@ -48,9 +55,14 @@ public sealed class Engine : IAsyncDisposable
         try
         {
             foreach (var sink in sinks) engine._context.Mappings.Add(sink); // loading begins with the tables
-            foreach (var table in tables) engine.Add(await Table.OpenAsync(engine._context, table, cancellation));
+            foreach (var table in tables) await engine.OpenTableAsync(table, cancellation);
             engine._context.Keys.EndRecovery();
-            foreach (var versions in sinks.GroupBy(sink => sink.Id)) engine.PutSink(versions.MaxBy(sink => sink.MappingVersion)!);
+            foreach (var versions in sinks.GroupBy(sink => sink.Id))
+            {
+                var newest = versions.MaxBy(sink => sink.MappingVersion)!;
+                if (engine._closedTables.ContainsKey(newest.TableId)) engine._closedSinks[newest.Id] = newest.TableId;
+                else engine.PutSink(newest);
+            }
             return engine;
         }
         catch
@@ -71,6 +83,9 @@ public sealed class Engine : IAsyncDisposable
             return new EngineHealth(reasons.Count == 0, reasons);
         }
     }
+
+    /// <summary>Tables whose database is damaged, in no order: they take no records and answer no queries until the server has started again.</summary>
+    public IReadOnlyCollection<ClosedTable> ClosedTables => [.. _closedTables.Values];
 
     /// <summary>Completes when a log or loader has failed for good: the process must end and recover from disk.</summary>
     public Task<SluiceException> Failed => _failed.Task;
@@ -95,6 +110,8 @@ public sealed class Engine : IAsyncDisposable
             if (sink.Definition.TableId == tableId) _sinks.TryRemove(sink.Definition.Id, out _);
         if (_tables.TryRemove(tableId, out var table)) await table.DropAsync(cancellation);
         else await Table.DropRemainsAsync(_context, databaseId, tableId, cancellation);
+        _closedTables.TryRemove(tableId, out _);
+        foreach (var (sinkId, _) in _closedSinks.Where(sink => sink.Value == tableId)) _closedSinks.TryRemove(sinkId, out Guid _);
         _context.Mappings.RemoveTable(tableId);
     }
 
@@ -107,14 +124,40 @@ public sealed class Engine : IAsyncDisposable
         else _sinks[sink.Id] = new Sink(sink, table, _context);
     }
 
-    public void RemoveSink(Guid sinkId) => _sinks.TryRemove(sinkId, out _);
+    public void RemoveSink(Guid sinkId)
+    {
+        _sinks.TryRemove(sinkId, out _);
+        _closedSinks.TryRemove(sinkId, out _);
+    }
 
-    public Sink? FindSink(Guid sinkId) => _sinks.GetValueOrDefault(sinkId);
+    /// <exception cref="SluiceException"><see cref="ErrorCode.DatabaseDamaged"/>: its table is closed.</exception>
+    public Sink? FindSink(Guid sinkId)
+    {
+        if (_sinks.TryGetValue(sinkId, out var sink)) return sink;
+        if (_closedSinks.TryGetValue(sinkId, out var tableId)) ThrowIfClosed(tableId);
+        return null;
+    }
+
+    /// <summary>All open tables at this moment, in no order.</summary>
+    public IReadOnlyList<Table> Tables => [.. _tables.Values];
 
     /// <summary>All sinks at this moment, in no order.</summary>
     public IEnumerable<Sink> Sinks => _sinks.Select(sink => sink.Value);
 
-    public Table? FindTable(Guid tableId) => _tables.GetValueOrDefault(tableId);
+    /// <exception cref="SluiceException"><see cref="ErrorCode.DatabaseDamaged"/>: the table is closed.</exception>
+    public Table? FindTable(Guid tableId)
+    {
+        if (_tables.TryGetValue(tableId, out var table)) return table;
+        ThrowIfClosed(tableId);
+        return null;
+    }
+
+    /// <exception cref="SluiceException"><see cref="ErrorCode.DatabaseDamaged"/>: the table's database is damaged.</exception>
+    public void ThrowIfClosed(Guid tableId)
+    {
+        if (_closedTables.ContainsKey(tableId))
+            throw new SluiceException(ErrorCode.DatabaseDamaged, "The table's database is damaged: the table is closed until the operator has restored or rebuilt it. Nothing that was acknowledged has been removed from its log.");
+    }
 
     /// <summary>Returns when everything up to and including the requests is in the store, and so visible to queries.</summary>
     /// <param name="requestIds">Of answers (<see cref="BatchOutcome.RequestId"/>), each of a table of the database.</param>
@@ -160,6 +203,19 @@ public sealed class Engine : IAsyncDisposable
         return table is not null && sequence > 0 && sequence <= table.Log.DurablePosition.Sequence
             ? table.WaitLoadedAsync(sequence, cancellation)
             : throw new SluiceException(ErrorCode.InvalidParameter, $"No table of this database has a request {requestId}.");
+    }
+
+    async Task OpenTableAsync(TableDefinition table, CancellationToken cancellation)
+    {
+        try
+        {
+            Add(await Table.OpenAsync(_context, table, cancellation));
+        }
+        catch (SluiceException e) when (e.Code == ErrorCode.DatabaseDamaged)
+        {
+            _closedTables[table.Schema.TableId] = new ClosedTable(table.Schema.TableId, table.DatabaseId, e.Message);
+            _context.Logger.TableClosed(e, table.Schema.TableId, e.Message);
+        }
     }
 
     void Add(Table table)

@@ -2,7 +2,7 @@ using Microsoft.Extensions.Logging;
 
 namespace Sluice;
 
-/// <summary>Every log message of the engine. The highest id is 14. Normal operation logs nothing per request or per load.</summary>
+/// <summary>Every log message of the engine. The highest id is 15. Normal operation logs nothing per request or per load.</summary>
 static partial class EngineLog
 {
     [LoggerMessage(1, LogLevel.Information, "LogRecovered table {TableId}: {SegmentBytes} bytes, durable up to sequence {Sequence}, loaded up to {LoadedSequence}, {ElapsedMilliseconds} ms")]
@@ -46,4 +46,7 @@ static partial class EngineLog
 
     [LoggerMessage(14, LogLevel.Warning, "DeletionFailed table {TableId}: a DELETE was passed over: {Reason}")]
     public static partial void DeletionFailed(this ILogger logger, Guid tableId, string reason);
+
+    [LoggerMessage(15, LogLevel.Critical, "TableClosed table {TableId}: {Reason}")]
+    public static partial void TableClosed(this ILogger logger, Exception exception, Guid tableId, string reason);
 }

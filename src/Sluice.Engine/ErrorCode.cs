@@ -51,6 +51,9 @@ public enum ErrorCode
 
     /// <summary>What is on disk does not add up. Needs an operator.</summary>
     Corrupt,
+
+    /// <summary>The table's database is lost, damaged, or of another time than its log: the table is closed until an operator has restored or rebuilt it.</summary>
+    DatabaseDamaged,
 }
 
 /// <summary>What a refusal knows about the records of its request.</summary>

@@ -126,8 +126,16 @@ public sealed partial class Sink
     public void ThrowIfNotAdmitting() => _context.Admission.ThrowIfNotAdmitting(_table);
 
     /// <summary>The newest errors found after acceptance, newest first.</summary>
-    public ValueTask<IReadOnlyList<LateError>> ReadErrorsAsync(int limit, CancellationToken cancellation) =>
-        _table.Store.ReadErrorsAsync(Definition.Id, limit, cancellation);
+    public async ValueTask<IReadOnlyList<LateError>> ReadErrorsAsync(int limit, CancellationToken cancellation)
+    {
+        var errors = await _table.Store.ReadErrorsAsync(Definition.Id, limit, cancellation);
+        if (ReadLedger().Lost is not (> 0 and var lost)) return errors;
+        // known from the log's summary alone: no store has a row for it
+        var error = new LateError(
+            Definition.Id, 0, "", -1, "", LateErrorCode.RecordsLost,
+            $"{lost} accepted records are lost: the log was repaired or its database rebuilt, and the log has them no more. Restore a backup, or send them again.", null, _table.Ledger.ReadLostAt(Definition.Id));
+        return [.. errors.Append(error).OrderByDescending(it => it.TimeMicroseconds).Take(limit)];
+    }
 
     /// <summary>Minutes with requests, oldest first, 31 days of them at most.</summary>
     public IReadOnlyList<MinutePoint> ReadMinutes() => _table.Ledger.ReadMinutes(Definition.Id);

@@ -1,5 +1,6 @@
 using System.Collections.Concurrent;
 using System.Diagnostics;
+using System.Text.Json;
 using Microsoft.Extensions.Logging;
 using Sluice.Idempotency;
 using Sluice.Load;
@@ -27,6 +28,8 @@ public sealed class Table : IAsyncDisposable
     readonly SemaphoreSlim _replay = new(1);
     readonly ConcurrentDictionary<Guid, QuarantinePolicy> _quarantines = [];
     readonly long _trimIntervalTimestamp;
+    readonly Lock _trimming = new();
+    int _logHolds; // under _trimming
     Task _running = Task.CompletedTask;
     long _lastTrim;
     TableSchema _schema;
@@ -112,7 +115,10 @@ public sealed class Table : IAsyncDisposable
     }
 
     /// <summary>Opens a table in recovery order: summary, log, store, then the loader from the store's own position.</summary>
-    /// <exception cref="SluiceException"><see cref="ErrorCode.Corrupt"/>: log and store do not belong together, or something is missing.</exception>
+    /// <exception cref="SluiceException">
+    /// <see cref="ErrorCode.Corrupt"/>: the log is damaged, or does not belong to what the store has. <see cref="ErrorCode.DatabaseDamaged"/>: the log is
+    /// fine, and the store cannot be read or lacks what the log has no more.
+    /// </exception>
     internal static async Task<Table> OpenAsync(TableContext context, TableDefinition definition, CancellationToken cancellation)
     {
         var started = Stopwatch.GetTimestamp();
@@ -123,19 +129,22 @@ public sealed class Table : IAsyncDisposable
         var summary = LogSummary.Read(context.Files, directory);
         var ledger = new TableLedger();
         ledger.AddSummary(summary.Sinks);
-        var log = TableLog.Open(context.Files, directory, context.Options.Log, summary.Sequence, (in FrameHeader header, ReadOnlySpan<byte> payload) =>
+        FrameVisitor count = (in FrameHeader header, ReadOnlySpan<byte> payload) =>
         {
             if (header.Position.Sequence <= summary.Sequence) return;
             ledger.CountFrame(header, payload);
             context.Keys.Note(header, payload);
-        });
+        };
+        var log = TableLog.Open(context.Files, directory, context.Options.Log, summary.Sequence, count, summary.Torn);
         ITableStore? store = null;
         try
         {
             if (summary.Sequence > 0 && summary.LogId != log.Id)
                 throw new SluiceException(ErrorCode.Corrupt, $"{directory}: the summary of trimmed frames is of log {summary.LogId}, but the log found is {log.Id}");
             store = await context.OpenStore(definition.DatabaseId, tableId, cancellation);
-            var stored = await ReadStoredAsync(store, log, summary, definition, context.Logger, cancellation);
+            var stored = await ReadStoredAsync(store, definition, cancellation);
+            ThrowIfUnpaired(stored, log, summary, definition);
+            if (stored is null && log.DurablePosition.Sequence > 1) context.Logger.TableRebuilding(tableId);
             if (stored is not null)
             {
                 ledger.CountLoaded(stored.Counts);
@@ -148,10 +157,11 @@ public sealed class Table : IAsyncDisposable
             table._running = Task.Run(table.RunAsync, CancellationToken.None);
             return table;
         }
-        catch
+        catch (Exception e)
         {
             log.Dispose();
             if (store is not null) await store.DisposeAsync();
+            if (e is StoreException) throw new SluiceException(ErrorCode.DatabaseDamaged, $"the database {definition.DatabaseId} of table {definition.Schema.Name} cannot be read: {e.Message}", e);
             throw;
         }
     }
@@ -293,28 +303,42 @@ public sealed class Table : IAsyncDisposable
         }
     }
 
-    /// <summary>The store's own word on where it is, held against the log: neither may be ahead or of another life.</summary>
-    static async Task<StoredTable?> ReadStoredAsync(
-        ITableStore store, TableLog log, LogSummary summary, TableDefinition definition, ILogger logger, CancellationToken cancellation)
+    /// <summary>The store's own word on where it is. What is in a damaged file may be no schema any more.</summary>
+    static async Task<StoredTable?> ReadStoredAsync(ITableStore store, TableDefinition definition, CancellationToken cancellation)
     {
-        var stored = await store.ReadStateAsync(cancellation);
+        try
+        {
+            return await store.ReadStateAsync(cancellation);
+        }
+        catch (Exception e) when (e is JsonException or InvalidDataException or FormatException or InvalidOperationException)
+        {
+            throw new StoreException(isTransient: false, $"what it says of table {definition.Schema.Name} cannot be understood: {e.Message}", e);
+        }
+    }
+
+    /// <summary>Holds the store's position against the log: neither may be ahead or of another life.</summary>
+    internal static void ThrowIfUnpaired(StoredTable? stored, TableLog log, LogSummary summary, TableDefinition definition)
+    {
         var name = definition.Schema.Name;
         if (stored is null)
         {
             if (summary.Sequence > 0)
-                throw new SluiceException(ErrorCode.Corrupt, $"the store has no table {name}, and its log is trimmed up to sequence {summary.Sequence}: restore the database from a backup");
-            if (log.DurablePosition.Sequence > 1) logger.TableRebuilding(definition.Schema.TableId);
-            return null;
+                throw Lacks($"the store has no table {name}, and its log is trimmed up to sequence {summary.Sequence}: restore the database from a backup, or rebuild it from what the log has");
+            return;
         }
-        if (stored.Position.LogId != log.Id)
-            throw new SluiceException(ErrorCode.Corrupt, $"table {name} was loaded from log {stored.Position.LogId}, but the log found is {log.Id}: database and log do not belong together");
-        if (stored.Position.Sequence > log.DurablePosition.Sequence)
-            throw new SluiceException(ErrorCode.Corrupt, $"table {name} is loaded up to sequence {stored.Position.Sequence}, but its log ends at {log.DurablePosition.Sequence}: acknowledged frames are missing");
-        if (stored.Position.Sequence < summary.Sequence)
-            throw new SluiceException(ErrorCode.Corrupt, $"table {name} is loaded up to sequence {stored.Position.Sequence}, but its log is trimmed up to {summary.Sequence}: restore a newer backup of the database");
-        if (log.OldestWaiting(stored.Position.Sequence) <= summary.Sequence)
-            throw new SluiceException(ErrorCode.Corrupt, $"table {name} is loaded up to sequence {stored.Position.Sequence}, but parts of a later request are trimmed: restore a newer backup of the database");
-        return stored;
+        var position = stored.Position;
+        if (position.LogId != log.Id)
+            throw new SluiceException(ErrorCode.Corrupt, $"table {name} was loaded from log {position.LogId}, but the log found is {log.Id}: database and log do not belong together");
+        if (position.Incarnation != log.DurablePosition.Incarnation)
+            throw new SluiceException(ErrorCode.Corrupt, $"table {name} was loaded from incarnation {position.Incarnation} of its log, but the log found is incarnation {log.DurablePosition.Incarnation}: database and log do not belong together");
+        if (position.Sequence > log.ClosedSequence)
+            throw new SluiceException(ErrorCode.Corrupt, $"table {name} is loaded up to sequence {position.Sequence}, but its log ends at {log.DurablePosition.Sequence}: acknowledged frames are missing");
+        if (position.Sequence < summary.Sequence)
+            throw Lacks($"table {name} is loaded up to sequence {position.Sequence}, but its log is trimmed up to {summary.Sequence}: restore a newer backup of the database, or rebuild it from what the log has");
+        if (log.OldestWaiting(position.Sequence) <= summary.Sequence)
+            throw Lacks($"table {name} is loaded up to sequence {position.Sequence}, but parts of a later request are trimmed: restore a newer backup of the database, or rebuild it from what the log has");
+
+        static SluiceException Lacks(string message) => new(ErrorCode.DatabaseDamaged, message);
     }
 
     static SinkDefinition SqlDefinition(TableSchema schema, IReadOnlyList<string> columns) => new()
@@ -329,24 +353,58 @@ public sealed class Table : IAsyncDisposable
         MaxRecordsPerRequest = 1 << LogPosition.RecordIndexBits,
     };
 
+    /// <summary>Keeps the log from being trimmed until the result is disposed: what a store has not loaded now stays in it.</summary>
+    public IDisposable HoldLog()
+    {
+        lock (_trimming) _logHolds++;
+        return new LogHold(this);
+    }
+
+    /// <summary>Copies the log into a directory that has none: everything acknowledged before the call is in it.</summary>
+    /// <remarks>While <see cref="HoldLog"/> is held. Appends go on meanwhile; a request that is being received in parts is not in the copy.</remarks>
+    /// <returns>The last position that is in the copy for certain.</returns>
+    /// <exception cref="IOException">The disk refused; what was written so far is there.</exception>
+    public LogPosition CopyLog(string directory)
+    {
+        var position = Log.CopyTo(directory);
+        var summary = LogSummary.Read(_context.Files, _directory);
+        if (!summary.IsEmpty) summary.Write(_context.Files, directory);
+        return position;
+    }
+
     /// <summary>Deletes old segments, once their content is in the summary. Runs on the loader's thread.</summary>
     void Trim(ulong loaded)
     {
         var now = _context.Time.GetTimestamp();
         if (now - _lastTrim < _trimIntervalTimestamp) return;
         _lastTrim = now;
-        var segments = Log.FindTrimmable(loaded, Now());
-        if (segments.Count == 0) return;
-        try
+        lock (_trimming)
         {
-            LogTrimming.Run(_context.Files, _directory, Log, segments);
-            _context.Logger.LogTrimmed(Id, segments.Count, segments[^1].LastSequence);
-        }
-        catch (Exception e) when (e is IOException or SluiceException)
-        {
-            _context.Logger.LogTrimFailed(e, Id);
+            if (_logHolds > 0) return;
+            var segments = Log.FindTrimmable(loaded, Now());
+            if (segments.Count == 0) return;
+            try
+            {
+                LogTrimming.Run(_context.Files, _directory, Log, segments);
+                _context.Logger.LogTrimmed(Id, segments.Count, segments[^1].LastSequence);
+            }
+            catch (Exception e) when (e is IOException or SluiceException)
+            {
+                _context.Logger.LogTrimFailed(e, Id);
+            }
         }
     }
 
     long Now() => _context.Time.GetUtcNow().ToUnixTimeMilliseconds() * 1_000;
+
+    sealed class LogHold(Table table) : IDisposable
+    {
+        Table? _table = table;
+
+        public void Dispose()
+        {
+            if (Interlocked.Exchange(ref _table, null) is not { } held) return;
+            lock (held._trimming) held._logHolds--;
+        }
+    }
 }

@@ -120,17 +120,114 @@ public sealed class EngineTests : IDisposable
         // what is gone from the log is refused, not forgotten
         var database = Database;
         _databases.Clear();
-        await AssertCorruptAsync("its log is trimmed");
+        await AssertClosedAsync("its log is trimmed");
         _databases[Table.TableId] = database;
         var position = database.Position;
         database.Move(position with { Sequence = 2 });
-        await AssertCorruptAsync("trimmed");
+        await AssertClosedAsync("trimmed");
         database.Move(position);
         var summary = Path.Combine(LogDirectory, "summary");
         File.Move(summary, summary + ".aside");
         await AssertCorruptAsync("offset 0");
         File.Move(summary + ".aside", summary);
         await using var fine = await OpenAsync();
+    }
+
+    [Fact]
+    public async Task A_store_of_another_incarnation_is_refused()
+    {
+        await using (var engine = await CreateAsync())
+        {
+            var outcome = await IngestAsync(engine, """{"_id":1}""");
+            await engine.FindTable(Table.TableId)!.WaitLoadedAsync(outcome.Sequence, Cancellation);
+        }
+        var end = TableLog.BeginIncarnation(DiskFiles.Instance, LogDirectory);
+        await AssertCorruptAsync("incarnation");
+
+        // with its store told, the log goes on far behind what the original may have given out, and the loader keeps to the new incarnation
+        Database.Move(Database.Position with { Incarnation = end.Incarnation });
+        ulong sequence;
+        await using (var engine = await OpenAsync())
+        {
+            var outcome = await IngestAsync(engine, """{"_id":2}""");
+            Assert.True(outcome.Sequence > uint.MaxValue);
+            sequence = outcome.Sequence;
+            await engine.FindTable(Table.TableId)!.WaitLoadedAsync(outcome.Sequence, Cancellation);
+            Assert.Equal(new SinkLedger(2, 2, 2, 0, 2, 0, 0), engine.FindSink(SinkDefinition.Id)!.ReadLedger());
+        }
+        Assert.Equal(end with { Sequence = sequence }, Database.Position);
+        await using var again = await OpenAsync();
+        Assert.Equal(sequence + 1, (await IngestAsync(again, """{"_id":3}""")).Sequence);
+    }
+
+    [Fact]
+    public async Task A_table_rebuilt_from_a_trimmed_log_says_what_is_lost()
+    {
+        _logOptions = new LogOptions { SegmentBytes = 600, RetainedBytes = 1_000 };
+        await using (var engine = await CreateAsync())
+        {
+            for (var i = 0; i < 30; i++)
+            {
+                _time.Advance(TimeSpan.FromSeconds(13));
+                var outcome = await IngestAsync(engine, $"{{\"_id\":{i}}}", "{}");
+                await engine.FindTable(Table.TableId)!.WaitLoadedAsync(outcome.Sequence, Cancellation);
+            }
+        }
+        var lostDatabase = Database;
+        _databases.Clear();
+        await AssertClosedAsync("its log is trimmed");
+
+        var expected = LogRebuild.Examine(DiskFiles.Instance, LogDirectory);
+        var store = Database.Open();
+        Assert.Equal(expected, await LogRebuild.RunAsync(DiskFiles.Instance, LogDirectory, store, Table, 1, Cancellation));
+        Assert.InRange(expected.LostRecords, 10, 29);
+        Assert.Equal(30, expected.LostRecords + expected.KeptRecords);
+        await using (var engine = await OpenAsync())
+        {
+            var sink = engine.FindSink(SinkDefinition.Id)!;
+            await engine.FindTable(Table.TableId)!.WaitLoadedAsync(31, Cancellation);
+            Assert.Equal(
+                new SinkLedger(30, 60, 30, 30, expected.KeptRecords, expected.LostRecords, 0) { Lost = expected.LostRecords }, sink.ReadLedger());
+            Assert.Equal((int)expected.KeptRecords, Database.Rows().Length);
+            var error = Assert.Single(await sink.ReadErrorsAsync(10, Cancellation));
+            Assert.Equal((LateErrorCode.RecordsLost, -1), (error.Code, error.RecordIndex));
+            Assert.StartsWith($"{expected.LostRecords} accepted records are lost", error.Message, StringComparison.Ordinal);
+            for (var i = 100; i < 130; i++) // trimming goes on with what is lost
+            {
+                _time.Advance(TimeSpan.FromSeconds(13));
+                var outcome = await IngestAsync(engine, $"{{\"_id\":{i}}}", "{}");
+                await engine.FindTable(Table.TableId)!.WaitLoadedAsync(outcome.Sequence, Cancellation);
+            }
+        }
+        await using (var again = await OpenAsync())
+            Assert.Equal(
+                new SinkLedger(60, 120, 60, 60, expected.KeptRecords + 30, expected.LostRecords, 0) { Lost = expected.LostRecords }, again.FindSink(SinkDefinition.Id)!.ReadLedger());
+
+        // the old database, found again, does not meet the new counts
+        _databases[Table.TableId] = lostDatabase;
+        await AssertCorruptAsync("incarnation");
+    }
+
+    [Fact]
+    public async Task A_damaged_store_closes_its_table_and_no_other()
+    {
+        var other = Table with { TableId = Guid.NewGuid(), Name = "other" };
+        var otherSink = SinkDefinition with { Id = Guid.NewGuid(), TableId = other.TableId };
+        OpenTableStore open = (_, table, _) => table == Table.TableId
+            ? throw new StoreException(isTransient: true, "the file is torn")
+            : new ValueTask<ITableStore>(_databases.GetOrAdd(table, _ => new MemoryDatabase()).Open());
+        await using (var engine = await CreateAsync())
+        {
+            await engine.CreateTableAsync(Definition with { Schema = other }, Cancellation);
+            await IngestAsync(engine, """{"_id":1}""");
+        }
+        await using var damaged = await Engine.OpenAsync(
+            new EngineOptions { DataDirectory = _directory, DiskReserveBytes = 0 }, [Definition, Definition with { Schema = other }], [SinkDefinition, otherSink],
+            open, _time, NullLoggerFactory.Instance, new SilentMeters(), Cancellation);
+        Assert.Contains("the file is torn", Assert.Single(damaged.ClosedTables).Reason, StringComparison.Ordinal);
+        Assert.Equal(ErrorCode.DatabaseDamaged, Assert.Throws<SluiceException>(() => damaged.FindSink(SinkDefinition.Id)).Code);
+        Assert.True(damaged.Health.IsReady);
+        Assert.Equal(1, (await damaged.FindSink(otherSink.Id)!.IngestAsync(SampleTable.Body("""{"_id":1}"""), BodyFormat.Records, RecordOperation.Upsert, "caller", Cancellation)).AcceptedCount);
     }
 
     [Fact]
@@ -580,6 +677,21 @@ public sealed class EngineTests : IDisposable
         var refused = await Assert.ThrowsAsync<SluiceException>(() => OpenAsync());
         Assert.Equal(ErrorCode.Corrupt, refused.Code);
         Assert.Contains(message, refused.Message, StringComparison.Ordinal);
+        foreach (var (path, bytes) in before) Assert.Equal(bytes, File.ReadAllBytes(path));
+    }
+
+    /// <summary>The engine opens, and the table does not: it says why, refuses everything, and nothing on the disk changes.</summary>
+    async Task AssertClosedAsync(string reason)
+    {
+        var before = Directory.GetFiles(_directory, "*", SearchOption.AllDirectories).ToDictionary(path => path, File.ReadAllBytes);
+        await using (var engine = await OpenAsync())
+        {
+            Assert.Contains(reason, Assert.Single(engine.ClosedTables).Reason, StringComparison.Ordinal);
+            Assert.True(engine.Health.IsReady);
+            Assert.Equal(ErrorCode.DatabaseDamaged, (await Assert.ThrowsAsync<SluiceException>(() => IngestAsync(engine, """{"_id":1}"""))).Code);
+            Assert.Equal(ErrorCode.DatabaseDamaged, Assert.Throws<SluiceException>(() => engine.FindTable(Table.TableId)).Code);
+            Assert.Equal(ErrorCode.DatabaseDamaged, (await Assert.ThrowsAsync<SluiceException>(() => engine.ChangeTableAsync(Table, Cancellation))).Code);
+        }
         foreach (var (path, bytes) in before) Assert.Equal(bytes, File.ReadAllBytes(path));
     }
 

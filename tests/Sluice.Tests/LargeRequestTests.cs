@@ -166,9 +166,8 @@ public sealed class LargeRequestTests : IDisposable
             // control: the database as it is fits
         }
         _database.Move(needed);
-        var refused = await Assert.ThrowsAsync<SluiceException>(() => OpenAsync(options: options));
-        Assert.Equal(ErrorCode.Corrupt, refused.Code);
-        Assert.Contains("parts of a later request are trimmed", refused.Message, StringComparison.Ordinal);
+        await using var closed = await OpenAsync(options: options);
+        Assert.Contains("parts of a later request are trimmed", Assert.Single(closed.ClosedTables).Reason, StringComparison.Ordinal);
     }
 
     /// <summary>Nothing of the request, and the next one is the first.</summary>

@@ -32,6 +32,9 @@ public enum LateErrorCode
 
     /// <summary>A patch, and the table has no row of the key.</summary>
     KeyMissing,
+
+    /// <summary>Accepted records are gone: with a part of the log that was repaired, or with a database that was rebuilt.</summary>
+    RecordsLost,
 }
 
 /// <summary>A record that was accepted and could not be loaded, or a request that was discarded as a whole.</summary>

@@ -2,7 +2,7 @@ namespace Sluice.Log;
 
 /// <summary>A place in one table's log. Positions of one log are totally ordered by their sequence.</summary>
 /// <param name="LogId">Identity of the log, made when the log is created. A store holding another id belongs to another log.</param>
-/// <param name="Incarnation">1; reserved for repair and restore, which will raise it.</param>
+/// <param name="Incarnation">1 at first; a restore and a rebuild raise it, so that what goes on from one backup in two places is told apart.</param>
 /// <param name="Sequence">Number of a frame, from 1, never reused. 0: before the first frame.</param>
 public readonly record struct LogPosition(Guid LogId, uint Incarnation, ulong Sequence)
 {

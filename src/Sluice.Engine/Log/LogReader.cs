@@ -49,8 +49,8 @@ sealed class LogReader : IDisposable
         if (next is null) return false;
         if (_segment is not null && _segment.Segment == next)
             throw new SluiceException(ErrorCode.Corrupt, $"{next.Path}: offset {_segment.NextOffset}: a durable group cannot be read back");
-        if (next.PreviousSequence > _sequence && _segment is null)
-            throw new SluiceException(ErrorCode.Corrupt, $"{next.Path}: frames after sequence {_sequence} up to {next.PreviousSequence} are needed and were trimmed");
+        if (next.PresentBefore > _sequence && _segment is null)
+            throw new SluiceException(ErrorCode.Corrupt, $"{next.Path}: frames after sequence {_sequence} up to {next.PresentBefore} are needed and were trimmed");
         _segment?.Dispose();
         _segment = new SegmentReader(next);
         _frame = 0;

@@ -22,8 +22,10 @@ static class LogRecovery
     public const int MaxFramesPerGroup = 65_536;
 
     /// <param name="summarised">Frames up to this sequence may have been trimmed; 0 when nothing was.</param>
-    public static RecoveredLog Run(LogFiles files, string directory, LogPosition watermark, ulong summarised, FrameVisitor visit)
+    /// <param name="writable">False: only looks; a torn tail is told and left.</param>
+    public static RecoveredLog Run(LogFiles files, string directory, Watermark mark, ulong summarised, FrameVisitor visit, bool writable = true)
     {
+        var watermark = mark.Position;
         var segments = new List<LogSegment>();
         var names = files.List(directory).Where(name => name.StartsWith(LogSegment.Prefix, StringComparison.Ordinal) && name.EndsWith(LogSegment.Suffix, StringComparison.Ordinal)).ToList();
         var end = (Sequence: 0UL, DroppedBytes: 0L);
@@ -34,7 +36,7 @@ static class LogRecovery
             {
                 var path = Path.Combine(directory, names[i]);
                 var isLast = i == names.Count - 1;
-                var mayGrow = i >= names.Count - 2; // the last, or the one before it when the last turns out to be unborn
+                var mayGrow = writable && i >= names.Count - 2; // the last, or the one before it when the last turns out to be unborn
                 if (LogSegment.TryOpen(files, path, writable: mayGrow) is not { } segment)
                 {
                     if (!isLast) throw Damaged(path, 0, "the segment has no header");
@@ -45,9 +47,11 @@ static class LogRecovery
                 if (segment.FirstPosition.LogId != watermark.LogId) throw Damaged(path, 0, "the segment belongs to another log");
                 ThrowIfGap(segment, segments.Count == 1 ? null : end.Sequence, summarised);
                 end = ScanSegment(segment, isLast, visit);
+                if (segment.FirstPosition.Incarnation != watermark.Incarnation && end.Sequence > mark.Lineage.Inherited)
+                    throw Damaged(path, 0, $"the segment was written in incarnation {segment.FirstPosition.Incarnation} of the log, which this log ({watermark.Incarnation}) goes on from at sequence {mark.Lineage.Inherited}");
             }
-            var recovered = Conclude(segments, directory, watermark, summarised, end);
-            if (unborn is null) return recovered;
+            var recovered = Conclude(segments, directory, mark, summarised, end, writable);
+            if (unborn is null || !writable) return recovered;
             files.Delete(unborn);
             files.SyncDirectory(directory);
             return recovered;
@@ -59,8 +63,10 @@ static class LogRecovery
         }
     }
 
-    static RecoveredLog Conclude(List<LogSegment> segments, string directory, LogPosition watermark, ulong summarised, (ulong Sequence, long DroppedBytes) end)
+    static RecoveredLog Conclude(
+        List<LogSegment> segments, string directory, Watermark mark, ulong summarised, (ulong Sequence, long DroppedBytes) end, bool writable)
     {
+        var watermark = mark.Position;
         var lastSequence = Math.Max(end.Sequence, segments.Count == 0 ? summarised : 0);
         if (lastSequence < watermark.Sequence)
         {
@@ -68,23 +74,24 @@ static class LogRecovery
             throw Damaged(last?.Path ?? directory, last?.DurableBytes ?? 0,
                 $"the log ends at sequence {lastSequence}, but sequence {watermark.Sequence} was acknowledged");
         }
-        if (segments.LastOrDefault() is { } tail)
+        if (writable && segments.LastOrDefault() is { } tail)
         {
             if (end.DroppedBytes > 0) tail.File.SetLength(tail.DurableBytes);
             tail.File.Sync(); // what is read from here on must not vanish in a later power cut
         }
         var nextSequence = segments.LastOrDefault()?.NextSequence ?? lastSequence + 1;
         var skipped = end.DroppedBytes > 0 ? (ulong)MaxFramesPerGroup : 0;
-        return new RecoveredLog(segments, nextSequence + skipped, end.DroppedBytes);
+        return new RecoveredLog(segments, Math.Max(nextSequence + skipped, mark.Lineage.Next), end.DroppedBytes);
     }
 
     static void ThrowIfGap(LogSegment segment, ulong? previousEnd, ulong summarised)
     {
-        var isTrimmed = segment.PreviousSequence <= summarised && segment.PreviousSequence >= (previousEnd ?? 0); // a power cut may undo one of several deletions
-        if (segment.PreviousSequence == previousEnd || isTrimmed) return;
+        var before = segment.PresentBefore;
+        var isTrimmed = before <= summarised && before >= (previousEnd ?? 0); // a power cut may undo one of several deletions
+        if (before == previousEnd || isTrimmed) return;
         throw Damaged(segment.Path, 0, previousEnd is { } sequence
-            ? $"the segment follows sequence {segment.PreviousSequence}, but the one before ends at {sequence}"
-            : $"the segment follows sequence {segment.PreviousSequence}, but the summary of trimmed frames ends at {summarised}");
+            ? $"the segment follows sequence {before}, but the one before ends at {sequence}"
+            : $"the segment follows sequence {before}, but the summary of trimmed frames ends at {summarised}");
     }
 
     /// <summary>Visits the good groups of a segment and advances it to their end.</summary>
@@ -100,8 +107,8 @@ static class LogRecovery
                 throw Damaged(segment.Path, reader.Offset, $"a group follows sequence {reader.Group.PreviousSequence}, but the one before ends at {sequence}");
             foreach (var frame in reader.Frames)
             {
-                if (frame.Header.Position.Sequence != nextSequence || frame.Header.Position.LogId != segment.FirstPosition.LogId)
-                    throw Damaged(segment.Path, reader.Offset, $"expected sequence {nextSequence}, found {frame.Header.Position.Sequence}");
+                if (frame.Header.Position != segment.FirstPosition with { Sequence = nextSequence })
+                    throw Damaged(segment.Path, reader.Offset, $"expected sequence {nextSequence} of this log, found {frame.Header.Position}");
                 visit(frame.Header, frame.Payload.Span);
                 sequence = nextSequence++;
                 lastReceivedAt = frame.Header.ReceivedAtMicroseconds;

@@ -14,15 +14,16 @@ sealed class LogSegment : IDisposable
     public const string Suffix = ".log";
     const ulong Magic = 0x474C454349554C53; // "SLUICELG"
     const ushort MinReaderVersion = 1;
+    const byte GapFlag = 1;
 
     readonly LogFile _file;
     long _durableBytes;
     ulong _lastSequence;
     long _lastReceivedAt;
 
-    LogSegment(string path, LogFile file, LogPosition first, ulong previousSequence)
+    LogSegment(string path, LogFile file, LogPosition first, ulong previousSequence, ulong? presentBefore)
     {
-        (Path, _file, FirstPosition, PreviousSequence) = (path, file, first, previousSequence);
+        (Path, _file, FirstPosition, PreviousSequence, PresentBefore) = (path, file, first, previousSequence, presentBefore ?? previousSequence);
         _durableBytes = HeaderSize;
         _lastSequence = previousSequence;
     }
@@ -36,6 +37,12 @@ sealed class LogSegment : IDisposable
 
     /// <summary>The last sequence of the segment before: the chain in which a missing file shows.</summary>
     public ulong PreviousSequence { get; }
+
+    /// <summary>The last sequence that is there before the segment: <see cref="PreviousSequence"/>, unless a repair has dropped what stood between.</summary>
+    public ulong PresentBefore { get; }
+
+    /// <summary>A repair has dropped frames before the segment.</summary>
+    public bool FollowsGap => PresentBefore != PreviousSequence;
 
     /// <summary>The last durable sequence; that of the segment before while there is none.</summary>
     public ulong LastSequence => Volatile.Read(ref _lastSequence);
@@ -58,8 +65,17 @@ sealed class LogSegment : IDisposable
     {
         var path = System.IO.Path.Combine(directory, NameOf(first.Sequence));
         var file = files.Create(path);
-        Span<byte> header = stackalloc byte[HeaderSize];
-        header.Clear();
+        file.Write(EncodeHeader(first, previousSequence, presentBefore: null), 0);
+        file.Sync();
+        files.SyncDirectory(directory);
+        return new LogSegment(path, file, first, previousSequence, presentBefore: null);
+    }
+
+    /// <param name="presentBefore">Of a repaired log: the last sequence that is still there before the segment; <c>null</c>: nothing is missing.</param>
+    public static byte[] EncodeHeader(LogPosition first, ulong previousSequence, ulong? presentBefore)
+    {
+        var bytes = new byte[HeaderSize];
+        var header = bytes.AsSpan();
         BinaryPrimitives.WriteUInt64LittleEndian(header, Magic);
         BinaryPrimitives.WriteUInt16LittleEndian(header[8..], FrameHeader.FormatVersion);
         BinaryPrimitives.WriteUInt16LittleEndian(header[10..], MinReaderVersion);
@@ -67,11 +83,13 @@ sealed class LogSegment : IDisposable
         first.LogId.TryWriteBytes(header[16..]);
         BinaryPrimitives.WriteUInt64LittleEndian(header[32..], first.Sequence);
         BinaryPrimitives.WriteUInt64LittleEndian(header[40..], previousSequence);
+        if (presentBefore is { } present && present != previousSequence)
+        {
+            BinaryPrimitives.WriteUInt64LittleEndian(header[48..], present);
+            header[56] = GapFlag;
+        }
         BinaryPrimitives.WriteUInt32LittleEndian(header[60..], Crc32C.Of(header[..60]));
-        file.Write(header, 0);
-        file.Sync();
-        files.SyncDirectory(directory);
-        return new LogSegment(path, file, first, previousSequence);
+        return bytes;
     }
 
     /// <summary>Opens a file; <c>null</c> when it ends before its header does, as a crash during creation leaves it.</summary>
@@ -91,16 +109,34 @@ sealed class LogSegment : IDisposable
             file.Dispose();
             throw new SluiceException(ErrorCode.Corrupt, $"{path}: the segment header at offset 0 is damaged");
         }
-        var minReader = BinaryPrimitives.ReadUInt16LittleEndian(header[10..]);
-        if (minReader > FrameHeader.FormatVersion)
+        if (NeedsNewerVersion(header))
         {
             file.Dispose();
-            throw new SluiceException(ErrorCode.Corrupt, $"{path}: needs a version of Sluice that reads log format {minReader}");
+            throw new SluiceException(ErrorCode.Corrupt, $"{path}: needs a version of Sluice that reads log format {BinaryPrimitives.ReadUInt16LittleEndian(header[10..])}");
         }
         var first = new LogPosition(
             new Guid(header.Slice(16, 16)), BinaryPrimitives.ReadUInt32LittleEndian(header[12..]), BinaryPrimitives.ReadUInt64LittleEndian(header[32..]));
-        return new LogSegment(path, file, first, BinaryPrimitives.ReadUInt64LittleEndian(header[40..]));
+        return new LogSegment(
+            path, file, first, BinaryPrimitives.ReadUInt64LittleEndian(header[40..]), header[56] == GapFlag ? BinaryPrimitives.ReadUInt64LittleEndian(header[48..]) : null);
     }
+
+    /// <summary>Opens a file to look for groups in it, whatever its header says.</summary>
+    /// <exception cref="SluiceException"><see cref="ErrorCode.Corrupt"/>: the file is of a newer version.</exception>
+    public static LogSegment OpenDamaged(LogFiles files, string path)
+    {
+        var file = files.Open(path, writable: false);
+        Span<byte> header = stackalloc byte[HeaderSize];
+        header.Clear();
+        file.Read(header, 0);
+        if (BinaryPrimitives.ReadUInt32LittleEndian(header[60..]) == Crc32C.Of(header[..60]) && BinaryPrimitives.ReadUInt64LittleEndian(header) == Magic && NeedsNewerVersion(header))
+        {
+            file.Dispose();
+            throw new SluiceException(ErrorCode.Corrupt, $"{path}: is of a newer version of Sluice: nothing is wrong with it that a repair could mend");
+        }
+        return new LogSegment(path, file, default, previousSequence: 0, presentBefore: null);
+    }
+
+    static bool NeedsNewerVersion(ReadOnlySpan<byte> header) => BinaryPrimitives.ReadUInt16LittleEndian(header[10..]) > FrameHeader.FormatVersion;
 
     /// <summary>Says that the file is known good and durable up to here.</summary>
     public void Advance(long durableBytes, ulong lastSequence, long receivedAtMicroseconds)

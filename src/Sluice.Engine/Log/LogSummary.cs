@@ -9,7 +9,16 @@ namespace Sluice.Log;
 /// <summary>What frames of one sink added up to.</summary>
 /// <param name="Bytes">Of decompressed bodies.</param>
 /// <param name="Minutes">Per minute: minute since 1970, requests, accepted, rejected.</param>
-public sealed record SummarisedSink(Guid SinkId, long Requests, long Received, long Accepted, List<long[]> Minutes, long Bytes = 0);
+public sealed record SummarisedSink(Guid SinkId, long Requests, long Received, long Accepted, List<long[]> Minutes, long Bytes = 0)
+{
+    /// <summary>Accepted records that a repair dropped, or that a rebuild did not find in the log any more.</summary>
+    [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingDefault)]
+    public long Lost { get; init; }
+
+    /// <summary>When they were last found to be lost, microseconds since 1970-01-01 UTC.</summary>
+    [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingDefault)]
+    public long LostAt { get; init; }
+}
 
 /// <summary>
 /// What the trimmed part of a log said, so that state = summary + retained frames. A file beside the segments, replaced atomically before any
@@ -21,9 +30,22 @@ sealed record LogSummary(int Format, Guid LogId, ulong Sequence, List<Summarised
     const int CurrentFormat = 1;
     const int CrcDigits = 8;
 
+    /// <summary>Sequences of retained requests of which a repair or a rebuild took parts: they are counted as lost and take no effect.</summary>
+    [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)]
+    public HashSet<ulong>? Torn { get; init; }
+
     public static LogSummary Empty { get; } = new(CurrentFormat, Guid.Empty, 0, []);
 
-    public static LogSummary Of(Guid logId, ulong sequence, TableLedger ledger) => new(CurrentFormat, logId, sequence, ledger.ReadSummary());
+    public static HashSet<ulong>? TornOf(IEnumerable<ulong>? sequences) => sequences?.ToHashSet() is { Count: > 0 } torn ? torn : null;
+
+    /// <summary>Nothing was trimmed, and nothing lost.</summary>
+    public bool IsEmpty => Sequence == 0 && Sinks.Count == 0;
+
+    public static LogSummary Of(Guid logId, ulong sequence, TableLedger ledger) => Empty.With(logId, sequence, ledger);
+
+    /// <summary>The same further on.</summary>
+    public LogSummary With(Guid logId, ulong sequence, TableLedger ledger) =>
+        this with { LogId = logId, Sequence = sequence, Sinks = ledger.ReadSummary(), Torn = TornOf(Torn?.Where(torn => torn > sequence)) };
 
     /// <summary>The summary in a log's directory; an empty one when nothing was ever trimmed.</summary>
     /// <exception cref="SluiceException"><see cref="ErrorCode.Corrupt"/>: damaged, or of a newer version.</exception>

@@ -23,7 +23,7 @@ static class LogTrimming
                 throw new SluiceException(ErrorCode.Corrupt, $"{segment.Path}: offset {reader.NextOffset}: a durable group cannot be read back");
         }
         var last = segments[^1].LastSequence;
-        LogSummary.Of(log.Id, last, ledger).Write(files, directory);
+        summary.With(log.Id, last, ledger).Write(files, directory);
         log.TrimTo(last);
     }
 }

@@ -38,7 +38,7 @@ sealed class RequestReader(TableLog log, LogPosition after) : IDisposable
         frame = default;
         while (_reader.TryPeek(out var stored))
         {
-            if (stored.Header.IsLastPart)
+            if (stored.Header.IsLastPart && !log.IsTorn(stored.Header.Position.Sequence))
             {
                 frame = stored.Header.FirstPart == 0 ? Loadable(stored, stored.Header) : NextPart(stored.Header);
                 return true;
@@ -90,7 +90,7 @@ sealed class RequestReader(TableLog log, LogPosition after) : IDisposable
 
     LoadableFrame Loadable(in StoredFrame stored, in FrameHeader last) => new(
         stored.Header, stored.Payload, last.Position,
-        stored.Header.IsLastPart ? last.Position : _taken with { RecordsAhead = stored.Header.RequestRecordCount },
+        stored.Header.IsLastPart ? log.OwnPosition(last.Position.Sequence) : _taken with { RecordsAhead = stored.Header.RequestRecordCount },
         last.Flags.HasFlag(FrameFlags.Discarded));
 
     void EndParts()

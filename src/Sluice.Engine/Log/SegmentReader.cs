@@ -43,6 +43,9 @@ sealed class SegmentReader(LogSegment segment) : IDisposable
         return true;
     }
 
+    /// <summary>Goes on reading at an offset, where a group may begin.</summary>
+    public void SeekTo(long offset) => NextOffset = offset;
+
     public void Dispose()
     {
         if (_buffer.Length > 0) ArrayPool<byte>.Shared.Return(_buffer);

@@ -1,3 +1,5 @@
+using System.Collections.ObjectModel;
+
 namespace Sluice.Log;
 
 /// <summary>
@@ -26,6 +28,7 @@ public sealed class TableLog : IDisposable
     readonly FrameVisitor _onDurable;
     readonly Watermark _watermark;
     readonly PartPins _pins;
+    readonly IReadOnlySet<ulong> _torn;
     readonly uint _incarnation;
     readonly Lock _lock = new();
     readonly TaskCompletionSource<SluiceException> _failed = new(TaskCreationOptions.RunContinuationsAsynchronously);
@@ -48,9 +51,9 @@ public sealed class TableLog : IDisposable
     long _waitingBytes;
     long _durableSequence;
 
-    TableLog(LogFiles files, string directory, LogOptions options, FrameVisitor onDurable, Watermark watermark, PartPins pins, RecoveredLog recovered)
+    TableLog(LogFiles files, string directory, LogOptions options, FrameVisitor onDurable, Watermark watermark, PartPins pins, IReadOnlySet<ulong> torn, RecoveredLog recovered)
     {
-        (_files, _directory, _options, _onDurable, _watermark, _pins) = (files, directory, options, onDurable, watermark, pins);
+        (_files, _directory, _options, _onDurable, _watermark, _pins, _torn) = (files, directory, options, onDurable, watermark, pins, torn);
         _incarnation = watermark.Position.Incarnation;
         _segments = recovered.Segments;
         _nextSequence = recovered.NextSequence;
@@ -62,7 +65,10 @@ public sealed class TableLog : IDisposable
     public Guid Id => _watermark.Position.LogId;
 
     /// <summary>Everything up to here is on the disk.</summary>
-    public LogPosition DurablePosition => new(Id, _incarnation, (ulong)Volatile.Read(ref _durableSequence));
+    public LogPosition DurablePosition => OwnPosition((ulong)Volatile.Read(ref _durableSequence));
+
+    /// <summary>No sequence up to here will be given out: that of the last frame, or higher in a log that was repaired or restored.</summary>
+    internal ulong ClosedSequence => Math.Max(DurablePosition.Sequence, _watermark.Lineage.Next - 1);
 
     /// <summary>Unacknowledged bytes that recovery cut from the tail.</summary>
     public long DroppedBytes { get; }
@@ -81,6 +87,29 @@ public sealed class TableLog : IDisposable
         Watermark.Create(files, directory, new LogPosition(Guid.NewGuid(), 1, 0));
     }
 
+    /// <summary>
+    /// Makes another incarnation of a log that was copied: it goes on behind every sequence that the original may have given out since, and neither
+    /// frames nor stores of the original fit it any more.
+    /// </summary>
+    /// <returns>The end of the log; its store must be told of the incarnation.</returns>
+    /// <exception cref="SluiceException"><see cref="ErrorCode.Corrupt"/>: the log is damaged; nothing was changed.</exception>
+    public static LogPosition BeginIncarnation(LogFiles files, string directory)
+    {
+        LogPosition end;
+        LogLineage lineage;
+        using (var watermark = Watermark.Open(files, directory, writable: false))
+        {
+            var recovered = LogRecovery.Run(files, directory, watermark, LogSummary.Read(files, directory).Sequence, (in FrameHeader _, ReadOnlySpan<byte> _) => { }, writable: false);
+            recovered.Segments.ForEach(segment => segment.Dispose());
+            var last = Math.Max(recovered.Segments.LastOrDefault()?.LastSequence ?? 0, watermark.Position.Sequence);
+            // at random, so that two logs that go on from one copy differ
+            end = watermark.Position with { Incarnation = watermark.Position.Incarnation + 1 + (uint)Random.Shared.Next(1 << 20), Sequence = last };
+            lineage = LogLineage.Above(last, recovered.NextSequence - 1);
+        }
+        Watermark.Create(files, directory, end, lineage with { SkippedBlocks = lineage.SkippedBlocks + LogLineage.RestoredBlocks });
+        return end;
+    }
+
     /// <summary>False too for what an interrupted <see cref="Create"/> left.</summary>
     public static bool Exists(LogFiles files, string directory) =>
         files.DirectoryExists(directory) && files.List(directory).Any(name => name == Watermark.FileName || name.StartsWith(LogSegment.Prefix, StringComparison.Ordinal));
@@ -92,20 +121,23 @@ public sealed class TableLog : IDisposable
     /// not throw and not wait.
     /// </param>
     /// <exception cref="SluiceException"><see cref="ErrorCode.Corrupt"/>: something acknowledged is missing or damaged; nothing was changed.</exception>
-    public static TableLog Open(LogFiles files, string directory, LogOptions options, ulong summarised, FrameVisitor onDurable)
+    /// <param name="torn">Sequences of requests that a repair or a rebuild took parts from: they take no effect.</param>
+    /// <param name="writable">False: only looks. Nothing on the disk changes, and nothing can be appended.</param>
+    public static TableLog Open(LogFiles files, string directory, LogOptions options, ulong summarised, FrameVisitor onDurable, IReadOnlySet<ulong>? torn = null, bool writable = true)
     {
-        var watermark = Watermark.Open(files, directory);
+        torn ??= ReadOnlySet<ulong>.Empty;
+        var watermark = Watermark.Open(files, directory, writable);
         try
         {
             var pins = new PartPins();
             FrameVisitor visit = (in FrameHeader header, ReadOnlySpan<byte> payload) =>
             {
-                pins.Note(header);
+                if (!torn.Contains(header.Position.Sequence)) pins.Note(header);
                 onDurable(header, payload);
             };
-            var recovered = LogRecovery.Run(files, directory, watermark.Position, summarised, visit);
+            var recovered = LogRecovery.Run(files, directory, watermark, summarised, visit, writable);
             pins.AbandonIncomplete();
-            return new TableLog(files, directory, options, visit, watermark, pins, recovered);
+            return new TableLog(files, directory, options, visit, watermark, pins, torn, recovered);
         }
         catch
         {
@@ -140,6 +172,11 @@ public sealed class TableLog : IDisposable
         }
         return append.Done.Task;
     }
+
+    /// <summary>A position that the table's store has: whatever incarnation wrote the frame, the store belongs to the present one.</summary>
+    internal LogPosition OwnPosition(ulong sequence) => new(Id, _incarnation, sequence);
+
+    internal bool IsTorn(ulong sequence) => _torn.Count > 0 && _torn.Contains(sequence);
 
     /// <summary>Returns when the log is durable beyond the sequence, or failed, or closed.</summary>
     public Task WaitForMoreAsync(ulong sequence, CancellationToken cancellation)
@@ -223,6 +260,34 @@ public sealed class TableLog : IDisposable
             _files.Delete(segment.Path);
         }
         if (trimmed.Count > 0) _files.SyncDirectory(_directory);
+    }
+
+    /// <summary>Copies everything acknowledged before the call into a directory that holds no log, with a watermark of its own. The caller keeps the log from being trimmed.</summary>
+    /// <returns>The last position that is in the copy for certain; what became durable meanwhile may be in it too.</returns>
+    internal LogPosition CopyTo(string directory)
+    {
+        _files.CreateDirectory(directory);
+        List<LogSegment> segments;
+        LogPosition last;
+        lock (_lock) (segments, last) = ([.. _segments], DurablePosition);
+        foreach (var segment in segments) Copy(segment, directory);
+        _files.SyncDirectory(directory);
+        Watermark.Create(_files, directory, last, _watermark.Lineage);
+        return last;
+    }
+
+    void Copy(LogSegment segment, string directory)
+    {
+        using var to = _files.Create(Path.Combine(directory, Path.GetFileName(segment.Path)));
+        var buffer = new byte[1 << 20];
+        for (var (offset, end) = (0L, segment.DurableBytes); offset < end;)
+        {
+            var read = segment.File.Read(buffer.AsSpan(0, (int)Math.Min(buffer.Length, end - offset)), offset);
+            if (read == 0) throw new IOException($"{segment.Path}: ends at offset {offset}, before what is durable in it ({end})");
+            to.Write(buffer.AsSpan(0, read), offset);
+            offset += read;
+        }
+        to.Sync();
     }
 
     /// <summary>Takes no more appends; returns when those under way are answered.</summary>

@@ -19,6 +19,9 @@ public readonly record struct SinkLedger(long Requests, long Received, long Acce
 
     /// <summary>Of those loaded: not applied, because something newer was applied to their key before.</summary>
     public long Superseded { get; init; }
+
+    /// <summary>Of those failed: gone with a part of the log that was repaired, or with a database that was rebuilt; nothing has them any more.</summary>
+    public long Lost { get; init; }
 }
 
 /// <summary>The size of what came, beside the counters of <see cref="SinkLedger"/>.</summary>

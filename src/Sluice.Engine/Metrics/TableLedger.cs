@@ -69,6 +69,12 @@ sealed class TableLedger
         lock (_lock) return _sinks.TryGetValue(sinkId, out var totals) ? LedgerOf(totals) : default;
     }
 
+    /// <summary>When records of the sink were last found to be lost, microseconds since 1970-01-01 UTC; 0: never.</summary>
+    public long ReadLostAt(Guid sinkId)
+    {
+        lock (_lock) return _sinks.TryGetValue(sinkId, out var totals) ? totals.LostAt : 0;
+    }
+
     /// <summary>The sums over all sinks, at one moment.</summary>
     public SinkLedger ReadAll()
     {
@@ -83,6 +89,7 @@ sealed class TableLedger
                 {
                     Replayed = sum.Replayed + ledger.Replayed,
                     Superseded = sum.Superseded + ledger.Superseded,
+                    Lost = sum.Lost + ledger.Lost,
                 };
             }
             return sum;
@@ -106,10 +113,11 @@ sealed class TableLedger
     }
 
     static SinkLedger LedgerOf(SinkTotals totals) => new(
-        totals.Requests, totals.Received, totals.Accepted, totals.Received - totals.Accepted, totals.Loaded, totals.Failed, totals.Accepted - totals.Loaded - totals.Failed)
+        totals.Requests, totals.Received, totals.Accepted, totals.Received - totals.Accepted, totals.Loaded, totals.Failed + totals.Lost, totals.Accepted - totals.Loaded - totals.Failed - totals.Lost)
     {
         Replayed = totals.Replayed,
         Superseded = totals.Superseded,
+        Lost = totals.Lost,
     };
 
     static SinkVolume VolumeOf(SinkTotals totals) =>
@@ -126,7 +134,11 @@ sealed class TableLedger
         {
             return _sinks.Select(sink => new SummarisedSink(
                 sink.Key, sink.Value.Requests, sink.Value.Received, sink.Value.Accepted,
-                [.. sink.Value.Minutes.ToArray().Select(point => new[] { point.Minute, point.Requests, point.Accepted, point.Rejected })], sink.Value.Bytes)).ToList();
+                [.. sink.Value.Minutes.ToArray().Select(point => new[] { point.Minute, point.Requests, point.Accepted, point.Rejected })], sink.Value.Bytes)
+            {
+                Lost = sink.Value.Lost,
+                LostAt = sink.Value.LostAt,
+            }).ToList();
         }
     }
 
@@ -141,6 +153,8 @@ sealed class TableLedger
                 totals.Received += sink.Received;
                 totals.Accepted += sink.Accepted;
                 totals.Bytes += sink.Bytes;
+                totals.Lost += sink.Lost;
+                totals.LostAt = Math.Max(totals.LostAt, sink.LostAt);
                 foreach (var minute in sink.Minutes) totals.Minutes.Add(new MinutePoint(minute[0], minute[1], minute[2], minute[3]));
             }
         }
@@ -162,6 +176,8 @@ sealed class TableLedger
         public long Replayed;
         public long Superseded;
         public long Bytes;
+        public long Lost;
+        public long LostAt;
 
         /// <summary>Per second, in log order: requests that are not settled, the last of them, and the bytes of their bodies.</summary>
         public List<(long Second, ulong Last, long Bytes)> Pending { get; } = [];

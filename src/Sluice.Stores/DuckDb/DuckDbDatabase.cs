@@ -2,6 +2,7 @@ using System.Diagnostics.CodeAnalysis;
 using DuckDB.NET.Data;
 using Microsoft.Extensions.Logging;
 using Sluice.Load;
+using Sluice.Log;
 
 namespace Sluice.Stores.DuckDb;
 
@@ -88,6 +89,44 @@ public sealed class DuckDbDatabase
     /// <exception cref="StoreException">DuckDB refused; nothing of an open transaction is left.</exception>
     internal ValueTask<T> RunAsync<T>(Func<DuckDbInstance, T> operation, CancellationToken cancellation) =>
         OnTurnAsync(() => Run(operation), cancellation);
+
+    /// <summary>Copies the database file, between two writes: the loader waits, queries do not.</summary>
+    /// <param name="path">Of a file that does not exist.</param>
+    /// <returns>Where the tables in the copy are.</returns>
+    /// <exception cref="StoreException">The database cannot be opened.</exception>
+    /// <exception cref="IOException">The disk refused; what was written so far is there.</exception>
+    public async ValueTask<IReadOnlyDictionary<Guid, LogPosition>> CopyAsync(string path, CancellationToken cancellation) => await RunAsync(
+        db =>
+        {
+            CheckpointWhenDue(db, walBytes: 1);
+            var positions = InternalTables.ReadPositions(db);
+            db.CopyTo(path);
+            return positions;
+        },
+        cancellation).ConfigureAwait(false);
+
+    /// <summary>Says of tables that they belong to another incarnation of their logs, as a restore makes one.</summary>
+    /// <exception cref="StoreException">DuckDB refused; nothing was changed.</exception>
+    public async ValueTask MoveToIncarnationsAsync(IReadOnlyDictionary<Guid, uint> incarnations, CancellationToken cancellation) => await RunAsync(
+        db =>
+        {
+            InternalTables.Begin(db);
+            try
+            {
+                foreach (var (tableId, incarnation) in incarnations)
+                {
+                    if (InternalTables.ReadPosition(db, tableId) is { } position && position.Incarnation != incarnation)
+                        InternalTables.TryMovePosition(db, tableId, position, position with { Incarnation = incarnation });
+                }
+            }
+            catch
+            {
+                db.Rollback();
+                throw;
+            }
+            return db.Execute("COMMIT");
+        },
+        cancellation).ConfigureAwait(false);
 
     /// <summary>Checkpoints what is quiet, closes what is idle, and finds out whether the instance still lives.</summary>
     internal async ValueTask MaintainAsync()

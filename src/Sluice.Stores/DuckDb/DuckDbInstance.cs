@@ -1,7 +1,9 @@
 using System.Globalization;
 using DuckDB.NET.Data;
 using DuckDB.NET.Native;
+using Microsoft.Win32.SafeHandles;
 using Sluice.Load;
+using Sluice.Log;
 
 namespace Sluice.Stores.DuckDb;
 
@@ -15,6 +17,9 @@ sealed class DuckDbInstance : IDisposable
     readonly DuckDBConnection _connection;
     readonly string _path;
     long _memoryBytes;
+
+    // Once opened, not closed before the instance: closing any handle of a file gives up the process's record locks on it, which are DuckDB's
+    SafeFileHandle? _file;
 
     DuckDbInstance(DuckDBConnection connection, string path, string exportDirectory)
     {
@@ -39,9 +44,17 @@ sealed class DuckDbInstance : IDisposable
     public long WalBytes => new FileInfo(_path + ".wal") is { Exists: true } wal ? wal.Length : 0;
 
     /// <exception cref="StoreException">The file cannot be opened; transient.</exception>
-    public static DuckDbInstance Open(string path, string tempDirectory, long memoryBytes, DuckDbOptions options)
+    public static DuckDbInstance Open(string path, string tempDirectory, long memoryBytes, DuckDbOptions options) =>
+        Open(path, tempDirectory, memoryBytes, options, writable: true);
+
+    /// <summary>Opens a database that no process has open, to look at it: nothing in the file changes.</summary>
+    /// <exception cref="StoreException">The file cannot be opened, or holds no database of ours.</exception>
+    public static DuckDbInstance OpenReadOnly(string path, string tempDirectory, long memoryBytes, DuckDbOptions options) =>
+        Open(path, tempDirectory, memoryBytes, options, writable: false);
+
+    static DuckDbInstance Open(string path, string tempDirectory, long memoryBytes, DuckDbOptions options, bool writable)
     {
-        var connection = new DuckDBConnection(ConnectionString(path, tempDirectory, memoryBytes, options));
+        var connection = new DuckDBConnection(ConnectionString(path, tempDirectory, memoryBytes, options, writable));
         try
         {
             Directory.CreateDirectory(Path.GetDirectoryName(path)!);
@@ -53,7 +66,7 @@ sealed class DuckDbInstance : IDisposable
             var instance = new DuckDbInstance(connection, path, exportDirectory) { _memoryBytes = memoryBytes };
             instance.Execute($"SET allowed_directories = [{UserQuery.Literal(exportDirectory)}]");
             instance.Execute(Settings);
-            InternalTables.Create(instance);
+            if (writable) InternalTables.Create(instance);
             return instance;
         }
         catch (Exception e)
@@ -182,7 +195,31 @@ sealed class DuckDbInstance : IDisposable
         }
     }
 
-    public void Dispose() => _connection.Dispose();
+    /// <summary>Copies the database as it is now; nothing may write meanwhile. What is in the write-ahead log still goes into a file of its own.</summary>
+    /// <param name="path">Of a file that does not exist.</param>
+    /// <exception cref="IOException">The disk refused.</exception>
+    public void CopyTo(string path)
+    {
+        _file ??= File.OpenHandle(_path, FileMode.Open, FileAccess.Read, FileShare.ReadWrite | FileShare.Delete);
+        Copy(_file, path);
+        if (WalBytes == 0) return;
+        using var wal = File.OpenHandle(_path + ".wal", FileMode.Open, FileAccess.Read, FileShare.ReadWrite | FileShare.Delete);
+        Copy(wal, path + ".wal");
+    }
+
+    static void Copy(SafeFileHandle from, string path)
+    {
+        using var to = DiskFiles.Instance.Create(path);
+        var buffer = new byte[1 << 20];
+        for (var offset = 0L; RandomAccess.Read(from, buffer, offset) is > 0 and var read; offset += read) to.Write(buffer.AsSpan(0, read), offset);
+        to.Sync();
+    }
+
+    public void Dispose()
+    {
+        _connection.Dispose();
+        _file?.Dispose();
+    }
 
     /// <summary>Remembers a fatal error.</summary>
     /// <returns>False, so that it can stand in an exception filter.</returns>
@@ -192,10 +229,11 @@ sealed class DuckDbInstance : IDisposable
         return false;
     }
 
-    static string ConnectionString(string path, string tempDirectory, long memoryBytes, DuckDbOptions options) => new DuckDBConnectionStringBuilder
+    static string ConnectionString(string path, string tempDirectory, long memoryBytes, DuckDbOptions options, bool writable) => new DuckDBConnectionStringBuilder
     {
         // what replaying the write-ahead log needs already, the rest is in Settings
         DataSource = path,
+        ["access_mode"] = writable ? "READ_WRITE" : "READ_ONLY",
         ["memory_limit"] = Bytes(memoryBytes),
         ["threads"] = options.Threads.ToString(CultureInfo.InvariantCulture),
         ["temp_directory"] = tempDirectory,

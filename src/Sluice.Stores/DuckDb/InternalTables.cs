@@ -27,6 +27,7 @@ static class InternalTables
         """
         CREATE SCHEMA IF NOT EXISTS _sluice;
         CREATE TABLE IF NOT EXISTS _sluice.format (version UINTEGER NOT NULL);
+        CREATE TABLE IF NOT EXISTS _sluice.identity (database_id UUID NOT NULL); -- so that files that changed places are found out
         CREATE TABLE IF NOT EXISTS _sluice.positions (
             table_id UUID NOT NULL, log_id UUID NOT NULL, incarnation UINTEGER NOT NULL, sequence UBIGINT NOT NULL);
         ALTER TABLE _sluice.positions ADD COLUMN IF NOT EXISTS records_ahead INTEGER DEFAULT 0;
@@ -43,7 +44,7 @@ static class InternalTables
         """;
 
     /// <summary>Makes the tables in a new database, or brings those of an earlier version to this one; refuses what it does not know.</summary>
-    /// <exception cref="StoreException">The database was written by a newer version.</exception>
+    /// <exception cref="StoreException">The database was written by a newer version, or is another than the name of its file says.</exception>
     public static void Create(DuckDbInstance db)
     {
         db.Execute($"BEGIN TRANSACTION; {Definitions} {QuarantineTables.Definitions} {IdempotencyTables.Definitions} {LoadTimes.Definitions} COMMIT");
@@ -52,7 +53,20 @@ static class InternalTables
         else if (version[0] == 1) MoveFromFormat1(db);
         else if (version[0] != FormatVersion)
             throw new StoreException(isTransient: true, $"database {db.Catalog} has format {version[0]}, this program knows {FormatVersion}");
+        if (!Guid.TryParseExact(db.Catalog, "D", out var id)) return;
+        var identity = ReadIdentity(db);
+        if (identity is null) db.Execute($"INSERT INTO _sluice.identity VALUES ('{id}')");
+        else if (identity != id) throw new StoreException(isTransient: true, $"the file holds the database {identity}, not {id}");
     }
+
+    /// <returns><c>null</c>: an earlier version made the database.</returns>
+    public static Guid? ReadIdentity(DuckDbInstance db) =>
+        db.Query("SELECT database_id FROM _sluice.identity", row => row.GetGuid(0)) is [var id, ..] ? id : null;
+
+    /// <summary>The positions of all tables.</summary>
+    public static Dictionary<Guid, LogPosition> ReadPositions(DuckDbInstance db) => db.Query(
+        "SELECT table_id, log_id, incarnation, sequence, records_ahead FROM _sluice.positions",
+        row => KeyValuePair.Create(row.GetGuid(0), new LogPosition(row.GetGuid(1), row.GetFieldValue<uint>(2), row.GetFieldValue<ulong>(3)) { RecordsAhead = row.GetInt32(4) })).ToDictionary();
 
     /// <summary>
     /// Writes every table anew, because chunks are written by place and ALTER adds a column behind all others. A process that dies meanwhile leaves
