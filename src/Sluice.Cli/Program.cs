@@ -12,6 +12,7 @@ var root = new RootCommand("Sluice: send records over HTTPS and query them a sec
     TableCommands.Create(),
     SinkCommands.Create(),
     KeyCommands.Create(),
+    BackupCommands.Create(),
     SendCommand.Create(),
     QueryCommand.Create(),
     ErrorsCommand.Create(),

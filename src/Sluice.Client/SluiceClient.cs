@@ -59,6 +59,14 @@ public sealed class SluiceClient(HttpClient http)
     public Task<KeyResource> CreateKeyAsync(string user, KeyRequest key, CancellationToken cancellation) =>
         SendAsync(HttpMethod.Post, $"v2/users/{user}/keys", Json(key, WireJson.Default.KeyRequest), WireJson.Default.KeyResource, cancellation);
 
+    /// <summary>Makes a backup on the server; returns when it is complete, which takes as long as the disk needs.</summary>
+    public Task<BackupResource> CreateBackupAsync(BackupRequest backup, CancellationToken cancellation) =>
+        SendAsync(HttpMethod.Post, "v2/backups", Json(backup, WireJson.Default.BackupRequest), WireJson.Default.BackupResource, cancellation);
+
+    /// <summary>The complete backups, oldest first.</summary>
+    public async Task<IReadOnlyList<BackupResource>> ListBackupsAsync(CancellationToken cancellation) =>
+        (await GetAsync("v2/backups", WireJson.Default.ResourceListBackupResource, cancellation)).Resources;
+
     public Task<KeyResource> RevokeKeyAsync(string user, Guid key, CancellationToken cancellation) =>
         SendAsync(HttpMethod.Delete, $"v2/users/{user}/keys/{key}", null, WireJson.Default.KeyResource, cancellation);
 

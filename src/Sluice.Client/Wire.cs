@@ -233,6 +233,18 @@ public sealed record SinkMetricResource(DateTime Timestamp, long IngestRate, lon
 /// <summary>Counters of a sink. Always: received = accepted + rejected, accepted = loaded + failed + pending.</summary>
 public sealed record LedgerResource(long Requests, long Received, long Accepted, long Rejected, long Loaded, long Failed, long Pending);
 
+// ---- backups ----
+
+/// <param name="Name">Of the directory; <c>null</c>: the time.</param>
+public sealed record BackupRequest(string? Name = null);
+
+/// <param name="Files">How many.</param>
+public sealed record BackupResource(string Name, DateTime TakenAt, int Files, long Bytes, IReadOnlyList<BackupTableResource> Tables);
+
+/// <param name="Sequence">Every request acknowledged up to this sequence of the table's log is in the backup.</param>
+/// <param name="LoadedSequence">What is up to here is in the database file, the rest in the log.</param>
+public sealed record BackupTableResource(Guid TableId, Guid DatabaseId, string Name, ulong Sequence, ulong LoadedSequence);
+
 // ---- users and keys ----
 
 public sealed record UserResource(Guid Id, string Email, string FullName, string Role, string Status);
@@ -338,6 +350,9 @@ public sealed record SqlField(
 [JsonSerializable(typeof(ResourceList<SinkMetricResource>))]
 [JsonSerializable(typeof(LedgerResource))]
 [JsonSerializable(typeof(UserResource))]
+[JsonSerializable(typeof(BackupRequest))]
+[JsonSerializable(typeof(BackupResource))]
+[JsonSerializable(typeof(ResourceList<BackupResource>))]
 [JsonSerializable(typeof(KeyRequest))]
 [JsonSerializable(typeof(KeyResource))]
 [JsonSerializable(typeof(ResourceList<KeyResource>))]

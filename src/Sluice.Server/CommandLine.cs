@@ -15,7 +15,8 @@ static class CommandLine
 
         Options are also read from appsettings.json and from the environment (Sluice__Tls__Names__0); the command line wins.
         SLUICE_ADMIN_EMAIL and SLUICE_ADMIN_PASSWORD set the first administrator; without a password one is printed once.
-        """;
+
+        """ + Maintenance.MaintenanceCommand.Usage;
 
     static readonly Dictionary<string, string> Short = new(StringComparer.Ordinal)
     {

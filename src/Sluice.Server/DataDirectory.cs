@@ -1,6 +1,9 @@
 using System.Globalization;
 using System.Text;
 using Microsoft.Win32.SafeHandles;
+using Sluice.Load;
+using Sluice.Log;
+using Sluice.Stores.DuckDb;
 
 namespace Sluice.Server;
 
@@ -27,8 +30,28 @@ sealed class DataDirectory : IDisposable
 
     public string KeysDirectory => System.IO.Path.Combine(Path, "keys");
 
+    public string LogsDirectory => System.IO.Path.Combine(Path, "logs");
+
+    public string DatabasesDirectory => System.IO.Path.Combine(Path, "databases");
+
+    string RestoreMark => System.IO.Path.Combine(Path, "restore.unfinished");
+
     /// <summary>True: the directory held something else before, so its mode was left as it is. Everything in it that is ours is closed anyway.</summary>
     public bool IsOpenToOthers => (File.GetUnixFileMode(Path) & (UnixFileMode)0x3F) != 0; // 0077
+
+    /// <summary>Takes the lock of a directory that is there, and makes or changes nothing.</summary>
+    /// <exception cref="StartupException">As <see cref="Open"/>.</exception>
+    public static DataDirectory OpenUnused(string path)
+    {
+        Posix.CloseToOthers();
+        var absolute = System.IO.Path.GetFullPath(path);
+        if (!Directory.Exists(absolute)) throw new StartupException(ExitCode.BadOptions, $"there is no directory {absolute}");
+        var file = System.IO.Path.Combine(absolute, "lock");
+        if (!File.Exists(file)) return new DataDirectory(absolute, new SafeFileHandle());
+        var handle = Posix.OpenForReading(file);
+        if (Posix.TryLock(handle, file)) return new DataDirectory(absolute, handle);
+        using (handle) throw new StartupException(ExitCode.DataDirectoryInUse, $"the data directory {absolute} is in use by process {ReadHolder(handle)}: stop it first");
+    }
 
     /// <summary>Makes the directory when it is missing (0700) and takes its lock.</summary>
     /// <exception cref="StartupException">
@@ -53,6 +76,52 @@ sealed class DataDirectory : IDisposable
     }
 
     public void Dispose() => _lock.Dispose();
+
+    /// <summary>From here to <see cref="EndRestore"/> no server starts on the directory.</summary>
+    public void BeginRestore() => SafeFile.WriteSecret(RestoreMark, "a backup is being restored\n");
+
+    public void EndRestore()
+    {
+        File.Delete(RestoreMark);
+        Posix.SyncDirectory(Path);
+    }
+
+    /// <summary>Finds out whether the directory as a whole is one to start on. A new and empty one is.</summary>
+    /// <exception cref="StartupException"><see cref="ExitCode.DamagedData"/>: half restored, or its catalogue is missing.</exception>
+    public void ThrowIfIncomplete()
+    {
+        if (File.Exists(RestoreMark))
+            throw new StartupException(ExitCode.DamagedData, $"{Path} is a restore that did not finish: empty it and restore again");
+
+        // an empty file is a new catalogue to SQLite; keys are made after it
+        var hasCatalogue = new FileInfo(CatalogFile) is { Exists: true, Length: > 0 };
+        if (!hasCatalogue && (HasEntries(LogsDirectory) || HasEntries(DatabasesDirectory) || HasEntries(KeysDirectory)))
+            throw new StartupException(ExitCode.DamagedData, $"{CatalogFile} is missing or empty, and the directory has been in use: restore the catalogue from a backup");
+    }
+
+    public string LogDirectory(Guid tableId) => System.IO.Path.Combine(LogsDirectory, tableId.ToString());
+
+    public string DatabaseFile(Guid databaseId) => System.IO.Path.Combine(DatabasesDirectory, $"{databaseId}.duckdb");
+
+    /// <summary>Logs of tables that the catalogue does not know, not even as deleted: it is older than they are.</summary>
+    public IReadOnlyList<string> FindUnknownLogs(IReadOnlySet<Guid> tables) => !Directory.Exists(LogsDirectory) ? [] :
+    [
+        .. Directory.EnumerateDirectories(LogsDirectory).Where(path =>
+            !(Guid.TryParse(System.IO.Path.GetFileName(path), out var id) && tables.Contains(id)) && TableLog.Exists(DiskFiles.Instance, path)),
+    ];
+
+    /// <summary>What a database says of its tables, once all of its file was read. None when there is no file.</summary>
+    /// <exception cref="StoreException">The file is damaged, or holds another database.</exception>
+    public IReadOnlyDictionary<Guid, StoredTable> InspectDatabase(Guid databaseId)
+    {
+        var file = DatabaseFile(databaseId);
+        if (!File.Exists(file)) return new Dictionary<Guid, StoredTable>();
+        var temporary = Directory.CreateTempSubdirectory("sluice-check-").FullName;
+        var found = DatabaseInspection.Run(file, temporary);
+        return found.Id is null || found.Id == databaseId ? found.Tables : throw new StoreException(isTransient: false, $"the file holds the database {found.Id}");
+    }
+
+    static bool HasEntries(string directory) => Directory.Exists(directory) && Directory.EnumerateFileSystemEntries(directory).Any();
 
     /// <summary>Missing, empty, or made by an earlier run. A directory with anything else in it keeps its mode.</summary>
     static bool IsOursToClose(string path) =>

@@ -18,6 +18,9 @@ sealed class EngineSlot
         : _hasFailed ? new(false, ["the log has failed"])
         : _engine.Health;
 
+    /// <summary>Databases of which a table is closed.</summary>
+    public IReadOnlyList<Guid> DamagedDatabases => _engine is null ? [] : [.. _engine.ClosedTables.Select(table => table.DatabaseId).Distinct().Order()];
+
     public void Set(Engine engine) => _engine = engine;
 
     public void Fail() => _hasFailed = true;

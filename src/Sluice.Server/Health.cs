@@ -1,9 +1,12 @@
+using System.Text.Json.Serialization;
 using Microsoft.AspNetCore.Http.HttpResults;
 
 namespace Sluice.Server;
 
 /// <summary>What <c>/health/ready</c> answers. <paramref name="Reasons"/> is empty when the server is ready.</summary>
-sealed record HealthAnswer(string Status, IReadOnlyList<string> Reasons);
+/// <param name="Degraded">What does not work although the server is ready; left out when there is nothing.</param>
+sealed record HealthAnswer(
+    string Status, IReadOnlyList<string> Reasons, [property: JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)] IReadOnlyList<string>? Degraded = null);
 
 /// <summary>Whether the process lives, and whether it takes records. Answers without a token, and while draining.</summary>
 static class Health
@@ -22,7 +25,7 @@ static class Health
         var reasons = drain.IsDraining ? ["the server is stopping"] : slot.Health.Reasons;
 
         return reasons.Count == 0
-            ? TypedResults.Json(new HealthAnswer("ready", []))
+            ? TypedResults.Json(new HealthAnswer("ready", [], slot.DamagedDatabases is { Count: > 0 } damaged ? [.. damaged.Select(id => $"database {id} is damaged")] : null))
             : TypedResults.Json(new HealthAnswer("not_ready", reasons), statusCode: Refusals.For(ErrorCode.Unavailable).Status);
     }
 }

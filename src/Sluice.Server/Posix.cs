@@ -27,6 +27,13 @@ static partial class Posix
         return handle.IsInvalid ? throw Failure("open", path) : handle;
     }
 
+    /// <summary>Opens a file without the lock that .NET takes, to read it.</summary>
+    public static SafeFileHandle OpenForReading(string path)
+    {
+        var handle = Open(path, CloseOnExec, 0);
+        return handle.IsInvalid ? throw Failure("open", path) : handle;
+    }
+
     /// <summary>Takes the exclusive lock of an open file; it ends with the handle or the process.</summary>
     /// <returns>False when another open file holds it.</returns>
     public static bool TryLock(SafeFileHandle file, string path)

@@ -73,6 +73,7 @@ static class Refusals
         ErrorCode.LogFailed => new(StatusCodes.Status503ServiceUnavailable, Unavailable, 10, "log_failed"),
         ErrorCode.Draining => new(StatusCodes.Status503ServiceUnavailable, Unavailable, 5, "draining"),
         ErrorCode.Unavailable => new(StatusCodes.Status503ServiceUnavailable, Unavailable, 1, "unavailable"),
+        ErrorCode.DatabaseDamaged => new(StatusCodes.Status503ServiceUnavailable, Unavailable, 300, "database_damaged"), // an operator needs minutes at least
         ErrorCode.Corrupt => new(StatusCodes.Status500InternalServerError, "DamagedData"),
         _ => throw new ArgumentOutOfRangeException(nameof(code), code, "no status for this code"),
     };

@@ -14,6 +14,22 @@ static class SafeFile
     /// <summary>Replaces the file by one that everybody can read (0644).</summary>
     public static void WritePublic(string path, string text) => Write(path, text, ReadableByAll);
 
+    /// <summary>Copies a file into a new one with the mode of the old, but closed to others unless that is open to all; durable.</summary>
+    /// <exception cref="IOException">The target exists, or the disk refused.</exception>
+    public static void Copy(string from, string to)
+    {
+        var mode = File.GetUnixFileMode(from) == ReadableByAll ? ReadableByAll : OwnerOnly;
+        using (var source = new FileStream(from, FileMode.Open, FileAccess.Read, FileShare.ReadWrite | FileShare.Delete))
+        using (var target = new FileStream(to, new FileStreamOptions { Mode = FileMode.CreateNew, Access = FileAccess.Write, UnixCreateMode = OwnerOnly }))
+        {
+            File.SetUnixFileMode(target.SafeFileHandle, mode);
+            source.CopyTo(target, bufferSize: 1 << 20);
+            target.Flush();
+            Posix.Sync(target.SafeFileHandle, to);
+        }
+        Posix.SyncDirectory(Path.GetDirectoryName(Path.GetFullPath(to))!);
+    }
+
     /// <summary>Makes the directory with mode 0700 when it is missing; a wider mode is narrowed.</summary>
     public static void MakeDirectory(string path)
     {

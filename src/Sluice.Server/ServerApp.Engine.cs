@@ -1,5 +1,6 @@
 using System.Diagnostics.Metrics;
 using Sluice.Load;
+using Sluice.Server.Backup;
 using Sluice.Server.Catalog;
 using Sluice.Server.DataPlane;
 using Sluice.Server.Sql;
@@ -22,6 +23,8 @@ public sealed partial class ServerApp
         var plane = services.GetRequiredService<ControlPlane>();
         var data = services.GetRequiredService<DataDirectory>();
         var definitions = await plane.LoadDefinitionsAsync(cancellation);
+        if (data.FindUnknownLogs(await plane.ListKnownTablesAsync(cancellation)) is [var unknown, ..])
+            throw new StartupException(ExitCode.DamagedData, $"{unknown} belongs to no table of the catalogue: the catalogue is older than the log. Restore a newer one, or move the log out of the directory");
         var engine = await Engine.OpenAsync(
             services.GetRequiredService<ServerOptions>().Storage.For(data.Path),
             definitions.Tables,
@@ -31,8 +34,17 @@ public sealed partial class ServerApp
             services.GetRequiredService<ILoggerFactory>(),
             services.GetRequiredService<IMeterFactory>(),
             cancellation);
-        await plane.ResumeAsync(engine, cancellation);
-        return engine;
+        try
+        {
+            await plane.ThrowIfOlderThanAsync(engine, cancellation);
+            await plane.ResumeAsync(engine, cancellation);
+            return engine;
+        }
+        catch
+        {
+            await engine.DisposeAsync();
+            throw;
+        }
     }
 
     static void AddPlanes(IServiceCollection services, ServerOptions options)
@@ -43,6 +55,7 @@ public sealed partial class ServerApp
             provider.GetRequiredService<DataDirectory>().Path, options.Store, provider.GetRequiredService<TimeProvider>(), provider.GetRequiredService<ILoggerFactory>()));
         services.AddSingleton<DropDatabaseStore>(provider => provider.GetRequiredService<DuckDbDatabases>().DropDatabaseAsync);
         services.AddSingleton<ControlPlane>();
+        services.AddSingleton<Backups>();
         services.AddSingleton<SinkGate>(provider =>
         {
             var plane = provider.GetRequiredService<ControlPlane>();

@@ -9,6 +9,7 @@ using Microsoft.Extensions.Logging.Console;
 using Sluice.Records;
 using Sluice.Server.Accounts;
 using Sluice.Server.Audit;
+using Sluice.Server.Backup;
 using Sluice.Server.Catalog;
 using Sluice.Server.Components;
 using Sluice.Server.DataPlane;
@@ -211,6 +212,7 @@ public sealed partial class ServerApp
         InviteEndpoints.Map(host);
         OrganizationEndpoints.Map(host);
         AuditEndpoint.Map(host);
+        BackupEndpoints.Map(host);
         DatabaseEndpoints.Map(host);
         TableEndpoints.Map(host);
         SinkEndpoints.Map(host);

@@ -6,6 +6,7 @@ using Sluice.Load;
 using Sluice.Server.Accounts;
 using Sluice.Server.Audit;
 using Sluice.Server.Catalog;
+using Sluice.Server.Maintenance;
 using Sluice.Server.Tls;
 
 namespace Sluice.Server;
@@ -52,6 +53,7 @@ public sealed partial class ServerApp : IAsyncDisposable
         using var signal = new StopSignal();
         try
         {
+            if (MaintenanceCommand.IsAskedFor(args)) return (int)await MaintenanceCommand.RunAsync(args, Console.Out, signal.Token);
             await using var app = Build(args, wrapStore);
             await app.StartAsync(signal.Token);
             return (int)await app.RunUntilAsync(signal.Token);
@@ -83,6 +85,7 @@ public sealed partial class ServerApp : IAsyncDisposable
         if (data.IsOpenToOthers)
             _logger.DataDirectoryOpenToOthers(data.Path);
 
+        data.ThrowIfIncomplete();
         _ = Services.GetRequiredService<AuditLog>();
         await CatalogFile.OpenAsync(catalog, data, cancellation);
         await FirstAdministrator.EnsureAsync(

@@ -1,4 +1,5 @@
 using Sluice.Server.Audit;
+using Sluice.Server.Backup;
 using Sluice.Stores.DuckDb;
 
 namespace Sluice.Server;
@@ -25,6 +26,7 @@ public sealed record ServerOptions
     public AuditOptions Audit { get; init; } = new();
     public LogOutputOptions Log { get; init; } = new();
     public StorageOptions Storage { get; init; } = new();
+    public BackupOptions Backup { get; init; } = new();
     public ControlPlaneOptions ControlPlane { get; init; } = new();
     public DuckDbOptions Store { get; init; } = new();
     public QueryLimits Query { get; init; } = new();

@@ -51,9 +51,15 @@ static class ServerOptionsFaults
         if (options.Storage.TombstoneWindow < TimeSpan.Zero)
             yield return "Sluice:Storage:TombstoneWindow is below zero: give a time such as 1.00:00:00";
 
+        if (options.Backup.Directory is { } backups && IsWithin(backups, options.Data))
+            yield return "Sluice:Backup:Directory is in the data directory: name one outside of it, best on another disk";
+
         foreach (var fault in CheckTls(options.Tls).Concat(CheckLimits(options.Limits)).Concat(CheckQuota("Sink", options.Quotas.Sink)).Concat(CheckQuota("Key", options.Quotas.Key)))
             yield return fault;
     }
+
+    static bool IsWithin(string path, string directory) =>
+        (Path.GetFullPath(path) + Path.DirectorySeparatorChar).StartsWith(Path.GetFullPath(directory) + Path.DirectorySeparatorChar, StringComparison.Ordinal);
 
     static IEnumerable<string> CheckTls(TlsOptions tls)
     {

@@ -21,6 +21,7 @@ static class AuditAction
     public const string RenameKey = "key.rename";
     public const string RevokeKey = "key.revoke";
     public const string UpdateOrganization = "organization.update";
+    public const string CreateBackup = "backup.create";
 
     /// <summary>A statement that changes rows or definitions; the detail is the SHA-256 of its text.</summary>
     public const string SqlWrite = "sql.write";

@@ -37,6 +37,22 @@ sealed partial class ControlPlane
         return new CatalogDefinitions(tables.Select(row => new TableDefinition(row.DatabaseId, row.ToSchema())).ToList(), definitions);
     }
 
+    /// <summary>Ids of all tables there is a row of, deleted ones too.</summary>
+    public Task<HashSet<Guid>> ListKnownTablesAsync(CancellationToken cancellation) =>
+        ReadAsync(async db => (await db.Tables.Select(row => row.Id).ToListAsync(cancellation)).ToHashSet());
+
+    /// <summary>A schema that the engine has and the catalogue never wrote down, not even as an intent, says that this is an older catalogue.</summary>
+    /// <exception cref="SluiceException"><see cref="ErrorCode.Corrupt"/>: it is.</exception>
+    public async Task ThrowIfOlderThanAsync(Engine engine, CancellationToken cancellation)
+    {
+        var versions = await ReadAsync(db => db.Tables.Where(row => row.PendingSchema == null).ToDictionaryAsync(row => row.Id, row => row.SchemaVersion, cancellation));
+        foreach (var schema in engine.Tables.Select(table => table.Schema))
+        {
+            if (versions.TryGetValue(schema.TableId, out var version) && version < schema.Version)
+                throw new SluiceException(ErrorCode.Corrupt, $"the catalogue has version {version} of table {schema.Name}, and the table's log version {schema.Version}: the catalogue is older than the log. Restore a newer one");
+        }
+    }
+
     /// <summary>Takes the opened engine into use and finishes what a crash interrupted. Called once, before the first request.</summary>
     /// <remarks>What cannot be finished is logged and left as it is: it keeps neither the server nor the other tables from working.</remarks>
     public async Task ResumeAsync(Engine engine, CancellationToken cancellation)

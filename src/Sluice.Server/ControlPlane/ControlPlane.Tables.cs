@@ -59,8 +59,8 @@ sealed partial class ControlPlane
         });
     }
 
-    /// <summary>Rows of the table that have outlived its retention; 0 when there is no such table.</summary>
-    public long FindExpiredRows(Guid tableId) => Engine.FindTable(tableId)?.ExpiredRows ?? 0;
+    /// <summary>Rows of the table that have outlived its retention; 0 when there is no such table, or none that is open.</summary>
+    public long FindExpiredRows(Guid tableId) => Engine.ClosedTables.Any(table => table.TableId == tableId) ? 0 : Engine.FindTable(tableId)?.ExpiredRows ?? 0;
 
     /// <summary>Changes how long rows are kept after their newest record. Returns when the table's store knows it.</summary>
     /// <param name="table">Name or id.</param>

@@ -74,6 +74,40 @@ sealed partial class ControlPlane(
         return await read(db);
     }
 
+    /// <summary>Waits until no table is being made, changed or dropped; from then on changes wait until the result is disposed.</summary>
+    /// <exception cref="SluiceException"><see cref="ErrorCode.Unavailable"/>: a change does not come to its end.</exception>
+    public async Task<IDisposable> HoldChangesAsync(CancellationToken cancellation)
+    {
+        for (var started = time.GetTimestamp(); ; await Task.Delay(TimeSpan.FromMilliseconds(50), time, cancellation))
+        {
+            await _catalogWrites.WaitAsync(cancellation);
+            var unfinished = await FindUnfinishedAsync(cancellation);
+            if (unfinished is null)
+                return new Hold(_catalogWrites);
+            _catalogWrites.Release();
+            if (time.GetElapsedTime(started) > ResumeTimeout)
+                throw new SluiceException(ErrorCode.Unavailable, $"A change of table {unfinished} does not come to its end.");
+        }
+    }
+
+    async Task<string?> FindUnfinishedAsync(CancellationToken cancellation)
+    {
+        try
+        {
+            return await ReadAsync(db => LiveTables(db).Where(row => row.Status != TableStatus.Running || row.PendingSchema != null).Select(row => row.Name).FirstOrDefaultAsync(cancellation));
+        }
+        catch
+        {
+            _catalogWrites.Release();
+            throw;
+        }
+    }
+
+    sealed class Hold(SemaphoreSlim turn) : IDisposable
+    {
+        public void Dispose() => turn.Release();
+    }
+
     /// <summary>Checks and changes rows in one turn and one transaction.</summary>
     /// <exception cref="SluiceException"><see cref="ErrorCode.Unavailable"/>, outcome unknown: the catalogue could not be written.</exception>
     async Task<T> WriteAsync<T>(Func<CatalogContext, Task<T>> change, CancellationToken cancellation)

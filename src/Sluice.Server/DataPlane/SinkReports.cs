@@ -9,10 +9,11 @@ namespace Sluice.Server.DataPlane;
 
 /// <summary>Always: received = accepted + rejected, accepted = loaded + failed + pending.</summary>
 /// <param name="Superseded">Of those loaded: not applied, because something newer was applied to their key before.</param>
+/// <param name="Lost">Of those failed: gone after a repair or a rebuild; nothing has them any more.</param>
 /// <param name="Replayed">Rejected and failed records that are in the table after all, out of the quarantine; they stay counted as what they were.</param>
 sealed record LedgerAnswer(
     [property: JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)] Guid? SinkId, [property: JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)] Guid? TableId,
-    long Requests, long Received, long Accepted, long Rejected, long Loaded, long Superseded, long Failed, long Pending, long Replayed,
+    long Requests, long Received, long Accepted, long Rejected, long Loaded, long Superseded, long Failed, long Lost, long Pending, long Replayed,
     long BytesReceived, long PendingBytes, long OldestPendingAgeSeconds,
     [property: JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)] IdempotencyAnswer? Idempotency)
 {
@@ -25,7 +26,7 @@ sealed record LedgerAnswer(
     public static LedgerAnswer Of(Table table, DateTimeOffset now) => Of(table.ReadLedger(), table.ReadVolume(), now) with { TableId = table.Id };
 
     static LedgerAnswer Of(SinkLedger ledger, SinkVolume volume, DateTimeOffset now) => new(
-        null, null, ledger.Requests, ledger.Received, ledger.Accepted, ledger.Rejected, ledger.Loaded, ledger.Superseded, ledger.Failed, ledger.Pending, ledger.Replayed,
+        null, null, ledger.Requests, ledger.Received, ledger.Accepted, ledger.Rejected, ledger.Loaded, ledger.Superseded, ledger.Failed, ledger.Lost, ledger.Pending, ledger.Replayed,
         volume.ReceivedBytes, volume.PendingBytes,
         volume.OldestPendingMicroseconds == 0 ? 0 : Math.Max(0, now.ToUnixTimeSeconds() - (volume.OldestPendingMicroseconds / 1_000_000)), null);
 }

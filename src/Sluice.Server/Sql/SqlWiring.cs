@@ -58,10 +58,8 @@ static class SqlWiring
                 var found = slot.Engine.FindTable(table.Schema.TableId) ?? throw new SluiceException(ErrorCode.NotFound, "There is no such table any more.");
                 return found.DeleteAsync(predicate, cancellation);
             },
-            Query = (databaseId, sql, form, tables, consume, cancellation) => queries.RunAsync(
-                token => stores.OpenDatabase(databaseId).OpenReadConnectionAsync(token), sql, form, tables, consume, cancellation),
-            Export = (databaseId, sql, tables, cancellation) => queries.ExportAsync(
-                token => stores.OpenDatabase(databaseId).OpenReadConnectionAsync(token), sql, tables, cancellation),
+            Query = (databaseId, sql, form, tables, consume, cancellation) => queries.RunAsync(token => OpenAsync(databaseId, token), sql, form, tables, consume, cancellation),
+            Export = (databaseId, sql, tables, cancellation) => queries.ExportAsync(token => OpenAsync(databaseId, token), sql, tables, cancellation),
             NoteWrite = (context, sql, result) => audit.Write(AuditEvent.By(context.Caller, AuditAction.SqlWrite) with
             {
                 Result = result,
@@ -72,6 +70,13 @@ static class SqlWiring
             MaxAnswerBytes = queries.Limits.MaxAnswerBytes,
             Time = services.GetRequiredService<TimeProvider>(),
         };
+
+        // a database that lacks a table is not asked for the others: it may be of another time
+        ValueTask<DuckDbReadConnection> OpenAsync(Guid databaseId, CancellationToken cancellation)
+        {
+            if (slot.Engine.ClosedTables.FirstOrDefault(table => table.DatabaseId == databaseId) is { } closed) slot.Engine.ThrowIfClosed(closed.TableId);
+            return stores.OpenDatabase(databaseId).OpenReadConnectionAsync(cancellation);
+        }
     }
 
     static Server.NewColumn ColumnOf(NewColumn column) => new(column.Name.Text, column.Type) { IsRequired = column.IsRequired, Default = column.Default };

@@ -64,6 +64,17 @@ sealed class CrashOracle
             """, cancellation);
     }
 
+    /// <summary>What is known at this moment, to hold a table against that is of this moment or later: what was under way may be there or not.</summary>
+    public CrashOracle Copy()
+    {
+        var copy = new CrashOracle { DatabaseId = DatabaseId, SinkId = SinkId };
+        foreach (var (sender, batch) in _lastAcknowledged) copy._lastAcknowledged[sender] = batch;
+        foreach (var (batch, isAcknowledged) in _batches) copy._batches[batch] = isAcknowledged;
+        for (var sender = 0; sender < 100; sender++) copy._lastSent[sender] = int.MaxValue; // later batches may have come in
+        copy._nextBatch = _nextBatch;
+        return copy;
+    }
+
     /// <summary>Sends batch after batch, each once, until the server is gone or time is up.</summary>
     public async Task SendAsync(int sender, int httpPort, string token, CancellationToken cancellation)
     {

@@ -17,7 +17,7 @@ public sealed class DocumentTests(ITestOutputHelper output)
         var directory = Directory.CreateTempSubdirectory("sluice-wire-").FullName;
         try
         {
-            await using var server = await ServerProcess.StartAsync(directory, "Sluice.Server", cancellation);
+            await using var server = await ServerProcess.StartAsync(Path.Combine(directory, "data"), "Sluice.Server", cancellation, ("Sluice__Backup__Directory", Path.Combine(directory, "backups")));
             var values = new Dictionary<string, string> { ["email"] = ServerProcess.Email, ["password"] = ServerProcess.Password, ["port"] = $"{server.HttpPort}" };
             foreach (var example in examples)
             {
