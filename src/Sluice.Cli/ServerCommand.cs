@@ -21,6 +21,9 @@ sealed class ServerCommand : Command
     readonly Option<string?> _apiKey = new("--api-key") { Description = "API key to use instead of a login; better given as SLUICE_API_KEY." };
     readonly Option<bool> _json = new("--json") { Description = "Print the server's JSON." };
 
+    /// <summary>How long an answer may take; by default longer than a server lets anything take that it limits.</summary>
+    public TimeSpan Patience { get; init; } = TimeSpan.FromMinutes(6);
+
     public ServerCommand(string name, string description, params Symbol[] symbols) : base(name, description)
     {
         foreach (var symbol in symbols)
@@ -62,7 +65,7 @@ sealed class ServerCommand : Command
         saved = SavedLogin.Read();
         var fromEnvironment = Environment.GetEnvironmentVariable("SLUICE_URL") is { Length: > 0 } text ? ParseUrl(text) : null;
         var http = ServerConnection.Open(parse.GetValue(_url) ?? fromEnvironment ?? saved?.Url ?? DefaultUrl, Ca(parse, saved));
-        http.Timeout = TimeSpan.FromMinutes(6); // longer than a server lets anything take
+        http.Timeout = Patience;
         return http;
     }
 

@@ -12,11 +12,8 @@ static class BackupCommands
         var name = new Argument<string?>("name") { Description = "Name of its directory; the time unless given.", Arity = ArgumentArity.ZeroOrOne };
         return new Command("backup", "Back the server up while it runs. To restore: sluice-server restore --from DIR --data NEW, on the server's machine.")
         {
-            new ServerCommand("create", "Make a backup below the server's backup directory.", name).Does(async (session, cancellation) =>
-            {
-                session.Http.Timeout = Timeout.InfiniteTimeSpan; // as long as the disk needs
-                return Show(session, await session.Client.CreateBackupAsync(new BackupRequest(session.Get(name)), cancellation));
-            }),
+            new ServerCommand("create", "Make a backup below the server's backup directory.", name) { Patience = Timeout.InfiniteTimeSpan }.Does(async (session, cancellation) => // the disk needs its time
+                Show(session, await session.Client.CreateBackupAsync(new BackupRequest(session.Get(name)), cancellation))),
             new ServerCommand("list", "List the complete backups.").Does(async (session, cancellation) => session.ShowList(
                 await session.Client.ListBackupsAsync(cancellation), WireJson.Default.ResourceListBackupResource, ["name", "taken", "files", "bytes", "tables"],
                 it => [it.Name, DatabaseCommands.Time(it.TakenAt), Text(it.Files), Text(it.Bytes), Text(it.Tables.Count)])),

@@ -39,6 +39,7 @@ sealed record LogSummary(int Format, Guid LogId, ulong Sequence, List<Summarised
     public static HashSet<ulong>? TornOf(IEnumerable<ulong>? sequences) => sequences?.ToHashSet() is { Count: > 0 } torn ? torn : null;
 
     /// <summary>Nothing was trimmed, and nothing lost.</summary>
+    [JsonIgnore]
     public bool IsEmpty => Sequence == 0 && Sinks.Count == 0;
 
     public static LogSummary Of(Guid logId, ulong sequence, TableLedger ledger) => Empty.With(logId, sequence, ledger);
