@@ -23,6 +23,9 @@ public static class BatchReader
 
     const int EnvelopeDepth = 3; // {"records":[{"value":
 
+    static readonly JsonReaderState BehindRecord = StateBehind(BodyFormat.Records);
+    static readonly JsonReaderState BehindValue = StateBehind(BodyFormat.Values);
+
     static ReadOnlySpan<byte> ByteOrderMark => [0xEF, 0xBB, 0xBF];
 
     /// <summary>The body without the byte order mark that some senders put first.</summary>
@@ -50,13 +53,15 @@ public static class BatchReader
         }
         catch (JsonException e)
         {
-            throw NotJson(e);
+            var first = FindError(body, format) ?? e; // e does not count what was read as plain
+            throw NotJson(first, first.LineNumber ?? 0, first.BytePositionInLine ?? 0);
         }
         rows.Complete();
     }
 
-    internal static SluiceException NotJson(JsonException e) =>
-        new(ErrorCode.InvalidBody, $"The body is not valid JSON at line {e.LineNumber + 1}, byte {e.BytePositionInLine + 1}: {Reason(e)}", e);
+    /// <param name="line">From 0, as <paramref name="position"/>, which counts bytes.</param>
+    internal static SluiceException NotJson(JsonException e, long line, long position) =>
+        new(ErrorCode.InvalidBody, $"The body is not valid JSON at line {line + 1}, byte {position + 1}: {Reason(e)}", e);
 
     internal static SluiceException NotAnArray() => new(ErrorCode.InvalidBody, "The body is not a JSON array.");
 
@@ -70,11 +75,38 @@ public static class BatchReader
 
     internal static JsonReaderOptions OptionsFor(BodyFormat format) => new() { MaxDepth = MaxDepth + (format == BodyFormat.Records ? EnvelopeDepth : 1) };
 
+    /// <summary>The state of a reader behind an element of the array of records: with it one may begin behind any of them, and counts places as if <see cref="Before"/> stood before.</summary>
+    internal static JsonReaderState StateBehindElement(BodyFormat format) => format == BodyFormat.Records ? BehindRecord : BehindValue;
+
+    /// <summary>The shortest text that leads to an element of the array of records.</summary>
+    internal static ReadOnlySpan<byte> Before(BodyFormat format) => format == BodyFormat.Records ? "{\"records\":[{}"u8 : "[{}"u8;
+
+    static JsonReaderState StateBehind(BodyFormat format)
+    {
+        var reader = new Utf8JsonReader(Before(format), isFinalBlock: false, new JsonReaderState(OptionsFor(format)));
+        while (reader.Read()) { }
+        return reader.CurrentState;
+    }
+
+    static JsonException? FindError(ReadOnlySpan<byte> body, BodyFormat format)
+    {
+        var reader = new Utf8JsonReader(body, OptionsFor(format));
+        try
+        {
+            while (reader.Read()) { }
+            return null;
+        }
+        catch (JsonException e)
+        {
+            return e;
+        }
+    }
+
     static void ReadValues(ReadOnlySpan<byte> body, RecordDecoder decoder, int maxRecords, RecordRows rows)
     {
         var reader = new Utf8JsonReader(body, OptionsFor(BodyFormat.Values));
         if (!reader.Read() || reader.TokenType != JsonTokenType.StartArray) throw NotAnArray();
-        while (reader.Read() && reader.TokenType != JsonTokenType.EndArray) ReadElement(ref reader, BodyFormat.Values, 0, decoder, maxRecords, rows);
+        reader = ReadElements(reader, body, BodyFormat.Values, decoder, maxRecords, rows);
         reader.Read(); // throws when anything follows
     }
 
@@ -93,8 +125,11 @@ public static class BatchReader
     {
         if (line.IndexOfAnyExcept((byte)' ', (byte)'\t', (byte)'\r') < 0) return;
         ThrowIfTooMany(rows, maxRecords);
-        rows.Begin();
-        ReadLine(line, decoder, rows);
+        if (!rows.MayBePlain || !PlainRecordReader.TryDecodeLine(line, decoder, rows))
+        {
+            rows.Begin();
+            ReadLine(line, decoder, rows);
+        }
         rows.End(new RawRecord(start, line.Length));
     }
 
@@ -157,10 +192,32 @@ public static class BatchReader
             if (hasRecords) throw RecordsTwice();
             if (reader.TokenType != JsonTokenType.StartArray) throw RecordsNotAnArray();
             hasRecords = true;
-            while (reader.Read() && reader.TokenType != JsonTokenType.EndArray) ReadElement(ref reader, BodyFormat.Records, 0, decoder, maxRecords, rows);
+            reader = ReadElements(reader, body, BodyFormat.Records, decoder, maxRecords, rows);
         }
         reader.Read(); // throws when anything follows
         if (!hasRecords) throw RecordsMissing();
+    }
+
+    /// <summary>Reads the array of records that the reader stands on the bracket of.</summary>
+    /// <returns>A reader on its end.</returns>
+    static Utf8JsonReader ReadElements(Utf8JsonReader reader, ReadOnlySpan<byte> body, BodyFormat format, RecordDecoder decoder, int maxRecords, RecordRows rows)
+    {
+        var origin = 0;
+        var isFirst = true;
+        while (true)
+        {
+            var start = origin + (int)reader.BytesConsumed;
+            var end = PlainRecordReader.ReadElements(body, start, isFirst, format, decoder, maxRecords, rows);
+            if (end > start)
+            {
+                reader = new Utf8JsonReader(body[end..], isFinalBlock: true, StateBehindElement(format));
+                origin = end;
+            }
+            reader.Read();
+            if (reader.TokenType == JsonTokenType.EndArray) return reader;
+            ReadElement(ref reader, format, origin, decoder, maxRecords, rows);
+            isFirst = false;
+        }
     }
 
     /// <summary>Reads the element of the array of records that the reader stands on.</summary>

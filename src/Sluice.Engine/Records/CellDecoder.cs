@@ -123,7 +123,7 @@ static class CellDecoder
         column.AddInt64(value);
     }
 
-    static bool IsInRange(long value, ColumnType type) => type.Kind switch
+    public static bool IsInRange(long value, ColumnType type) => type.Kind switch
     {
         ColumnKind.Int => value >= type.Min && value <= type.Max,
         // DECIMAL(18,s) of the stores: 18 digits in all

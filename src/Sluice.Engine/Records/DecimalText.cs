@@ -12,6 +12,9 @@ static class DecimalText
 {
     static readonly long[] PowersOfTen = [.. Enumerable.Range(0, 19).Select(exponent => (long)Math.Pow(10, exponent))];
 
+    /// <param name="exponent">0 to 18.</param>
+    public static long PowerOfTen(int exponent) => PowersOfTen[exponent];
+
     /// <summary>
     /// The number times 10^<paramref name="scale"/>, cut toward zero: exact for any number of digits and any exponent, or out of range.
     /// </summary>

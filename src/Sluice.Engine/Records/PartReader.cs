@@ -19,7 +19,11 @@ sealed class PartReader(BodyFormat format, RecordOperation operation, RecordDeco
 
     JsonReaderState _state = new(BatchReader.OptionsFor(format));
     Place _place;
+    TextPlace _stateBegan; // where the state began to count
+    TextPlace _reached; // how far lines have been counted,
+    int _reachedAt; // which is here in the bytes at hand
     bool _hasBegun;
+    bool _isBehindRecord;
     bool _hasRecords;
 
     /// <summary>Where the reader stands in a JSON body.</summary>
@@ -62,13 +66,16 @@ sealed class PartReader(BodyFormat format, RecordOperation operation, RecordDeco
         _hasBegun = true;
         try
         {
+            _reachedAt = mark;
             var taken = format == BodyFormat.Lines ? ReadLines(bytes, mark, isLast, rows) : ReadJson(bytes, mark, isLast, rows);
+            CountTo(bytes, taken);
             rows.Complete();
             return taken;
         }
         catch (JsonException e)
         {
-            throw BatchReader.NotJson(e);
+            var line = e.LineNumber ?? 0;
+            throw BatchReader.NotJson(e, _stateBegan.Line + line, (e.BytePositionInLine ?? 0) + (line == 0 ? _stateBegan.Position : 0));
         }
     }
 
@@ -150,6 +157,16 @@ sealed class PartReader(BodyFormat format, RecordOperation operation, RecordDeco
         {
             while (!isAtEnd && rows.RecordCount < MaxRecords)
             {
+                var plainFrom = start + (int)reader.BytesConsumed;
+                var plainTo = PlainRecordReader.ReadElements(bytes, plainFrom, !_isBehindRecord, format, decoder, Math.Min(maxRecords - rows.FirstRecordIndex, MaxRecords), rows);
+                if (plainTo > plainFrom)
+                {
+                    CountTo(bytes, plainTo);
+                    _stateBegan = _reached with { Position = _reached.Position - BatchReader.Before(format).Length };
+                    (start, _isBehindRecord) = (plainTo, true);
+                    done = reader = new Utf8JsonReader(bytes[start..], isFinalBlock: true, BatchReader.StateBehindElement(format));
+                    continue;
+                }
                 reader.Read();
                 isAtEnd = reader.TokenType == JsonTokenType.EndArray;
                 if (!isAtEnd)
@@ -157,6 +174,7 @@ sealed class PartReader(BodyFormat format, RecordOperation operation, RecordDeco
                     isInRecord = true;
                     BatchReader.ReadElement(ref reader, format, start, decoder, maxRecords, rows);
                     isInRecord = false;
+                    _isBehindRecord = true;
                 }
                 done = reader;
             }
@@ -169,6 +187,14 @@ sealed class PartReader(BodyFormat format, RecordOperation operation, RecordDeco
         start += (int)done.BytesConsumed;
         if (isAtEnd) _place = format == BodyFormat.Values ? Place.End : Place.Members;
         return isAtEnd;
+    }
+
+    void CountTo(ReadOnlySpan<byte> bytes, int end)
+    {
+        var text = bytes[_reachedAt..end];
+        var lines = text.Count((byte)'\n');
+        _reached = new TextPlace(_reached.Line + lines, lines == 0 ? _reached.Position + text.Length : text.Length - text.LastIndexOf((byte)'\n') - 1);
+        _reachedAt = end;
     }
 
     /// <summary>Whether the bytes can be the beginning of one more record, or of what ends the array.</summary>
@@ -184,4 +210,7 @@ sealed class PartReader(BodyFormat format, RecordOperation operation, RecordDeco
             return false; // the decoder's own word stands
         }
     }
+
+    /// <summary>A place in the whole body, both from 0.</summary>
+    readonly record struct TextPlace(long Line, long Position);
 }

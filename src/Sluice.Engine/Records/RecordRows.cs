@@ -16,12 +16,16 @@ public sealed class RecordRows
     // above this a buffer is given up instead of kept, so that one large request does not hold its memory for ever
     const long KeptBytes = 4L << 20;
 
+    // so many more records of a request that are not plain than are: no more are tried, it costs time
+    const int MostVainTries = 8;
+
     readonly List<RawRecord> _records = [];
     readonly List<RejectedRecord> _rejected = [];
     readonly List<TruncationWarning> _warnings = [];
     List<FieldError>? _errors;
     int _warningsBefore;
     bool _wasDiscarded;
+    int _vainTries;
 
     /// <param name="buffers">The columns, the key first, then the parts of a key that is joined.</param>
     internal RecordRows(ColumnBuffer[] buffers, int columnCount, int nodeCount, DriftCounts? drift = null)
@@ -104,6 +108,15 @@ public sealed class RecordRows
 
     /// <summary>Time of the present record for quantum sets, seconds since 1970-01-01.</summary>
     internal long RecordTime { get; set; }
+
+    /// <summary>Whether it is worth trying to read the next record as a plain one: most of the request's were.</summary>
+    internal bool MayBePlain => _vainTries < MostVainTries;
+
+    internal void NotePlain(bool isPlain)
+    {
+        if (!isPlain) _vainTries++;
+        else if (_vainTries > 0) _vainTries--;
+    }
 
     internal void Begin()
     {
@@ -245,7 +258,7 @@ public sealed class RecordRows
         Drift?.Clear();
         Array.Clear(NodeSeen);
         Array.Clear(FieldSeen);
-        FirstRecordIndex = Stamp = 0;
+        FirstRecordIndex = Stamp = _vainTries = 0;
         _errors = null;
         IsDiscarded = false;
         return true;
