@@ -42,7 +42,8 @@ sealed class Loader : IDisposable
     long _began; // the first try of the load
     long _retryDelayTicks; // 0: the last load went well
     IReadOnlyList<LateError> _tried = []; // the failures of the last load that was tried
-    bool _isInDoubt; // the last load failed, and may have taken effect all the same
+    bool _isInDoubt;
+    bool _moreWaited; // when the last load ended // the last load failed, and may have taken effect all the same
 
     public Loader(
         Guid tableId, TableLog log, ITableStore store, StoredTable? stored, TableLedger ledger, IngestMeters meters, LoadOptions options, TimeProvider time, ILogger logger,
@@ -198,7 +199,7 @@ sealed class Loader : IDisposable
         if (_isInDoubt) await CatchUpAsync(cancellation);
         _replayedBefore = batch.IsReplay ? await FindReplayedAsync(batch, cancellation) : [];
         await LoadFramesAsync(batch, 0, batch.Frames.Count, cancellation);
-        var isIdle = !_reader.TryPeek(out _);
+        var isIdle = !_moreWaited;
         if (!isIdle) DrainRate.Note(batch.FrameBytes, _time.GetElapsedTime(_began));
         if (isIdle && batch.FrameBytes > _options.MaxBytes / 4) _batch = new FrameBatch(batch.Schema); // gives the memory of a burst back
         else batch.Clear();
@@ -434,6 +435,7 @@ sealed class Loader : IDisposable
         _ledger.CountLoaded(counts);
         Watches.Note(errors);
         _tried = [];
+        _moreWaited = _reader.TryPeek(out _); // before those who wait for this load send more
         MoveTo(frames[^1].UpTo);
         _meters.BatchLoaded(
             counts.Values.Sum(count => count.Loaded), counts.Values.Sum(count => count.Failed), counts.Values.Sum(count => count.Superseded), _time.GetElapsedTime(started));
