@@ -51,14 +51,14 @@ sealed class Session(ParseResult arguments, Uri origin, string? caFile, Func<Slu
     public static void ShowTable(string[] columns, IEnumerable<string?[]> rows)
     {
         var table = new Table().Border(TableBorder.Simple);
-        foreach (var column in columns) table.AddColumn(new TableColumn(Safe(column)).NoWrap());
-        foreach (var row in rows) table.AddRow([.. row.Select(cell => Safe(cell ?? ""))]);
+        foreach (var column in columns) table.AddColumn(new TableColumn(new Text(Safe(column))).NoWrap());
+        foreach (var row in rows) table.AddRow([.. row.Select(cell => new Text(Safe(cell ?? "")))]);
         if (Console.IsOutputRedirected) AnsiConsole.Profile.Width = 10_000; // a file has no edge to wrap at
         AnsiConsole.Write(table);
-
-        // a value must not be able to steer the terminal
-        static Text Safe(string text) => new(string.Concat(text.Select(c => char.IsControl(c) ? '\uFFFD' : c)));
     }
+
+    /// <summary>A value must not be able to steer the terminal.</summary>
+    public static string Safe(string text) => string.Concat(text.Select(c => char.IsControl(c) ? '\uFFFD' : c));
 
     /// <summary>A database by its name or id.</summary>
     public async Task<DatabaseResource> FindDatabaseAsync(string nameOrId, CancellationToken cancellation) =>

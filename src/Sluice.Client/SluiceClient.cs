@@ -1,6 +1,7 @@
 using System.Net;
 using System.Net.Http.Headers;
 using System.Net.Http.Json;
+using System.Runtime.CompilerServices;
 using System.Text;
 using System.Text.Json;
 using System.Text.Json.Serialization.Metadata;
@@ -138,6 +139,43 @@ public sealed class SluiceClient(HttpClient http)
     public Task<LedgerResource> GetLedgerAsync(Guid sinkId, CancellationToken cancellation) =>
         GetAsync($"v2/sinks/{sinkId}/ledger", WireJson.Default.LedgerResource, cancellation);
 
+    /// <summary>
+    /// The records of a sink as they become durable, from now on; ends when the server ends it. A reader that is too slow misses records, and is
+    /// told how many (<see cref="TailResource.Missed"/>).
+    /// </summary>
+    /// <param name="filter">Only records whose text holds this; <c>null</c>: all.</param>
+    /// <exception cref="IOException">The connection broke.</exception>
+    public async IAsyncEnumerable<TailResource> TailAsync(Guid sinkId, bool rejectedOnly, string? filter, [EnumeratorCancellation] CancellationToken cancellation)
+    {
+        var path = $"v2/sinks/{sinkId}/tail?errors={(rejectedOnly ? "true" : "false")}&filter={Uri.EscapeDataString(filter ?? "")}";
+        using var response = await WithRenewalAsync(() => AnswerAsync(HttpMethod.Get, path, null, HttpCompletionOption.ResponseHeadersRead, cancellation), cancellation);
+        using var lines = new StreamReader(await response.Content.ReadAsStreamAsync(cancellation));
+        while (await lines.ReadLineAsync(cancellation) is { } line)
+        {
+            if (line.Length == 0) continue; // the connection lives
+            yield return JsonSerializer.Deserialize(line, WireJson.Default.TailResource) ?? throw new JsonException("a line of the tail is JSON null");
+        }
+    }
+
+    /// <summary>The groups of records that failed, newest first.</summary>
+    public Task<QuarantineResource> GetQuarantineAsync(Guid sinkId, CancellationToken cancellation) =>
+        GetAsync($"v2/sinks/{sinkId}/quarantine", WireJson.Default.QuarantineResource, cancellation);
+
+    /// <summary>The records of one group, oldest first.</summary>
+    /// <param name="after"><see cref="QuarantinePage.Next"/> of the page before; <c>null</c>: the first page.</param>
+    public Task<QuarantinePage> ListQuarantinedAsync(Guid sinkId, string group, string? after, int limit, CancellationToken cancellation) =>
+        GetAsync(
+            FormattableString.Invariant($"v2/sinks/{sinkId}/quarantine?group={Uri.EscapeDataString(group)}&limit={limit}{(after is null ? "" : $"&after={Uri.EscapeDataString(after)}")}"),
+            WireJson.Default.QuarantinePage, cancellation);
+
+    /// <summary>Sends records that failed again through the present mapping, each at most once, and returns when they are in the table.</summary>
+    public Task<ReplayAnswer> ReplayAsync(Guid sinkId, ReplayRequest replay, CancellationToken cancellation) =>
+        SendAsync(HttpMethod.Post, $"v2/sinks/{sinkId}/quarantine/replay", Json(replay, WireJson.Default.ReplayRequest), WireJson.Default.ReplayAnswer, cancellation);
+
+    /// <summary>Every version of the sink's mapping, newest first.</summary>
+    public async Task<IReadOnlyList<SinkMappingResource>> ListMappingsAsync(Guid sinkId, CancellationToken cancellation) =>
+        (await GetAsync($"v2/sinks/{sinkId}/mappings", WireJson.Default.ResourceListSinkMappingResource, cancellation)).Resources;
+
     /// <summary>Runs one SQL statement. An error in the SQL does not throw: it is in <see cref="SqlAnswer.Error"/>.</summary>
     public Task<SqlAnswer> QueryAsync(Guid databaseId, string sql, CancellationToken cancellation) =>
         SendAsync(
@@ -166,31 +204,42 @@ public sealed class SluiceClient(HttpClient http)
 
     Task<T> GetAsync<T>(string path, JsonTypeInfo<T> type, CancellationToken cancellation) => SendAsync(HttpMethod.Get, path, null, type, cancellation);
 
-    async Task<T> SendAsync<T>(
-        HttpMethod method, string path, Func<HttpContent>? content, JsonTypeInfo<T> type, CancellationToken cancellation, string? idempotencyKey = null)
-    {
-        var token = _idToken;
-        try
-        {
-            return await SendOnceAsync(method, path, content, type, cancellation, idempotencyKey);
-        }
-        catch (SluiceApiException e) when (e.Status == HttpStatusCode.Unauthorized && _refreshToken is not null)
-        {
-            await RenewAsync(token, cancellation);
-            return await SendOnceAsync(method, path, content, type, cancellation, idempotencyKey);
-        }
-    }
+    Task<T> SendAsync<T>(
+        HttpMethod method, string path, Func<HttpContent>? content, JsonTypeInfo<T> type, CancellationToken cancellation, string? idempotencyKey = null) =>
+        WithRenewalAsync(() => SendOnceAsync(method, path, content, type, cancellation, idempotencyKey), cancellation);
 
     async Task<T> SendOnceAsync<T>(
         HttpMethod method, string path, Func<HttpContent>? content, JsonTypeInfo<T> type, CancellationToken cancellation, string? idempotencyKey = null)
     {
+        using var response = await AnswerAsync(method, path, content, HttpCompletionOption.ResponseContentRead, cancellation, idempotencyKey);
+        return await response.Content.ReadFromJsonAsync(type, cancellation)
+            ?? throw new JsonException($"the answer to {method} {path} is JSON null");
+    }
+
+    async Task<T> WithRenewalAsync<T>(Func<Task<T>> call, CancellationToken cancellation)
+    {
+        var token = _idToken;
+        try
+        {
+            return await call();
+        }
+        catch (SluiceApiException e) when (e.Status == HttpStatusCode.Unauthorized && _refreshToken is not null)
+        {
+            await RenewAsync(token, cancellation);
+            return await call();
+        }
+    }
+
+    /// <summary>The answer to one request, when it is no refusal; the caller disposes it.</summary>
+    async Task<HttpResponseMessage> AnswerAsync(
+        HttpMethod method, string path, Func<HttpContent>? content, HttpCompletionOption completion, CancellationToken cancellation, string? idempotencyKey = null)
+    {
         using var request = new HttpRequestMessage(method, path) { Content = content?.Invoke() };
         if (idempotencyKey is not null) request.Headers.Add("Idempotency-Key", idempotencyKey);
         if (_idToken is { } token) request.Headers.Authorization = new AuthenticationHeaderValue("Bearer", token);
-        using var response = await http.SendAsync(request, cancellation);
-        if (!response.IsSuccessStatusCode) throw await RefusalAsync(response, cancellation);
-        return await response.Content.ReadFromJsonAsync(type, cancellation)
-            ?? throw new JsonException($"the answer to {method} {path} is JSON null");
+        var response = await http.SendAsync(request, completion, cancellation);
+        if (response.IsSuccessStatusCode) return response;
+        using (response) throw await RefusalAsync(response, cancellation);
     }
 
     /// <summary>Gets a new id token, unless another call has done so, or is doing so, since <paramref name="expired"/> was sent.</summary>

@@ -358,4 +358,10 @@ public sealed record SqlField(
 [JsonSerializable(typeof(ResourceList<KeyResource>))]
 [JsonSerializable(typeof(IngestAnswer))]
 [JsonSerializable(typeof(SqlAnswer))]
+[JsonSerializable(typeof(TailResource))]
+[JsonSerializable(typeof(QuarantineResource))]
+[JsonSerializable(typeof(QuarantinePage))]
+[JsonSerializable(typeof(ReplayRequest))]
+[JsonSerializable(typeof(ReplayAnswer))]
+[JsonSerializable(typeof(ResourceList<SinkMappingResource>))]
 public sealed partial class WireJson : JsonSerializerContext;

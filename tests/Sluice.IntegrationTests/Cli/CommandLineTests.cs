@@ -5,18 +5,14 @@ using Xunit;
 
 namespace Sluice.IntegrationTests.Cli;
 
-/// <summary>The command line as people type it, against the real server.</summary>
-public sealed class CommandLineTests(IngestServer server) : IClassFixture<IngestServer>, IDisposable
+/// <summary>The command line as people type it, against the real Server.</summary>
+public sealed class CommandLineTests(IngestServer server) : CommandLineTest(server)
 {
-    readonly TemporaryDirectory _home = new();
-
-    public void Dispose() => _home.Dispose();
-
     [Fact]
     public async Task From_login_to_a_query()
     {
         await LoginAsync();
-        var login = new FileInfo(Path.Combine(_home.Path, "login.json"));
+        var login = new FileInfo(Path.Combine(Home, "login.json"));
         Assert.Equal(UnixFileMode.UserRead | UnixFileMode.UserWrite, login.UnixFileMode);
         Assert.DoesNotContain(ServerProcess.Password, await File.ReadAllTextAsync(login.FullName, Cancellation), StringComparison.Ordinal);
 
@@ -77,12 +73,12 @@ public sealed class CommandLineTests(IngestServer server) : IClassFixture<Ingest
     public async Task Files_of_every_kind_are_sent_and_rejected_records_come_back_with_their_reasons()
     {
         await LoginAsync();
-        var sink = await server.MakeSinkAsync();
+        var sink = await Server.MakeSinkAsync();
         await WriteAsync("a.ndjson", "{\"id\":1,\"price\":1.5}\n{\"id\":\"x\"}\n\n{broken\n{\"id\":2}");
         await WriteAsync("b.json", """{"records":[{"value":{"id":3}},{"op":"delete","value":{"id":1}}]}""");
         await WriteAsync("c.json", "[{\"id\":4},\n {\"id\":5}]");
         await WriteAsync("d.csv", "id,price\n6,2.25\n7,\n8,much\n");
-        await using (var file = File.Create(Path.Combine(_home.Path, "e.ndjson.gz")))
+        await using (var file = File.Create(Path.Combine(Home, "e.ndjson.gz")))
         await using (var gzip = new GZipStream(file, CompressionLevel.Fastest))
             await gzip.WriteAsync("{\"id\":9}\n"u8.ToArray(), Cancellation);
 
@@ -99,11 +95,11 @@ public sealed class CommandLineTests(IngestServer server) : IClassFixture<Ingest
         Assert.Equal("x", rejected[0].GetProperty("sent").GetProperty("id").GetString());
         Assert.Equal("{broken", rejected[1].GetProperty("text").GetString());
         Assert.Equal("NotADecimal", Assert.Single(await ReadRejectedAsync("wrong.ndjson")).GetProperty("errors")[0].GetProperty("code").GetString());
-        Assert.Empty(Directory.GetFiles(_home.Path, "*.progress"));
+        Assert.Empty(Directory.GetFiles(Home, "*.progress"));
 
-        await server.Api.WaitLoadedAsync(sink, Cancellation);
-        var table = (await server.Api.GetAsync($"v2/sinks/{sink}", Cancellation)).Json["sink_details"]!["table"]!.GetValue<string>();
-        var rows = await server.Api.QueryAsync(server.DatabaseId, $"SELECT _id FROM {table} ORDER BY _id", Cancellation);
+        await Server.Api.WaitLoadedAsync(sink, Cancellation);
+        var table = (await Server.Api.GetAsync($"v2/sinks/{sink}", Cancellation)).Json["sink_details"]!["table"]!.GetValue<string>();
+        var rows = await Server.Api.QueryAsync(Server.DatabaseId, $"SELECT _id FROM {table} ORDER BY _id", Cancellation);
         Assert.Equal([2, 3, 4, 5, 6, 7, 9, 10], rows.Select(row => row![0]!.GetValue<int>()));
     }
 
@@ -111,10 +107,10 @@ public sealed class CommandLineTests(IngestServer server) : IClassFixture<Ingest
     public async Task A_run_that_is_cut_short_goes_on_where_it_stopped_and_stores_nothing_twice()
     {
         await LoginAsync();
-        var sink = await server.MakeSinkAsync();
+        var sink = await Server.MakeSinkAsync();
         const int records = 60_000;
         await WriteAsync("many.ndjson", string.Join('\n', Enumerable.Range(0, records).Select(id => $$"""{"id":{{id}},"price":{{(id % 1000 == 7 ? "\"bad\"" : "1")}}}""")));
-        using (var run = CommandLineRun.Start(_home.Path, "send", sink, "many.ndjson", "--batch", "100", "--connections", "3"))
+        using (var run = CommandLineRun.Start(Home, "send", sink, "many.ndjson", "--batch", "100", "--connections", "3"))
         {
             while ((await LedgerAsync(sink)).Received < records / 10) await Task.Delay(TimeSpan.FromMilliseconds(20), TimeProvider.System, Cancellation);
             run.Kill();
@@ -156,7 +152,7 @@ public sealed class CommandLineTests(IngestServer server) : IClassFixture<Ingest
     public async Task Bench_counts_what_it_sent_in_the_table_and_leaves_nothing_behind(params string[] options)
     {
         await LoginAsync();
-        var run = await DoneAsync(["bench", "--seconds", "1", "--warmup", "0", "--connections", "2", "--batch", "10", "--server-pid", $"{server.Process.Id}", "--json", .. options]);
+        var run = await DoneAsync(["bench", "--seconds", "1", "--warmup", "0", "--connections", "2", "--batch", "10", "--server-pid", $"{Server.Process.Id}", "--json", .. options]);
         var report = JsonElement.Parse(run.Output);
         Assert.True(report.GetProperty("rows_per_second").GetDouble() > 0);
         Assert.True(report.GetProperty("durable").GetProperty("count").GetInt64() > 0);
@@ -177,32 +173,12 @@ public sealed class CommandLineTests(IngestServer server) : IClassFixture<Ingest
         Assert.Contains("ClickHouse:", run.Errors, StringComparison.Ordinal);
     }
 
-    Task WriteAsync(string name, string text) => File.WriteAllTextAsync(Path.Combine(_home.Path, name), text, Cancellation);
-
     async Task<List<JsonElement>> ReadRejectedAsync(string name) =>
-        [.. (await File.ReadAllLinesAsync(Path.Combine(_home.Path, name), Cancellation)).Select(line => JsonElement.Parse(line))];
+        [.. (await File.ReadAllLinesAsync(Path.Combine(Home, name), Cancellation)).Select(line => JsonElement.Parse(line))];
 
     async Task<(int Received, int Rejected)> LedgerAsync(string sink)
     {
-        var ledger = (await server.Api.GetAsync($"v2/sinks/{sink}/ledger", Cancellation)).Json;
+        var ledger = (await Server.Api.GetAsync($"v2/sinks/{sink}/ledger", Cancellation)).Json;
         return (ledger["received"]!.GetValue<int>(), ledger["rejected"]!.GetValue<int>());
-    }
-
-    string Url => $"http://127.0.0.1:{server.Process.HttpPort}";
-
-    static CancellationToken Cancellation => TestContext.Current.CancellationToken;
-
-    async Task LoginAsync() => await DoneWithInputAsync(
-        ServerProcess.Password + "\n", "login", ServerProcess.Email, "--password-stdin", "--url", Url);
-
-    Task<CommandLineRun> RunAsync(params string[] arguments) => CommandLineRun.RunAsync(_home.Path, input: null, Cancellation, arguments);
-
-    async Task<CommandLineRun> DoneAsync(params string[] arguments) => await DoneWithInputAsync(null, arguments);
-
-    async Task<CommandLineRun> DoneWithInputAsync(string? input, params string[] arguments)
-    {
-        var run = await CommandLineRun.RunAsync(_home.Path, input, Cancellation, arguments);
-        Assert.True(run.ExitCode == 0, $"{string.Join(' ', arguments)} ended with {run.ExitCode}: {run.Errors}{run.Output}");
-        return run;
     }
 }
