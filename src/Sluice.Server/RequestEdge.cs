@@ -15,7 +15,7 @@ namespace Sluice.Server;
 /// The outermost step of every request: refuses while the server drains, sets the headers every answer has, turns every exception
 /// into an answer, and writes down who was denied. The only place in the request path that catches <see cref="Exception"/>.
 /// </summary>
-sealed class RequestEdge(RequestDelegate next, Drain drain, AuditLog audit, ILogger<RequestEdge> logger)
+sealed class RequestEdge(RequestDelegate next, Drain drain, RefusalMeter meter, AuditLog audit, ILogger<RequestEdge> logger)
 {
     public async Task InvokeAsync(HttpContext context)
     {
@@ -31,6 +31,7 @@ sealed class RequestEdge(RequestDelegate next, Drain drain, AuditLog audit, ILog
         {
             if (HttpProtocol.IsHttp11(context.Request.Protocol) || HttpProtocol.IsHttp10(context.Request.Protocol))
                 context.Response.Headers.Connection = "close";
+            meter.RequestRefused(Refusals.For(ErrorCode.Draining));
             await Refusals.WriteAsync(context, Refusals.For(ErrorCode.Draining), "The server is stopping; send the request again.", RefusalOutcome.NotStored);
             return;
         }
@@ -78,6 +79,7 @@ sealed class RequestEdge(RequestDelegate next, Drain drain, AuditLog audit, ILog
             _ => (Refusals.Internal, "The server failed; its log has more under this request id.", RefusalOutcome.Unknown),
         };
 
+        meter.RequestRefused(refusal);
         if (refusal.Status == StatusCodes.Status500InternalServerError || e is SqliteException or DbUpdateException)
             logger.RequestFailed(e, context.TraceIdentifier);
 

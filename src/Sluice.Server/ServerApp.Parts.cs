@@ -129,6 +129,7 @@ public sealed partial class ServerApp
         services.AddSingleton(options);
         services.AddSingleton(time);
         services.AddSingleton<Drain>();
+        services.AddSingleton<RefusalMeter>();
         services.AddSingleton<EngineSlot>();
         services.AddSingleton(_ => DataDirectory.Open(options.Data));
         services.AddCatalog();

@@ -1,4 +1,6 @@
+using System.Collections.Concurrent;
 using System.Diagnostics;
+using System.Diagnostics.Metrics;
 using System.Globalization;
 using System.Net;
 using System.Net.Sockets;
@@ -144,6 +146,7 @@ public sealed class HostTests
     public async Task A_stop_answers_what_is_under_way_and_refuses_what_comes_after()
     {
         await using var server = await ServerUnderTest.StartAsync();
+        using var counted = Listen(server.Services.GetRequiredService<IMeterFactory>(), "sluice.requests.refused", out var causes);
         using var slow = await HalfALogin.BeginAsync(server.Http.BaseAddress!.Port);
         using var idle = await server.SendAsync(HttpMethod.Get, "/v2/users/current");
 
@@ -159,6 +162,7 @@ public sealed class HostTests
         Assert.True(refused.Headers.ConnectionClose);
         Assert.NotNull(refused.Headers.RetryAfter);
         Assert.Equal("draining", (await ServerUnderTest.ReadJsonAsync(refused)).GetProperty("cause").GetString());
+        Assert.Equal("draining", Assert.Single(causes)); // the 401 of a request without a token is not counted
         Assert.Equal((HttpStatusCode.ServiceUnavailable, HttpStatusCode.OK), (ready.StatusCode, live.StatusCode));
         Assert.True(wasStopping);
         Assert.StartsWith("HTTP/1.1 200", answer, StringComparison.Ordinal);
@@ -230,6 +234,22 @@ public sealed class HostTests
     }
 
     /// <summary>The real program, as a process of its own.</summary>
+    /// <param name="causes">The tag <c>cause</c> of each measurement.</param>
+    static MeterListener Listen(IMeterFactory factory, string instrument, out ConcurrentQueue<string?> causes)
+    {
+        var found = causes = [];
+        var listener = new MeterListener
+        {
+            InstrumentPublished = (published, listener) =>
+            {
+                if (published.Name == instrument && published.Meter.Scope == factory) listener.EnableMeasurementEvents(published);
+            },
+        };
+        listener.SetMeasurementEventCallback<long>((_, _, tags, _) => found.Enqueue(tags.ToArray().Single(tag => tag.Key == "cause").Value as string));
+        listener.Start();
+        return listener;
+    }
+
     static async Task<(int ExitCode, string Output, string Errors)> RunAsync(params string[] args)
     {
         var program = Path.Combine(AppContext.BaseDirectory, "Sluice.Server.dll");
