@@ -233,7 +233,6 @@ public sealed class HostTests
         return console.ToString();
     }
 
-    /// <summary>The real program, as a process of its own.</summary>
     /// <param name="causes">The tag <c>cause</c> of each measurement.</param>
     static MeterListener Listen(IMeterFactory factory, string instrument, out ConcurrentQueue<string?> causes)
     {
@@ -250,6 +249,7 @@ public sealed class HostTests
         return listener;
     }
 
+    /// <summary>The real program, as a process of its own.</summary>
     static async Task<(int ExitCode, string Output, string Errors)> RunAsync(params string[] args)
     {
         var program = Path.Combine(AppContext.BaseDirectory, "Sluice.Server.dll");
