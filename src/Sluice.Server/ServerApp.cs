@@ -1,6 +1,7 @@
 using Microsoft.AspNetCore.Connections;
 using Microsoft.AspNetCore.Hosting.Server;
 using Microsoft.AspNetCore.Hosting.Server.Features;
+using Microsoft.Data.Sqlite;
 using Microsoft.EntityFrameworkCore;
 using Sluice.Load;
 using Sluice.Server.Accounts;
@@ -86,6 +87,8 @@ public sealed partial class ServerApp : IAsyncDisposable
             _logger.DataDirectoryOpenToOthers(data.Path);
 
         data.ThrowIfIncomplete();
+        CatalogSeal.Verify(data);
+        CatalogSeal.Break(data);
         _ = Services.GetRequiredService<AuditLog>();
         await CatalogFile.OpenAsync(catalog, data, cancellation);
         await FirstAdministrator.EnsureAsync(
@@ -121,9 +124,22 @@ public sealed partial class ServerApp : IAsyncDisposable
         }
 
         await _host.StopAsync(CancellationToken.None);
+        if (!patience.IsCancellationRequested) SealCatalogue(); // else a request may change it still
     }
 
     public ValueTask DisposeAsync() => _host.DisposeAsync();
+
+    void SealCatalogue()
+    {
+        try
+        {
+            CatalogSeal.Write(Services.GetRequiredService<DataDirectory>());
+        }
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException or SqliteException)
+        {
+            _logger.CatalogueNotSealed(e); // it is checked less closely at the next start
+        }
+    }
 
     /// <summary>Serves until asked to stop, or until the log has failed.</summary>
     async Task<ExitCode> RunUntilAsync(CancellationToken stop)

@@ -48,5 +48,8 @@ static partial class ServerLog
     [LoggerMessage(15, LogLevel.Warning, "a used refresh token of user {UserId} came again: its whole family is revoked")]
     public static partial void RefreshTokenReused(this ILogger logger, Guid userId);
 
-    // the highest id is 15
+    [LoggerMessage(16, LogLevel.Warning, "the catalogue could not be sealed")]
+    public static partial void CatalogueNotSealed(this ILogger logger, Exception cause);
+
+    // the highest id is 16
 }

@@ -15,6 +15,7 @@ sealed record OfflineCatalog(IReadOnlyList<TableDefinition> Tables, IReadOnlySet
     {
         data.ThrowIfIncomplete();
         if (!File.Exists(data.CatalogFile)) throw new StartupException(ExitCode.BadOptions, $"{data.Path} is no data directory: it has no {Path.GetFileName(data.CatalogFile)}");
+        CatalogSeal.Verify(data);
         var copy = Directory.CreateTempSubdirectory("sluice-catalogue-").FullName;
         try
         {
