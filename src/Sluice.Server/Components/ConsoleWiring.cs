@@ -71,7 +71,11 @@ static class ConsoleWiring
     {
         host.MapStaticAssets().AllowAnonymous().Add(endpoint => endpoint.Metadata.Add(new ConsoleMark()));
         host.MapRazorComponents<App>()
-            .AddInteractiveServerRenderMode(server => server.ContentSecurityFrameAncestorsPolicy = null)
+            .AddInteractiveServerRenderMode(server =>
+            {
+                server.ContentSecurityFrameAncestorsPolicy = null;
+                server.DisableWebSocketCompression = true; // what pages are told is short: packing it costs more than sending it
+            })
             .RequireAuthorization(ConsoleCookie.Policy)
             .ExcludeFromDescription()
             .Add(endpoint => endpoint.Metadata.Add(new ConsoleMark()));

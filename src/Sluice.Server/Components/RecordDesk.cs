@@ -1,6 +1,7 @@
 using System.Text;
 using Sluice.Load;
 using Sluice.Metrics;
+using Sluice.Quarantine;
 using Sluice.Records;
 using Sluice.Server.Accounts;
 using Sluice.Server.DataPlane;
@@ -10,6 +11,8 @@ namespace Sluice.Server.Components;
 /// <summary>Records for the console: sends them through the sink that the API sends through, and reads what became of them. Authorises inside. Any thread.</summary>
 sealed class RecordDesk(EngineSlot slot, SinkGate gate)
 {
+    readonly Dictionary<Guid, (DateTimeOffset At, Task<QuarantineOverview> Overview)> _quarantines = []; // under its own lock; a sink's last one
+
     /// <summary>The longest text a page may send; the API takes more.</summary>
     public const int MaxTextBytes = 1024 * 1024;
 
@@ -52,6 +55,22 @@ sealed class RecordDesk(EngineSlot slot, SinkGate gate)
     {
         Require(caller, Policies.Read);
         return Find(sinkId).ReadErrorsAsync(limit, cancellation);
+    }
+
+    /// <summary>What failed at a sink, by group, as of a moment. It is read once for all pages that look at that moment.</summary>
+    /// <exception cref="SluiceException"><see cref="ErrorCode.Forbidden"/>, <see cref="ErrorCode.NotFound"/>.</exception>
+    public Task<QuarantineOverview> ReadQuarantineAsync(Caller caller, Guid sinkId, DateTimeOffset moment)
+    {
+        Require(caller, Policies.Read);
+        var sink = Find(sinkId);
+        lock (_quarantines)
+        {
+            if (_quarantines.TryGetValue(sinkId, out var known) && known.At == moment && !known.Overview.IsFaulted)
+                return known.Overview;
+            var overview = sink.ReadQuarantineAsync(CancellationToken.None).AsTask();
+            _quarantines[sinkId] = (moment, overview);
+            return overview;
+        }
     }
 
     /// <summary>The shape of what was typed: the envelope, an array of values, or a value a line.</summary>

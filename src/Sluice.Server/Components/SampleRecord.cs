@@ -12,12 +12,18 @@ static class SampleRecord
     static readonly JsonSerializerOptions Readable = new() { WriteIndented = true, Encoder = JavaScriptEncoder.UnsafeRelaxedJsonEscaping };
 
     /// <summary>A request with one record.</summary>
-    public static string BodyOf(SinkSchema mapping, TableSchema table)
+    public static string BodyOf(SinkSchema mapping, TableSchema table) =>
+        new JsonObject { ["records"] = new JsonArray(new JsonObject { ["value"] = Make(mapping, table) }) }.ToJsonString(Readable);
+
+    /// <summary>The record's value alone.</summary>
+    public static string ValueOf(SinkSchema mapping, TableSchema table) => Make(mapping, table).ToJsonString(Readable);
+
+    static JsonNode Make(SinkSchema mapping, TableSchema table)
     {
         JsonNode? value = new JsonObject();
         foreach (var field in mapping.Definition)
             value = Put(value, [.. field.Path], ValueOf(field.Name, table));
-        return new JsonObject { ["records"] = new JsonArray(new JsonObject { ["value"] = value }) }.ToJsonString(Readable);
+        return value!;
     }
 
     static JsonNode? Put(JsonNode? node, ReadOnlySpan<WirePathStep> path, JsonNode? value)

@@ -30,8 +30,8 @@ sealed record FeedMoment(DateTimeOffset At, IReadOnlyDictionary<Guid, SinkPulse>
 }
 
 /// <summary>
-/// The console's only live source: looks at the ledgers four times a second, whoever watches, and tells every open page once a second.
-/// So what pages cost does not depend on what is streamed, and little on how many are open. Any thread.
+/// The console's only live source: looks at the ledgers four times a second, whoever watches, and tells every open page once a second,
+/// or more rarely where many are open. So what pages cost depends neither on what is streamed nor, beyond a bound, on how many look. Any thread.
 /// </summary>
 sealed class SinkFeed(EngineSlot slot, DataDirectory data, TimeProvider time) : BackgroundService
 {
@@ -40,16 +40,23 @@ sealed class SinkFeed(EngineSlot slot, DataDirectory data, TimeProvider time) : 
 
     const int LooksASecond = 4;
 
+    // to render a page and send it takes half a millisecond: 50 pages at once a second would be a quarter of what 1,000 records a second cost
+    const int PagesASecond = 15;
+    const int MaxPace = 5;
+
     readonly Lock _lock = new();
     readonly List<Action<FeedMoment>> _watchers = []; // under _lock
     readonly Dictionary<Guid, SinkTrace> _traces = []; // under _lock
 
     readonly Queue<FeedSecond> _seconds = new(); // under _lock
 
+    /// <summary>A page is told once in so many seconds.</summary>
+    public int Pace { get; private set; } = 1;
+
     /// <summary>The last moment told; <c>null</c>: the server has just started.</summary>
     public FeedMoment? Latest { get; private set; }
 
-    /// <summary>Tells <paramref name="watcher"/> once a second, on a thread of the feed, until the result is disposed.</summary>
+    /// <summary>Tells <paramref name="watcher"/> once in <see cref="Pace"/> seconds, on a thread of the feed, until the result is disposed.</summary>
     /// <exception cref="SluiceException"><see cref="ErrorCode.Forbidden"/>.</exception>
     public IDisposable Watch(Caller caller, Action<FeedMoment> watcher)
     {
@@ -76,7 +83,7 @@ sealed class SinkFeed(EngineSlot slot, DataDirectory data, TimeProvider time) : 
 
             Look();
             if (look % LooksASecond == 0)
-                Tell();
+                Tell(look / LooksASecond);
         }
     }
 
@@ -107,7 +114,7 @@ sealed class SinkFeed(EngineSlot slot, DataDirectory data, TimeProvider time) : 
         }
     }
 
-    void Tell()
+    void Tell(int second)
     {
         var now = time.GetUtcNow();
         Action<FeedMoment>[] watchers;
@@ -121,11 +128,15 @@ sealed class SinkFeed(EngineSlot slot, DataDirectory data, TimeProvider time) : 
             if (_seconds.Count > Seconds)
                 _seconds.Dequeue();
             Latest = new FeedMoment(now, sinks, [.. _seconds], disk.AvailableFreeSpace, disk.TotalSize);
-            watchers = [.. _watchers];
+            Pace = PaceOf(_watchers.Count);
+            watchers = [.. _watchers.Where((_, place) => place % Pace == second % Pace)];
         }
         foreach (var watcher in watchers)
             watcher(Latest);
     }
+
+    /// <summary>How many seconds there are between two renders of a page.</summary>
+    internal static int PaceOf(int pages) => Math.Clamp((pages + PagesASecond - 1) / PagesASecond, 1, MaxPace);
 
     void Leave(Action<FeedMoment> watcher)
     {

@@ -118,6 +118,14 @@ public sealed class ConsoleComponentTests : BunitContext
         Assert.Equal(1, page);
     }
 
+    [Theory]
+    [InlineData(0, 1)]
+    [InlineData(15, 1)]
+    [InlineData(16, 2)]
+    [InlineData(50, 4)]
+    [InlineData(10_000, 5)]
+    public void Many_open_pages_are_told_more_rarely(int pages, int seconds) => Assert.Equal(seconds, SinkFeed.PaceOf(pages));
+
     static QueryAnswer AnswerOf(IReadOnlyList<string> columns, IReadOnlyList<string> rows) =>
         new([.. columns.Select(name => new AnswerColumn(name, "string"))], [.. rows.Select(row => JsonElement.Parse(row))], null, [], null, default);
 }

@@ -10,7 +10,7 @@ namespace Sluice.IntegrationTests.Console;
 /// <summary>The pictures of docs/images, of the demo as it runs. They take minutes, so they are taken only where SLUICE_TEST_PICTURES names a directory for them.</summary>
 static class ConsolePictures
 {
-    static readonly TimeSpan Streaming = TimeSpan.FromMinutes(7);
+    static readonly TimeSpan Streaming = TimeSpan.FromMinutes(5);
 
     public static async Task TakeAsync(RealBrowser browser)
     {
@@ -37,6 +37,8 @@ static class ConsolePictures
 
         await page.GetByRole(AriaRole.Link, new() { Name = "earthquakes-stream" }).ClickAsync();
         await page.GetByRole(AriaRole.Link, new() { Name = "Metrics" }).ClickAsync();
+        await page.GetByLabel("Time range").SelectOptionAsync("15m");
+        await page.WaitForURLAsync("**range=15m*");
         await Expect(page.Locator("path.line").First).ToHaveAttributeAsync("d", new System.Text.RegularExpressions.Regex("^M"));
         await ShootAsync(page, directory, "metrics");
 

@@ -8,11 +8,11 @@ namespace Sluice.Server.Components.Parts;
 public sealed partial class ResultChart
 {
     const int Width = 900;
-    const int Height = 320;
+    const int Height = 300;
     const int Left = 56;
     const int Right = 892;
     const int Top = 10;
-    const int Bottom = 288;
+    const int Bottom = 268;
     const int MaxPoints = 500;
 
     bool _isLine;

@@ -44,6 +44,13 @@ public sealed partial class TimeChart
     protected override void OnParametersSet() =>
         _max = ChartScale.Ceiling(Series.SelectMany(line => line.Values).Where(value => !double.IsNaN(value)).DefaultIfEmpty().Max());
 
+    /// <summary>Where the known values begin or end.</summary>
+    static string EdgeOf(IReadOnlyList<double> values, bool last)
+    {
+        var known = Enumerable.Range(0, values.Count).Where(i => !double.IsNaN(values[i]));
+        return ChartScale.Text(values.Count < 2 ? Left : Left + (Right - Left) * (last ? known.Last() : known.First()) / (double)(values.Count - 1));
+    }
+
     string Describe(ChartLine line)
     {
         var known = line.Values.Where(value => !double.IsNaN(value)).ToList();

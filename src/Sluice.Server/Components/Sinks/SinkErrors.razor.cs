@@ -10,15 +10,21 @@ public sealed partial class SinkErrors : IDisposable
     const int MaxGroups = 200;
 
     // a record is counted when it is answered, and listed about a second later, when its request has been loaded
-    const int LooksAfterChange = 5;
+    const int LooksAfterChange = 3;
+
+    static readonly TimeSpan MinInterval = TimeSpan.FromSeconds(1.5);
 
     QuarantineOverview? _overview;
+    DateTimeOffset _readAt;
     IDisposable? _watching;
     long _counted;
     int _looks = LooksAfterChange;
 
     [Inject]
     ControlPlane Plane { get; set; } = null!;
+
+    [Inject]
+    RecordDesk Records { get; set; } = null!;
 
     [Inject]
     SinkFeed Feed { get; set; } = null!;
@@ -54,15 +60,16 @@ public sealed partial class SinkErrors : IDisposable
         var counted = ledger.Rejected + ledger.Failed + ledger.Replayed;
         if (counted != _counted)
             (_counted, _looks) = (counted, LooksAfterChange);
-        if (_looks == 0)
+        if (_looks == 0 || moment.At - _readAt < MinInterval)
             return;
         _looks--;
-        _ = ReadAgainAsync();
+        _readAt = moment.At;
+        _ = ReadAgainAsync(moment.At);
     }
 
-    async Task ReadAgainAsync()
+    async Task ReadAgainAsync(DateTimeOffset moment)
     {
-        await ReadAsync();
+        await TryAsync(async caller => _overview = await Records.ReadQuarantineAsync(caller, SinkId, moment));
         StateHasChanged();
     }
 

@@ -32,7 +32,7 @@ public sealed partial class SinkMappings
         (_isSaved, Fault) = (false, null);
         _mapping = MappingForm.Of(Sink.Table!.ToSchema(), Sink.Mapping.ReadSchema());
         if (_sampleText.Length == 0)
-            _sampleText = JsonElement.Parse(SampleRecord.BodyOf(Sink.Mapping.ReadSchema(), _mapping.Table)).GetProperty("records")[0].GetProperty("value").ToString();
+            _sampleText = SampleRecord.ValueOf(Sink.Mapping.ReadSchema(), _mapping.Table);
         TryMapping();
     }
 

@@ -11,7 +11,7 @@ public sealed partial class SinkMetrics : IDisposable
     const int MaxPoints = 180;
 
     static readonly MetricRange[] Ranges =
-        [new("1h", "Last hour", 60), new("6h", "Last 6 hours", 360), new("24h", "Last 24 hours", 1_440), new("7d", "Last 7 days", 10_080), new("31d", "Last 31 days", 44_640)];
+        [new("15m", "Last 15 minutes", 15), new("1h", "Last hour", 60), new("6h", "Last 6 hours", 360), new("24h", "Last 24 hours", 1_440), new("7d", "Last 7 days", 10_080), new("31d", "Last 31 days", 44_640)];
 
     DateTimeOffset _from;
     DateTimeOffset _to;
@@ -39,7 +39,7 @@ public sealed partial class SinkMetrics : IDisposable
     [Parameter]
     public string? Range { get; set; }
 
-    MetricRange Chosen => Ranges.FirstOrDefault(range => range.Name == Range) ?? Ranges[0];
+    MetricRange Chosen => Ranges.FirstOrDefault(range => range.Name == Range) ?? Ranges[1];
 
     protected override Task OnInitializedAsync() => TryAsync(caller => Task.FromResult(_watching = Feed.Watch(caller, moment => _ = Rendering.RenderAsync(InvokeAsync, () => Follow(moment)))));
 

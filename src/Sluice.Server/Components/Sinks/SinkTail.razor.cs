@@ -3,15 +3,15 @@ using Sluice.Watch;
 
 namespace Sluice.Server.Components.Sinks;
 
-/// <summary>LIVE TAIL: records as they come, newest first, at most four renders a second.</summary>
+/// <summary>LIVE TAIL: records as they come, newest first, at most two renders a second, and fewer where many pages are open.</summary>
 public sealed partial class SinkTail : IDisposable
 {
     const int MaxRecords = 200;
 
-    // 80 a second: more than anybody reads, and all that a page should cost
+    // 40 a second: more than anybody reads, and all that a page should cost
     const int MaxNewRecords = 20;
 
-    static readonly TimeSpan RenderInterval = TimeSpan.FromMilliseconds(250);
+    static readonly TimeSpan RenderInterval = TimeSpan.FromMilliseconds(500);
 
     readonly List<TailRecord> _records = []; // newest first; of the page's own thread
     TailSubscription? _subscription;
@@ -22,6 +22,9 @@ public sealed partial class SinkTail : IDisposable
 
     [Inject]
     ControlPlane Plane { get; set; } = null!;
+
+    [Inject]
+    SinkFeed Feed { get; set; } = null!;
 
     [Inject]
     TimeProvider Time { get; set; } = null!;
@@ -91,7 +94,7 @@ public sealed partial class SinkTail : IDisposable
             while (await subscription.Records.WaitToReadAsync(stop))
             {
                 await Rendering.RenderAsync(InvokeAsync, () => Take(subscription));
-                await Task.Delay(RenderInterval, Time, stop);
+                await Task.Delay(RenderInterval * Feed.Pace, Time, stop);
             }
         }
         catch (OperationCanceledException)
