@@ -57,15 +57,15 @@ sealed class RecordDesk(EngineSlot slot, SinkGate gate)
         return Find(sinkId).ReadErrorsAsync(limit, cancellation);
     }
 
-    /// <summary>What failed at a sink, by group, as of a moment. It is read once for all pages that look at that moment.</summary>
+    /// <summary>What failed at a sink, by group, as of a moment or a little earlier. It is read once for all pages that look.</summary>
     /// <exception cref="SluiceException"><see cref="ErrorCode.Forbidden"/>, <see cref="ErrorCode.NotFound"/>.</exception>
-    public Task<QuarantineOverview> ReadQuarantineAsync(Caller caller, Guid sinkId, DateTimeOffset moment)
+    public Task<QuarantineOverview> ReadQuarantineAsync(Caller caller, Guid sinkId, DateTimeOffset moment, TimeSpan maxAge)
     {
         Require(caller, Policies.Read);
         var sink = Find(sinkId);
         lock (_quarantines)
         {
-            if (_quarantines.TryGetValue(sinkId, out var known) && known.At == moment && !known.Overview.IsFaulted)
+            if (_quarantines.TryGetValue(sinkId, out var known) && moment - known.At < maxAge && !known.Overview.IsFaulted)
                 return known.Overview;
             var overview = sink.ReadQuarantineAsync(CancellationToken.None).AsTask();
             _quarantines[sinkId] = (moment, overview);

@@ -10,12 +10,11 @@ public sealed partial class SinkErrors : IDisposable
     const int MaxGroups = 200;
 
     // a record is counted when it is answered, and listed about a second later, when its request has been loaded
-    const int LooksAfterChange = 3;
+    const int LooksAfterChange = 5;
 
-    static readonly TimeSpan MinInterval = TimeSpan.FromSeconds(1.5);
+    static readonly TimeSpan MaxAge = TimeSpan.FromSeconds(2);
 
     QuarantineOverview? _overview;
-    DateTimeOffset _readAt;
     IDisposable? _watching;
     long _counted;
     int _looks = LooksAfterChange;
@@ -60,16 +59,15 @@ public sealed partial class SinkErrors : IDisposable
         var counted = ledger.Rejected + ledger.Failed + ledger.Replayed;
         if (counted != _counted)
             (_counted, _looks) = (counted, LooksAfterChange);
-        if (_looks == 0 || moment.At - _readAt < MinInterval)
+        if (_looks == 0)
             return;
         _looks--;
-        _readAt = moment.At;
         _ = ReadAgainAsync(moment.At);
     }
 
     async Task ReadAgainAsync(DateTimeOffset moment)
     {
-        await TryAsync(async caller => _overview = await Records.ReadQuarantineAsync(caller, SinkId, moment));
+        await TryAsync(async caller => _overview = await Records.ReadQuarantineAsync(caller, SinkId, moment, MaxAge * Feed.Pace));
         StateHasChanged();
     }
 
