@@ -38,7 +38,21 @@ public sealed class Engine : IAsyncDisposable
     /// <param name="sinks">Of each sink the newest mapping, which is used, and those before, which frames in the logs may have been decoded with.</param>
     /// <returns>A table whose database is damaged is among <see cref="ClosedTables"/>; it keeps none of the others from working.</returns>
     /// <exception cref="SluiceException"><see cref="ErrorCode.Corrupt"/>: something acknowledged is missing or damaged. Nothing was changed.</exception>
-    public static async Task<Engine> OpenAsync(
+    public static Task<Engine> OpenAsync(
+        EngineOptions options,
+        IReadOnlyCollection<TableDefinition> tables,
+        IReadOnlyCollection<SinkDefinition> sinks,
+        OpenTableStore openStore,
+        TimeProvider time,
+        ILoggerFactory loggers,
+        IMeterFactory meters,
+        CancellationToken cancellation) =>
+        OpenAsync(DiskFiles.Instance, options, tables, sinks, openStore, time, loggers, meters, cancellation);
+
+    /// <inheritdoc cref="OpenAsync(EngineOptions, IReadOnlyCollection{TableDefinition}, IReadOnlyCollection{SinkDefinition}, OpenTableStore, TimeProvider, ILoggerFactory, IMeterFactory, CancellationToken)"/>
+    /// <param name="files">Where the logs are; of tests, in memory.</param>
+    internal static async Task<Engine> OpenAsync(
+        LogFiles files,
         EngineOptions options,
         IReadOnlyCollection<TableDefinition> tables,
         IReadOnlyCollection<SinkDefinition> sinks,
@@ -49,9 +63,9 @@ public sealed class Engine : IAsyncDisposable
         CancellationToken cancellation)
     {
         var logs = Path.Combine(options.DataDirectory, "logs");
-        DiskFiles.Instance.CreateDirectory(logs);
+        files.CreateDirectory(logs);
         var engine = new Engine(new TableContext(
-            DiskFiles.Instance, logs, options, openStore, new IngestMeters(meters), new Admission(options, time), new IdempotencyKeys(options.Idempotency, time), new KnownMappings(), time, loggers.CreateLogger<Engine>()));
+            files, logs, options, openStore, new IngestMeters(meters), new Admission(options, time), new IdempotencyKeys(options.Idempotency, time), new KnownMappings(), time, loggers.CreateLogger<Engine>()));
         try
         {
             foreach (var sink in sinks) engine._context.Mappings.Add(sink); // loading begins with the tables

@@ -154,7 +154,7 @@ public sealed class Table : IAsyncDisposable
             if (log.DroppedBytes > 0) context.Logger.LogTailDropped(tableId, log.DroppedBytes);
             context.Logger.LogRecovered(tableId, log.BytesAfter(0), log.DurablePosition.Sequence, stored?.Position.Sequence ?? 0, (long)Stopwatch.GetElapsedTime(started).TotalMilliseconds);
             var table = new Table(context, definition, directory, log, ledger, store, stored);
-            table._running = Task.Run(table.RunAsync, CancellationToken.None);
+            table._running = Task.Factory.StartNew(table.RunAsync, CancellationToken.None, TaskCreationOptions.DenyChildAttach, TaskScheduler.Current).Unwrap();
             return table;
         }
         catch (Exception e)
@@ -278,8 +278,8 @@ public sealed class Table : IAsyncDisposable
     async Task StopAsync()
     {
         await Log.CloseAsync();
-        if (!_stop.IsCancellationRequested) await _stop.CancelAsync();
-        await _running.ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+        if (!_stop.IsCancellationRequested) _stop.Cancel();
+        await _running.ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing | ConfigureAwaitOptions.ContinueOnCapturedContext);
     }
 
     async Task RunAsync()

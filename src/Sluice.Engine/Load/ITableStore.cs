@@ -109,7 +109,10 @@ public interface ITableStore : IAsyncDisposable
     ValueTask<StoredTable?> ReadStateAsync(CancellationToken cancellation);
 
     /// <summary>Creates the table, or changes its columns to those of <paramref name="schema"/>, and moves the position.</summary>
-    /// <remarks>Columns are matched by id: a new id is added, a missing id dropped with its data, a changed name renamed.</remarks>
+    /// <remarks>
+    /// Columns are matched by id: a new id is added, a missing id dropped with its data, a changed name renamed. A call that took effect and reported a failure
+    /// is made again, and does nothing then.
+    /// </remarks>
     ValueTask ApplySchemaAsync(TableSchema schema, LogPosition position, CancellationToken cancellation);
 
     /// <summary>What the table has of these keys, in their order. <see cref="ReadStateAsync"/> or a writing member was called before.</summary>
@@ -120,10 +123,17 @@ public interface ITableStore : IAsyncDisposable
     ValueTask<KeyState[]> ReadKeysAsync(TableSchema schema, ColumnBuffer keys, long tombstonesFromMicroseconds, CancellationToken cancellation);
 
     /// <summary>Applies rows, operations, counts, errors and position together.</summary>
+    /// <remarks>
+    /// After a failure the loader asks for the state before it loads rows again. A call that only moves the position, took effect and reported a failure is
+    /// made again without asking, and does nothing then.
+    /// </remarks>
     ValueTask LoadAsync(LoadBatch batch, CancellationToken cancellation);
 
     /// <summary>Deletes the rows that a predicate names among those in the table, and moves the position.</summary>
-    /// <remarks>A predicate that does not run, or not within the store's limits, moves the position all the same and deletes nothing.</remarks>
+    /// <remarks>
+    /// A predicate that does not run, or not within the store's limits, moves the position all the same and deletes nothing. A call that took effect and
+    /// reported a failure is made again, and does nothing then.
+    /// </remarks>
     ValueTask<DeletionOutcome> DeleteAsync(TableSchema schema, Deletion deletion, LogPosition position, CancellationToken cancellation);
 
     /// <summary>Does all that <see cref="LoadAsync"/> does and undoes it: finds out whether the store takes the rows.</summary>

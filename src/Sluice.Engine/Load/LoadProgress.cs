@@ -5,7 +5,7 @@ sealed class LoadProgress(ulong sequence)
 {
     readonly Lock _lock = new();
     readonly PriorityQueue<TaskCompletionSource, ulong> _waiting = new(); // under _lock
-    TaskCompletionSource _urgent = new(TaskCreationOptions.RunContinuationsAsynchronously); // under _lock
+    TaskCompletionSource? _delay; // of the loader, while it gathers; under _lock
     ulong _sequence = sequence;
     SluiceException? _ended; // under _lock
 
@@ -20,7 +20,7 @@ sealed class LoadProgress(ulong sequence)
             if (_ended is not null) return Task.FromException(_ended);
             var loaded = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
             _waiting.Enqueue(loaded, sequence);
-            _urgent.TrySetResult();
+            _delay?.TrySetResult();
             return loaded.Task.WaitAsync(cancellation);
         }
     }
@@ -35,7 +35,6 @@ sealed class LoadProgress(ulong sequence)
                 _waiting.Dequeue();
                 loaded.TrySetResult();
             }
-            if (_waiting.Count == 0 && _urgent.Task.IsCompleted) _urgent = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
         }
     }
 
@@ -49,18 +48,17 @@ sealed class LoadProgress(ulong sequence)
         }
     }
 
-    /// <summary>Returns after the delay, or at once when somebody waits or begins to.</summary>
+    /// <summary>Returns after the delay, or at once when somebody waits or begins to. One caller at a time.</summary>
     public async Task DelayUnlessUrgentAsync(TimeSpan delay, TimeProvider time, CancellationToken cancellation)
     {
-        Task urgent;
-        lock (_lock) urgent = _urgent.Task;
-        try
+        var over = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
+        lock (_lock)
         {
-            await urgent.WaitAsync(delay, time, cancellation);
+            if (_waiting.Count > 0) return;
+            _delay = over;
         }
-        catch (TimeoutException)
-        {
-            // nobody came
-        }
+        await using var timer = time.CreateTimer(static over => ((TaskCompletionSource)over!).TrySetResult(), over, delay, Timeout.InfiniteTimeSpan);
+        using var stop = cancellation.UnsafeRegister(static (over, cancellation) => ((TaskCompletionSource)over!).TrySetCanceled(cancellation), over);
+        await over.Task;
     }
 }

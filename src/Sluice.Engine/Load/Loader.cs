@@ -460,8 +460,8 @@ sealed class Loader : IDisposable
     IdempotencyBatch? KeptOf(FrameBatch batch, List<BatchedFrame> frames)
     {
         if (batch.Keyed.Count == 0) return null;
-        var (first, last) = (frames[0].Header.Position.Sequence, frames[^1].Header.Position.Sequence);
-        var kept = batch.Keyed.Where(request => request.Sequence >= first && request.Sequence <= last).ToList();
+        var ends = frames.Where(frame => frame.Header.IsLastPart).Select(frame => frame.Header.Position.Sequence).ToHashSet(); // parts are not in the order of their sequences
+        var kept = batch.Keyed.Where(request => ends.Contains(request.Sequence)).ToList();
         return kept.Count == 0 ? null : new IdempotencyBatch(kept, OldestKeptKey());
     }
 

@@ -14,6 +14,11 @@ sealed record RecoveredLog(List<LogSegment> Segments, ulong NextSequence, long D
 /// and the end not below what the watermark or a later group header says was durable. What does not add up is refused, with
 /// file and offset; only an unacknowledged tail is cut off.
 /// </summary>
+/// <remarks>
+/// What it keeps is on the disk when it returns, and not in the page cache alone. A process that ended because its fsync failed leaves pages that are read as
+/// written and that no later fsync writes (Linux marks them clean), so what the watermark does not vouch for is written once more; and a directory whose
+/// entries nobody has synced yet is synced.
+/// </remarks>
 static class LogRecovery
 {
     /// <summary>
@@ -28,7 +33,7 @@ static class LogRecovery
         var watermark = mark.Position;
         var segments = new List<LogSegment>();
         var names = files.List(directory).Where(name => name.StartsWith(LogSegment.Prefix, StringComparison.Ordinal) && name.EndsWith(LogSegment.Suffix, StringComparison.Ordinal)).ToList();
-        var end = (Sequence: 0UL, DroppedBytes: 0L);
+        var end = default(SegmentEnd);
         string? unborn = null;
         try
         {
@@ -46,13 +51,13 @@ static class LogRecovery
                 segments.Add(segment);
                 if (segment.FirstPosition.LogId != watermark.LogId) throw Damaged(path, 0, "the segment belongs to another log");
                 ThrowIfGap(segment, segments.Count == 1 ? null : end.Sequence, summarised);
-                end = ScanSegment(segment, isLast, visit);
+                end = ScanSegment(segment, isLast, watermark.Sequence, visit);
                 if (segment.FirstPosition.Incarnation != watermark.Incarnation && end.Sequence > mark.Lineage.Inherited)
                     throw Damaged(path, 0, $"the segment was written in incarnation {segment.FirstPosition.Incarnation} of the log, which this log ({watermark.Incarnation}) goes on from at sequence {mark.Lineage.Inherited}");
             }
             var recovered = Conclude(segments, directory, mark, summarised, end, writable);
-            if (unborn is null || !writable) return recovered;
-            files.Delete(unborn);
+            if (!writable) return recovered;
+            if (unborn is not null) files.Delete(unborn);
             files.SyncDirectory(directory);
             return recovered;
         }
@@ -64,7 +69,7 @@ static class LogRecovery
     }
 
     static RecoveredLog Conclude(
-        List<LogSegment> segments, string directory, Watermark mark, ulong summarised, (ulong Sequence, long DroppedBytes) end, bool writable)
+        List<LogSegment> segments, string directory, Watermark mark, ulong summarised, in SegmentEnd end, bool writable)
     {
         var watermark = mark.Position;
         var lastSequence = Math.Max(end.Sequence, segments.Count == 0 ? summarised : 0);
@@ -77,6 +82,7 @@ static class LogRecovery
         if (writable && segments.LastOrDefault() is { } tail)
         {
             if (end.DroppedBytes > 0) tail.File.SetLength(tail.DurableBytes);
+            WriteAgain(tail.File, end.UnprovenFrom, tail.DurableBytes);
             tail.File.Sync(); // what is read from here on must not vanish in a later power cut
         }
         var nextSequence = segments.LastOrDefault()?.NextSequence ?? lastSequence + 1;
@@ -94,13 +100,26 @@ static class LogRecovery
             : $"the segment follows sequence {before}, but the summary of trimmed frames ends at {summarised}");
     }
 
+    static void WriteAgain(LogFile file, long from, long to)
+    {
+        const int blockBytes = 1 << 20;
+        var block = new byte[Math.Min(blockBytes, to - from)];
+        for (var offset = from; offset < to; offset += block.Length)
+        {
+            var bytes = block.AsSpan(0, (int)Math.Min(block.Length, to - offset));
+            file.Read(bytes, offset);
+            file.Write(bytes, offset);
+        }
+    }
+
     /// <summary>Visits the good groups of a segment and advances it to their end.</summary>
-    static (ulong Sequence, long DroppedBytes) ScanSegment(LogSegment segment, bool isLast, FrameVisitor visit)
+    static SegmentEnd ScanSegment(LogSegment segment, bool isLast, ulong acknowledged, FrameVisitor visit)
     {
         using var reader = new SegmentReader(segment);
         var nextSequence = segment.FirstPosition.Sequence;
         var lastReceivedAt = 0L;
         var sequence = segment.PreviousSequence;
+        var unprovenFrom = acknowledged < nextSequence ? 0L : LogSegment.HeaderSize;
         while (reader.TryReadGroup(segment.File.Length))
         {
             if (reader.Group.PreviousSequence != sequence)
@@ -114,12 +133,13 @@ static class LogRecovery
                 lastReceivedAt = frame.Header.ReceivedAtMicroseconds;
             }
             segment.Advance(reader.NextOffset, sequence, lastReceivedAt);
+            if (sequence <= acknowledged) unprovenFrom = reader.NextOffset;
         }
         var tailBytes = segment.File.Length - segment.DurableBytes;
-        if (tailBytes == 0) return (sequence, 0);
+        if (tailBytes == 0) return new SegmentEnd(sequence, 0, unprovenFrom);
         if (!isLast) throw Damaged(segment.Path, segment.DurableBytes, "a group that was acknowledged is damaged");
         ThrowIfPromisedLater(segment, sequence);
-        return (sequence, tailBytes);
+        return new SegmentEnd(sequence, tailBytes, unprovenFrom);
     }
 
     /// <summary>A later intact group header that repeats a higher durable sequence proves that the bad bytes were acknowledged.</summary>
@@ -137,6 +157,9 @@ static class LogRecovery
             }
         }
     }
+
+    /// <param name="UnprovenFrom">The watermark vouches for what stands before this offset, and for nothing behind it.</param>
+    readonly record struct SegmentEnd(ulong Sequence, long DroppedBytes, long UnprovenFrom);
 
     static SluiceException Damaged(string path, long offset, string what) =>
         new(ErrorCode.Corrupt, $"{path}: offset {offset}: {what}");

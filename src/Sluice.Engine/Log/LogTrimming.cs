@@ -22,7 +22,8 @@ static class LogTrimming
             if (reader.NextOffset != segment.DurableBytes)
                 throw new SluiceException(ErrorCode.Corrupt, $"{segment.Path}: offset {reader.NextOffset}: a durable group cannot be read back");
         }
-        var last = segments[^1].LastSequence;
+        // a segment whose deletion failed, or was undone by a power cut, comes again: the summary never goes back to it
+        var last = Math.Max(summary.Sequence, segments[^1].LastSequence);
         summary.With(log.Id, last, ledger).Write(files, directory);
         log.TrimTo(last);
     }

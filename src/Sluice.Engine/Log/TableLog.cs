@@ -39,7 +39,7 @@ public sealed class TableLog : IDisposable
     bool _isWriting;
     bool _isClosed;
     SluiceException? _failure;
-    TaskCompletionSource _grown = new(TaskCreationOptions.RunContinuationsAsynchronously);
+    readonly List<TaskCompletionSource> _waitingForMore = [];
     TaskCompletionSource? _idle;
 
     // owned by the writer
@@ -167,7 +167,9 @@ public sealed class TableLog : IDisposable
             if (!_isWriting)
             {
                 _isWriting = true;
-                ThreadPool.UnsafeQueueUserWorkItem(static log => log.WriteGroups(), this, preferLocal: false);
+                // the scheduler of whoever appends: the thread pool, or that of a test which runs a whole engine on one thread
+                _ = Task.Factory.StartNew(
+                    static log => ((TableLog)log!).WriteGroups(), this, CancellationToken.None, TaskCreationOptions.PreferFairness | TaskCreationOptions.DenyChildAttach, TaskScheduler.Current);
             }
         }
         return append.Done.Task;
@@ -179,12 +181,16 @@ public sealed class TableLog : IDisposable
     internal bool IsTorn(ulong sequence) => _torn.Count > 0 && _torn.Contains(sequence);
 
     /// <summary>Returns when the log is durable beyond the sequence, or failed, or closed.</summary>
-    public Task WaitForMoreAsync(ulong sequence, CancellationToken cancellation)
+    public async Task WaitForMoreAsync(ulong sequence, CancellationToken cancellation)
     {
+        var more = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
         lock (_lock)
         {
-            return (ulong)_durableSequence > sequence || _failure is not null || _isClosed ? Task.CompletedTask : _grown.Task.WaitAsync(cancellation);
+            if ((ulong)_durableSequence > sequence || _failure is not null || _isClosed) return;
+            _waitingForMore.Add(more);
         }
+        await using var stop = cancellation.UnsafeRegister(static (more, cancellation) => ((TaskCompletionSource)more!).TrySetCanceled(cancellation), more);
+        await more.Task;
     }
 
     /// <summary>The request that begins with this part will get no last part: its parts need not be kept.</summary>
@@ -296,7 +302,7 @@ public sealed class TableLog : IDisposable
         lock (_lock)
         {
             _isClosed = true;
-            _grown.TrySetResult();
+            WakeWaiting();
             if (!_isWriting) return Task.CompletedTask;
             _idle ??= new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
             return _idle.Task;
@@ -350,9 +356,9 @@ public sealed class TableLog : IDisposable
             WriteGroup();
             return null;
         }
-        catch (Exception e) when (e is IOException or UnauthorizedAccessException or ObjectDisposedException)
+        catch (Exception e)
         {
-            return Poison(e);
+            return Poison(e); // whatever it is: a writer that ended would leave everyone waiting
         }
     }
 
@@ -428,14 +434,18 @@ public sealed class TableLog : IDisposable
             append.Frame.OnDurable?.Invoke(append.Position);
         }
         segment.Advance(durableBytes, lastSequence, receivedAt);
-        TaskCompletionSource grown;
         lock (_lock)
         {
             Volatile.Write(ref _durableSequence, (long)lastSequence);
-            (grown, _grown) = (_grown, new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously));
-            if (_isClosed) _grown.TrySetResult();
+            WakeWaiting();
         }
-        grown.TrySetResult();
+    }
+
+    /// <summary>Under the lock: what waits goes on elsewhere.</summary>
+    void WakeWaiting()
+    {
+        foreach (var more in _waitingForMore) more.TrySetResult();
+        _waitingForMore.Clear();
     }
 
     /// <summary>After a failed write or sync nothing on this log can be trusted until it has been read back from disk.</summary>
@@ -450,7 +460,7 @@ public sealed class TableLog : IDisposable
         {
             _failure ??= new SluiceException(ErrorCode.LogFailed, $"The log takes no records after a failed write: {cause.Message}", cause);
             _failed.TrySetResult(_failure); // before the loader learns of it
-            _grown.TrySetResult();
+            WakeWaiting();
         }
         return failure;
     }

@@ -1,6 +1,7 @@
 using System.Text;
 using System.Text.Json;
 using Sluice.Load;
+using Sluice.Log;
 using Sluice.Records;
 using Sluice.Schema;
 
@@ -19,8 +20,9 @@ static class QuarantineChanges
         var policies = new Dictionary<Guid, QuarantinePolicy>();
         foreach (var frame in frames) batch.Rejected.Collect(frame, records, groups);
         // an error without a record is about a whole request, whose records are rejected one by one; a statement of SQL says itself what failed
+        var frameOf = late.Count == 0 ? [] : frames.ToDictionary(frame => frame.Header.Position.Sequence);
         foreach (var error in late.Where(error => error.RecordIndex >= 0 && error.SinkId != Sink.SqlSinkId))
-            AddLate(batch, error, PolicyOf(error.SinkId).KeepRaw, records, groups);
+            AddLate(batch, frameOf[error.Position >> LogPosition.RecordIndexBits], error, PolicyOf(error.SinkId).KeepRaw, records, groups);
         foreach (var record in records) PolicyOf(record.SinkId);
         return groups.Count == 0 ? null : new QuarantineBatch(records, [.. groups.Values], [], policies, nowMicroseconds);
 
@@ -34,12 +36,13 @@ static class QuarantineChanges
     /// <summary>Records that a load applies out of the quarantine.</summary>
     public static QuarantineBatch OfReplay(IReadOnlyList<ulong> origins, long nowMicroseconds) => new([], [], origins, new Dictionary<Guid, QuarantinePolicy>(), nowMicroseconds);
 
-    static void AddLate(FrameBatch batch, LateError error, bool keepsRaw, List<QuarantinedRecord> records, Dictionary<(Guid, ErrorSignature), GroupCount> groups)
+    static void AddLate(FrameBatch batch, in BatchedFrame frame, LateError error, bool keepsRaw, List<QuarantinedRecord> records, Dictionary<(Guid, ErrorSignature), GroupCount> groups)
     {
         var signature = ErrorSignature.OfLate(error.Code.ToString());
-        var row = batch.Rows.Positions.BinarySearch(error.Position); // rows are in the order of the log
+        // rows are in the order of the log within a frame, but parts of a request are loaded where its last part stands
+        var row = frame.FirstRow + batch.Rows.Positions.Slice(frame.FirstRow, frame.RowCount).BinarySearch(error.Position);
         var form = new RecordForm(IsBare: batch.VersionOf(row) == RecordOperations.NoVersion, batch.OperationOf(row));
-        var raw = keepsRaw && error.Value is { Length: <= Log.RecordsFrame.MaxRawBytes } value
+        var raw = keepsRaw && error.Value is { Length: <= RecordsFrame.MaxRawBytes } value
             ? Encoding.UTF8.GetBytes(form.IsBare ? value : $"{{\"value\":{value},\"version\":{batch.VersionOf(row)}}}")
             : [];
         RejectedRecords.AddCount(groups, error.SinkId, signature, 1, raw.Length == 0 ? 1 : 0, error.TimeMicroseconds);

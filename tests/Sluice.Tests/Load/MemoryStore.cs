@@ -11,6 +11,21 @@ namespace Sluice.Tests.Load;
 /// <summary>The process died here. Not a <see cref="StoreException"/>: nobody handles it.</summary>
 sealed class SimulatedCrashException() : Exception("the process died");
 
+/// <summary>What a store may do wrong.</summary>
+enum StoreDefect
+{
+    None,
+
+    /// <summary>The position is written after the transaction that wrote the rows.</summary>
+    PositionApart,
+
+    /// <summary>Requests with keys are not kept.</summary>
+    ForgetsRequests,
+
+    /// <summary>Late errors are not kept.</summary>
+    ForgetsErrors,
+}
+
 /// <summary>
 /// A table in memory that keeps what it is told over any number of <see cref="MemoryStore"/>s, with switches for faults. It checks the
 /// contract of <see cref="ITableStore"/> on every load. One loader at a time.
@@ -51,6 +66,15 @@ sealed class MemoryDatabase
 
     /// <summary>Called at the start of every writing call.</summary>
     public Action? OnCall { get; set; }
+
+    /// <summary>Called when a writing call has taken effect, before its caller learns of it.</summary>
+    public Action? OnEffect { get; set; }
+
+    /// <summary>Called before anything is read.</summary>
+    public Action? OnRead { get; set; }
+
+    /// <summary>What it does wrong, for tests that must find it out.</summary>
+    public StoreDefect Defect { get; set; }
 
     /// <summary>A batch with such a row is refused for good.</summary>
     public Func<RowBatch, int, bool> Refuses { get; set; } = (_, _) => false;
@@ -93,6 +117,7 @@ sealed class MemoryDatabase
 
     public StoredTable? Read()
     {
+        OnRead?.Invoke();
         lock (_lock) return _schema is null ? null : new StoredTable(_position, _schema, new Dictionary<Guid, SinkCounts>(_counts)) { ExpiredRows = _expiredRows };
     }
 
@@ -100,6 +125,7 @@ sealed class MemoryDatabase
     {
         Write($"schema {schema.Version} @{position.Sequence}", () =>
         {
+            if (position == _position) return; // done before, and reported as failed
             MoveTo(position);
             _schema = schema;
             foreach (var row in _rows.Values)
@@ -111,9 +137,10 @@ sealed class MemoryDatabase
     {
         Write($"load {batch.Rows.RowCount} rows @{batch.UpTo.Sequence}{(batch.UpTo.RecordsAhead > 0 ? $"+{batch.UpTo.RecordsAhead}" : "")}", () =>
         {
+            if (batch.Rows.RowCount == 0 && batch.Counts.Count == 0 && batch.UpTo == _position) return; // done before, and reported as failed
             ThrowIfRefused(batch);
             if (batch.TimeMicroseconds is { } time && batch.UpTo.Sequence > _position.Sequence) _loads.Add((_position.Sequence, batch.UpTo.Sequence, time));
-            MoveTo(batch.UpTo);
+            if (Defect != StoreDefect.PositionApart) MoveTo(batch.UpTo);
             if (batch.Operations is { } operations) Delete(operations);
             for (var row = 0; row < batch.Rows.RowCount; row++) Upsert(batch, row);
             foreach (var (sink, count) in batch.Counts)
@@ -126,11 +153,12 @@ sealed class MemoryDatabase
                 };
             }
             if (batch.Quarantine is not null) Quarantine.Add(batch.Quarantine);
-            _errors.AddRange(batch.Errors);
-            if (batch.Idempotency is not { } idempotency) return;
+            if (Defect != StoreDefect.ForgetsErrors) _errors.AddRange(batch.Errors);
+            if (batch.Idempotency is not { } idempotency || Defect == StoreDefect.ForgetsRequests) return;
             _requests.RemoveAll(kept => kept.Request.ReceivedAtMicroseconds < idempotency.ForgetBeforeMicroseconds);
             _requests.AddRange(idempotency.Requests.Select(request => (request, request.OutcomeJson())));
         });
+        if (Defect == StoreDefect.PositionApart) MoveTo(batch.UpTo);
     }
 
     /// <summary>Of rows only: the times of members are not kept here.</summary>
@@ -152,11 +180,12 @@ sealed class MemoryDatabase
         var outcome = new DeletionOutcome(0, "the predicate does not run");
         Write($"delete {deletion.Predicate ?? "all"} @{position.Sequence}", () =>
         {
+            if (position == _position) return;
             MoveTo(position);
             if (deletion.Predicate?.All(char.IsLetterOrDigit) == false) return;
             var doomed = _rows.Where(row => deletion.Predicate is null || $"{row.Key} {string.Join(' ', row.Value.Values)}".Contains(deletion.Predicate, StringComparison.Ordinal))
                 .Select(row => row.Key).ToList();
-            foreach (var key in doomed) _rows.Remove(key);
+            foreach (var key in doomed) (_, _) = (_rows.Remove(key), _versions.Remove(key));
             outcome = new DeletionOutcome(doomed.Count, Error: null);
         });
         return outcome;
@@ -183,6 +212,7 @@ sealed class MemoryDatabase
 
     public KeyState[] ReadKeys(ColumnBuffer keys, long tombstonesFrom)
     {
+        OnRead?.Invoke();
         lock (_lock)
         {
             var names = Enumerable.Range(0, keys.RowCount).Select(row => SampleTable.Cell(keys, row)).ToList();
@@ -232,6 +262,7 @@ sealed class MemoryDatabase
             if (_calls == _doubtfulCall) throw new StoreException(isTransient: true, "the connection was lost");
             Calls[^1] = call;
         }
+        OnEffect?.Invoke();
     }
 
     static void AssertWhole(LoadBatch batch)

@@ -82,6 +82,21 @@ public sealed class PartLoadTests
     }
 
     [Fact]
+    public async Task A_record_that_fails_in_a_part_before_another_request_is_quarantined_as_itself()
+    {
+        using var load = await LoadFixture.CreateAsync(Table);
+        await using var parts = load.Upload(Table);
+        await parts.AppendAsync("""{"_id":3,"i":3},"op":"patch","version":7""", Record(4));
+        await load.SendAsync(Table, Record(1));
+        await parts.CompleteAsync(Record(2));
+        await load.LoadAllAsync();
+        Assert.Equal(["1", "2", "4"], Keys(load));
+        var error = Assert.Single(load.Database.Errors);
+        Assert.Equal((0, LateErrorCode.KeyMissing, "3"), (error.RecordIndex, error.Code, error.Key));
+        Assert.Equal(1, load.AssertBalanced(SinkId).Failed);
+    }
+
+    [Fact]
     public async Task Waiting_for_a_request_ends_with_its_last_load()
     {
         using var load = await LoadFixture.CreateAsync(Table, new LoadOptions { MaxRecords = 1 });

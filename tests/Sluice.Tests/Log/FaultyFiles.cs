@@ -44,6 +44,8 @@ sealed class FaultyFiles(LogFiles inner) : LogFiles
 
     public override void DeleteDirectory(string path) => inner.DeleteDirectory(path);
 
+    void FailSync(string path) => (inner as MemoryFiles)?.FailSync(path);
+
     sealed class FaultyFile(FaultyFiles files, LogFile file, string path) : LogFile
     {
         public override long Length => file.Length;
@@ -76,7 +78,11 @@ sealed class FaultyFiles(LogFiles inner) : LogFiles
         {
             files.BeforeSync?.Invoke();
             Interlocked.Increment(ref files._syncCount);
-            if (files._failSync > 0 && --files._failSync == 0) throw new IOException($"fdatasync of {path} failed: input/output error");
+            if (files._failSync > 0 && --files._failSync == 0)
+            {
+                files.FailSync(path);
+                throw new IOException($"fdatasync of {path} failed: input/output error");
+            }
             file.Sync();
         }
 

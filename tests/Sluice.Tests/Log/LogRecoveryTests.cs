@@ -279,7 +279,13 @@ public sealed class LogRecoveryTests
                 if (!log.Real.Exists(path) && random.Next(2) == 0) log.WriteFile(path, bytes);
             log.Reopen(LogSummary.Read(log.Files, log.Directory).Sequence);
             Assert.Equal(40UL, log.Log.DurablePosition.Sequence);
-            Assert.Equal(40, log.Read(LogSummary.Read(log.Files, log.Directory).Sequence)[^1].Number);
+            var summarised = LogSummary.Read(log.Files, log.Directory).Sequence;
+            Assert.Equal(40, log.Read(summarised)[^1].Number);
+
+            // what came back goes again, and takes the summary nowhere
+            if (log.Log.FindTrimmable(40, long.MaxValue) is { Count: > 0 } again) LogTrimming.Run(log.Files, log.Directory, log.Log, again);
+            Assert.Equal(summarised, LogSummary.Read(log.Files, log.Directory).Sequence);
+            log.Reopen(summarised);
         }
     }
 
@@ -424,6 +430,25 @@ public sealed class LogRecoveryTests
         await Assert.ThrowsAsync<SluiceException>(() => log.AppendAsync(2));
         using var killed = log.On(log.Memory.Kill()).Open();
         Assert.Equal([1L, 2L], killed.Read().Select(frame => frame.Number));
+        using var cut = killed.On(killed.Memory.PowerCut()).Open();
+        Assert.Equal([1L, 2L], cut.Read().Select(frame => frame.Number));
+    }
+
+    [Fact]
+    public async Task A_new_segment_survives_a_power_cut_although_the_process_died_before_it_synced_the_directory()
+    {
+        using var log = TestLog.Create(FileSystem.Memory, new LogOptions { SegmentBytes = 1 });
+        await log.AppendAsync(1);
+        using (var file = log.Real.Create(log.Segments[0].Replace("0001.log", "0002.log", StringComparison.Ordinal)))
+        {
+            var header = log.ReadFile(log.Segments[0])[..LogSegment.HeaderSize];
+            (header[32], header[40]) = (2, 1); // first sequence, and the last of the segment before
+            BinaryPrimitives.WriteUInt32LittleEndian(header.AsSpan(60), Crc32C.Of(header.AsSpan(0, 60)));
+            file.Write(header, 0);
+            file.Sync();
+        }
+        using var killed = log.On(log.Memory.Kill()).Open();
+        await killed.AppendAsync(2);
         using var cut = killed.On(killed.Memory.PowerCut()).Open();
         Assert.Equal([1L, 2L], cut.Read().Select(frame => frame.Number));
     }

@@ -14,16 +14,35 @@ sealed class MemoryFiles : LogFiles
     readonly Dictionary<string, Content> _durableEntries = []; // as the disk has it
     readonly List<(string? Removed, string? Added, Content Content)> _pendingEntries = [];
 
-    /// <summary>The files as a process that is killed leaves them: everything that was written.</summary>
+    /// <summary>
+    /// The files as a process that is killed leaves them: everything that was written, and what of it was not synced is still in danger of a power cut.
+    /// </summary>
     public MemoryFiles Kill()
     {
         lock (_lock)
         {
             var survivor = new MemoryFiles();
+            var copies = new Dictionary<Content, Content>();
             survivor._directories.UnionWith(_directories);
-            foreach (var (path, content) in _files) survivor.Put(path, [.. content.Bytes]);
+            foreach (var (path, content) in _files) survivor._files.Add(path, Copy(content));
+            foreach (var (path, content) in _durableEntries) survivor._durableEntries.Add(path, Copy(content));
+            survivor._pendingEntries.AddRange(_pendingEntries.Select(entry => (entry.Removed, entry.Added, Copy(entry.Content))));
             return survivor;
+
+            Content Copy(Content content)
+            {
+                if (!copies.TryGetValue(content, out var copy)) copies.Add(content, copy = content.Copy());
+                return copy;
+            }
         }
+    }
+
+    /// <summary>
+    /// A sync of the file fails as Linux lets it fail: what was written is still read by every process, is lost in a power cut, and no later sync writes it.
+    /// </summary>
+    public void FailSync(string path)
+    {
+        lock (_lock) _files[path].FailSync();
     }
 
     /// <summary>
@@ -157,6 +176,33 @@ sealed class MemoryFiles : LogFiles
 
         public List<byte> Synced { get; set; } = [];
 
+        readonly List<(int Start, int End)> _dirty = []; // what a sync writes
+
+        public Content Copy()
+        {
+            var copy = new Content { Bytes = [.. Bytes], Synced = [.. Synced] };
+            copy._dirty.AddRange(_dirty);
+            return copy;
+        }
+
+        public void Write(ReadOnlySpan<byte> bytes, int offset)
+        {
+            if (Bytes.Count < offset + bytes.Length) Bytes.AddRange(new byte[offset + bytes.Length - Bytes.Count]);
+            bytes.CopyTo(System.Runtime.InteropServices.CollectionsMarshal.AsSpan(Bytes)[offset..]);
+            _dirty.Add((offset, offset + bytes.Length));
+        }
+
+        public void Sync()
+        {
+            if (Synced.Count > Bytes.Count) Synced.RemoveRange(Bytes.Count, Synced.Count - Bytes.Count);
+            else Synced.AddRange(new byte[Bytes.Count - Synced.Count]);
+            foreach (var (start, end) in _dirty)
+                for (var at = start; at < Math.Min(end, Bytes.Count); at++) Synced[at] = Bytes[at];
+            _dirty.Clear();
+        }
+
+        public void FailSync() => _dirty.Clear();
+
         public byte[] AfterPowerCut(Random? random)
         {
             if (random is null) return [.. Synced];
@@ -204,7 +250,7 @@ sealed class MemoryFiles : LogFiles
             {
                 ObjectDisposedException.ThrowIf(_isDisposed, this);
                 if (!writable) throw new UnauthorizedAccessException(path);
-                Put(bytes, offset);
+                content.Write(bytes, (int)offset);
             }
         }
 
@@ -216,7 +262,7 @@ sealed class MemoryFiles : LogFiles
             lock (files._lock)
             {
                 ObjectDisposedException.ThrowIf(_isDisposed, this);
-                content.Synced = [.. content.Bytes];
+                content.Sync();
             }
         }
 
@@ -230,11 +276,5 @@ sealed class MemoryFiles : LogFiles
         }
 
         protected override void Dispose(bool disposing) => _isDisposed = true;
-
-        void Put(ReadOnlySpan<byte> bytes, long offset)
-        {
-            if (content.Bytes.Count < offset + bytes.Length) SetLength(offset + bytes.Length);
-            bytes.CopyTo(System.Runtime.InteropServices.CollectionsMarshal.AsSpan(content.Bytes)[(int)offset..]);
-        }
     }
 }
