@@ -316,6 +316,7 @@ sealed partial class SimulatedMachine
         RunOthers();
         if (process.IsDead || process != _process) throw new SimulatedCrashException();
         if (_isCalm || _storeFaultIn == 0 || --_storeFaultIn > 0) return;
+        if (!isWrite && !process.IsUp) return; // a database that cannot be read at the start closes its table, for an operator to see
         _counts.FailedStoreCalls++;
         switch (_random.Next(isWrite ? 4 : 2))
         {
