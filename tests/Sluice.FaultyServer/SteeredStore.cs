@@ -1,5 +1,6 @@
 using System.Reflection;
 using Sluice.Load;
+using Sluice.Records;
 
 namespace Sluice.FaultyServer;
 
@@ -9,6 +10,7 @@ public class SteeredStore : DispatchProxy
     ITableStore _store = null!;
     Func<LoadBatch, CancellationToken, Task> _beforeLoad = null!;
     Action? _afterLoad;
+    Func<LoadBatch, LoadBatch> _change = batch => batch;
 
     /// <param name="beforeLoad">Awaited before each load; what it throws is what the load throws.</param>
     /// <param name="afterLoad">Called after each load that went well.</param>
@@ -28,6 +30,15 @@ public class SteeredStore : DispatchProxy
     public static ITableStore FailingWhile(ITableStore store, string file) => Around(store, (_, _) =>
         File.Exists(file) ? Task.FromException(new StoreException(isTransient: true, $"{file} is there")) : Task.CompletedTask);
 
+    /// <summary>Says of every n-th load with rows that it was made, and drops the rows.</summary>
+    public static ITableStore Forgetting(ITableStore store, int n)
+    {
+        var loads = 0;
+        var proxy = Around(store, (_, _) => Task.CompletedTask);
+        ((SteeredStore)proxy)._change = batch => batch.Rows.RowCount > 0 && ++loads % n == 0 ? batch with { Rows = new RowBatch(batch.Schema.Key) } : batch;
+        return proxy;
+    }
+
     protected override object? Invoke(MethodInfo? targetMethod, object?[]? args) => targetMethod!.Name == nameof(ITableStore.LoadAsync)
         ? new ValueTask(LoadAsync((LoadBatch)args![0]!, (CancellationToken)args[1]!))
         : targetMethod.Invoke(_store, BindingFlags.DoNotWrapExceptions, binder: null, args, culture: null);
@@ -35,7 +46,7 @@ public class SteeredStore : DispatchProxy
     async Task LoadAsync(LoadBatch batch, CancellationToken cancellation)
     {
         await _beforeLoad(batch, cancellation);
-        await _store.LoadAsync(batch, cancellation);
+        await _store.LoadAsync(_change(batch), cancellation);
         _afterLoad?.Invoke();
     }
 }

@@ -57,8 +57,16 @@ sealed partial class ServerProcess : IAsyncDisposable
     public static ServerProcess Start(string dataDirectory, string assembly, params (string Name, string Value)[] environment) =>
         Start(dataDirectory, assembly, maxOpenFiles: null, environment);
 
+    /// <summary>Starts the server with strace looking on from its first call; the process is the server all the same.</summary>
+    public static ServerProcess StartTraced(string dataDirectory, string assembly, string[] strace, params (string Name, string Value)[] environment) =>
+        Start(dataDirectory, assembly, ["strace", "-D", "-f", "-qq", "-o", "/dev/null", .. strace], environment);
+
     /// <param name="maxOpenFiles"><c>null</c>: as many as this process may open.</param>
-    public static ServerProcess Start(string dataDirectory, string assembly, int? maxOpenFiles, params (string Name, string Value)[] environment)
+    public static ServerProcess Start(string dataDirectory, string assembly, int? maxOpenFiles, params (string Name, string Value)[] environment) =>
+        Start(dataDirectory, assembly, maxOpenFiles is { } files ? ["prlimit", string.Create(CultureInfo.InvariantCulture, $"--nofile={files}:{files}")] : [], environment);
+
+    /// <param name="launcher">A program that runs the server in its place, with its arguments; empty: none.</param>
+    static ServerProcess Start(string dataDirectory, string assembly, string[] launcher, (string Name, string Value)[] environment)
     {
         // umask 0: the server closes its files to others itself, whatever it inherits; exec, so that the process is the server
         var start = new ProcessStartInfo("/bin/sh")
@@ -73,11 +81,11 @@ sealed partial class ServerProcess : IAsyncDisposable
             },
             Environment = { ["SLUICE_ADMIN_EMAIL"] = Email, ["SLUICE_ADMIN_PASSWORD"] = Password },
         };
-        if (maxOpenFiles is { } files)
+        if (launcher.Length > 0)
         {
             start.ArgumentList.Insert(0, start.FileName);
-            start.ArgumentList.Insert(0, string.Create(CultureInfo.InvariantCulture, $"--nofile={files}:{files}"));
-            start.FileName = "prlimit";
+            foreach (var argument in launcher[1..].Reverse()) start.ArgumentList.Insert(0, argument);
+            start.FileName = launcher[0];
         }
         foreach (var (name, value) in environment) start.Environment[name] = value;
         var server = new ServerProcess(new Process { StartInfo = start });
@@ -113,6 +121,20 @@ sealed partial class ServerProcess : IAsyncDisposable
     {
         if (!_process.HasExited) await KillAsync();
         _process.Dispose();
+    }
+
+    /// <summary>Waits until the server is ready; false: it ended instead.</summary>
+    public async Task<bool> IsReadyAsync(CancellationToken cancellation)
+    {
+        try
+        {
+            await WaitReadyAsync(cancellation);
+            return true;
+        }
+        catch (InvalidOperationException)
+        {
+            return false;
+        }
     }
 
     /// <exception cref="InvalidOperationException">The server ended instead.</exception>

@@ -7,7 +7,7 @@ using Xunit;
 
 namespace Sluice.IntegrationTests.Crash;
 
-/// <summary>What the oracle found; everything but <see cref="Unknown"/> must be zero.</summary>
+/// <summary>What the oracle found in both tables; everything behind <see cref="Unknown"/> must be zero.</summary>
 /// <param name="Acknowledged">Batches that were answered 200.</param>
 /// <param name="Unknown">Batches whose answer was lost: they may be there once or not at all.</param>
 /// <param name="Lost">Acknowledged batches that are not all there.</param>
@@ -16,29 +16,46 @@ namespace Sluice.IntegrationTests.Crash;
 /// <param name="Corrupt">Batches whose values are not those that were sent.</param>
 /// <param name="Stale">Keys that hold an older value than the last acknowledged one.</param>
 /// <param name="Pending">Records that the ledger says are neither loaded nor failed when nothing moves any more; negative: loaded twice.</param>
-sealed record Verdict(int Acknowledged, int Unknown, int Lost, int Partial, int Duplicated, int Corrupt, int Stale, long Pending)
+/// <param name="Unbalanced">Times that a ledger did not add up, had less than was acknowledged, or went back.</param>
+sealed record Verdict(int Acknowledged, int Unknown, int Lost, int Partial, int Duplicated, int Corrupt, int Stale, long Pending, int Unbalanced)
 {
-    public bool IsClean => Lost == 0 && Partial == 0 && Duplicated == 0 && Corrupt == 0 && Stale == 0 && Pending == 0;
+    public bool IsClean => Lost == 0 && Partial == 0 && Duplicated == 0 && Corrupt == 0 && Stale == 0 && Pending == 0 && Unbalanced == 0;
 }
 
 /// <summary>
-/// The sender's side of a crash test: sends batches, keeps a journal of what was answered, and afterwards holds the table against it.
+/// The sender's side of a crash test: sends batches to a table with keys and to one whose ids the server makes, keeps a journal of what was answered, watches
+/// the ledgers meanwhile, and afterwards holds the tables against the journal. Upserts would hide a batch that is stored twice; the second table does not.
 /// </summary>
-sealed class CrashOracle
+/// <param name="hasAppends">False: the table with keys alone.</param>
+sealed class CrashOracle(bool hasAppends = true)
 {
     const int RecordsPerBatch = 50;
     const long FirstHotKey = 1_000_000_000_000;
 
     readonly ConcurrentDictionary<int, bool> _batches = []; // batch -> acknowledged
+    readonly ConcurrentDictionary<int, bool> _appended = []; // the same, of the table without keys
+    readonly LedgerWatch _ledgers = new();
     readonly ConcurrentDictionary<int, int> _lastAcknowledged = []; // sender -> batch
     readonly ConcurrentDictionary<int, int> _lastSent = [];
     int _nextBatch;
     long _firstRefusal;
     int _acknowledgedAfterRefusal;
+    int _unanswered;
 
     public string DatabaseId { get; private set; } = "";
 
     public string SinkId { get; private set; } = "";
+
+    /// <summary>Of the table without keys.</summary>
+    public string AppendSinkId { get; private set; } = "";
+
+    /// <summary>Requests that reached a server and got no answer from it.</summary>
+    public int Unanswered => Volatile.Read(ref _unanswered);
+
+    string[] SinkIds => hasAppends ? [SinkId, AppendSinkId] : [SinkId];
+
+    /// <summary>What was wrong with the ledgers, and when.</summary>
+    public IReadOnlyCollection<string> LedgerFaults => _ledgers.Faults;
 
     /// <summary>Batches answered 200 that were sent after a server's first answer of 5xx, since <see cref="Forget"/>: a log that has failed must take nothing.</summary>
     public int AcknowledgedAfterRefusal => _acknowledgedAfterRefusal;
@@ -57,19 +74,34 @@ sealed class CrashOracle
         await api.CreateAsync($"v2/tables/{DatabaseId}", """{"name":"events","options":{"keys":false,"trackExistence":true}}""", cancellation);
         await api.CreateAsync($"v2/tables/{DatabaseId}/events/fields/batch", """{"options":{"type":"int"}}""", cancellation);
         await api.CreateAsync($"v2/tables/{DatabaseId}/events/fields/val", """{"options":{"type":"int"}}""", cancellation);
-        SinkId = await api.CreateAsync("v2/sinks", $$"""
-            {"name":"crash","sink_details":{"database_id":"{{DatabaseId}}","table":"events"},
-             "schema":{"id_field":"_id","allow_missing_fields":true,"definition":[
-               {"name":"_id","path":["id"]},{"name":"batch","path":["batch"]},{"name":"val","path":["val"]}] } }
-            """, cancellation);
+        SinkId = await CreateSinkAsync(api, "crash", "events", """ "id_field":"_id","allow_missing_fields":true,"definition":[{"name":"_id","path":["id"]},""", cancellation);
+        if (!hasAppends) return;
+        await api.CreateAsync($"v2/tables/{DatabaseId}", """{"name":"appends","options":{"keys":false,"auto_id":true},"fields":[{"name":"batch","options":{"type":"int"}},{"name":"val","options":{"type":"int"}}]}""", cancellation);
+        AppendSinkId = await CreateSinkAsync(api, "appends", "appends", """ "allow_missing_fields":true,"definition":[""", cancellation);
+    }
+
+    async Task<string> CreateSinkAsync(ApiClient api, string name, string table, string start, CancellationToken cancellation) => await api.CreateAsync("v2/sinks", $$"""
+        {"name":"{{name}}","sink_details":{"database_id":"{{DatabaseId}}","table":"{{table}}"},
+         "schema":{ {{start}}{"name":"batch","path":["batch"]},{"name":"val","path":["val"]}] } }
+        """, cancellation);
+
+    /// <summary>Sends with several senders while the ledgers are watched, until every sender has ended.</summary>
+    public async Task SendAllAsync(int senders, int httpPort, string token, CancellationToken cancellation)
+    {
+        using var stop = CancellationTokenSource.CreateLinkedTokenSource(cancellation);
+        var watch = _ledgers.RunAsync(SinkIds, httpPort, token, stop.Token);
+        await Task.WhenAll(Enumerable.Range(0, senders).Select(sender => Task.Run(() => SendAsync(sender, httpPort, token, stop.Token), CancellationToken.None)));
+        await stop.CancelAsync();
+        await watch;
     }
 
     /// <summary>What is known at this moment, to hold a table against that is of this moment or later: what was under way may be there or not.</summary>
     public CrashOracle Copy()
     {
-        var copy = new CrashOracle { DatabaseId = DatabaseId, SinkId = SinkId };
+        var copy = new CrashOracle(hasAppends) { DatabaseId = DatabaseId, SinkId = SinkId, AppendSinkId = AppendSinkId };
         foreach (var (sender, batch) in _lastAcknowledged) copy._lastAcknowledged[sender] = batch;
         foreach (var (batch, isAcknowledged) in _batches) copy._batches[batch] = isAcknowledged;
+        foreach (var (batch, isAcknowledged) in _appended) copy._appended[batch] = isAcknowledged;
         for (var sender = 0; sender < 100; sender++) copy._lastSent[sender] = int.MaxValue; // later batches may have come in
         copy._nextBatch = _nextBatch;
         return copy;
@@ -85,25 +117,38 @@ sealed class CrashOracle
             var batch = Interlocked.Increment(ref _nextBatch);
             _batches[batch] = false;
             _lastSent[sender] = batch;
-            var started = TimeProvider.System.GetTimestamp();
-            try
+            if (!await SendAsync(api, SinkId, _batches, batch, Body(sender, batch), cancellation)) return;
+            _lastAcknowledged[sender] = batch;
+            if (!hasAppends) continue;
+            _appended[batch] = false;
+            if (!await SendAsync(api, AppendSinkId, _appended, batch, Body(sender: null, batch), cancellation)) return;
+        }
+    }
+
+    /// <returns>Whether the batch was acknowledged.</returns>
+    async Task<bool> SendAsync(ApiClient api, string sinkId, ConcurrentDictionary<int, bool> journal, int batch, string body, CancellationToken cancellation)
+    {
+        var records = RecordsPerBatch + (sinkId == SinkId ? 1 : 0);
+        var started = TimeProvider.System.GetTimestamp();
+        try
+        {
+            var answer = await api.PostAsync($"v2/sinks/{sinkId}", body, cancellation);
+            if ((int)answer.Status >= 500)
             {
-                var answer = await api.PostAsync($"v2/sinks/{SinkId}", Body(sender, batch), cancellation);
-                if ((int)answer.Status >= 500)
-                {
-                    Interlocked.CompareExchange(ref _firstRefusal, TimeProvider.System.GetTimestamp(), 0);
-                    return; // the outcome may be unknown: counted as such
-                }
-                Assert.True(answer.Status == HttpStatusCode.OK, answer.Text);
-                if (Volatile.Read(ref _firstRefusal) is var refused and not 0 && started > refused) Interlocked.Increment(ref _acknowledgedAfterRefusal);
-                Assert.Equal(RecordsPerBatch + 1, answer.Json["success_count"]!.GetValue<int>());
-                _batches[batch] = true;
-                _lastAcknowledged[sender] = batch;
+                Interlocked.CompareExchange(ref _firstRefusal, TimeProvider.System.GetTimestamp(), 0);
+                return false; // the outcome may be unknown: counted as such
             }
-            catch (Exception e) when (e is HttpRequestException or OperationCanceledException or IOException)
-            {
-                return; // the answer is lost
-            }
+            Assert.True(answer.Status == HttpStatusCode.OK, answer.Text);
+            if (Volatile.Read(ref _firstRefusal) is var refused and not 0 && started > refused) Interlocked.Increment(ref _acknowledgedAfterRefusal);
+            Assert.Equal(records, answer.Json["success_count"]!.GetValue<int>());
+            journal[batch] = true;
+            _ledgers.Acknowledge(sinkId, records);
+            return true;
+        }
+        catch (Exception e) when (e is HttpRequestException or OperationCanceledException or IOException)
+        {
+            if (e is not OperationCanceledException and not HttpRequestException { HttpRequestError: HttpRequestError.ConnectionError }) Interlocked.Increment(ref _unanswered);
+            return false; // the answer is lost
         }
     }
 
@@ -121,6 +166,8 @@ sealed class CrashOracle
     public async Task<Verdict> JudgeAsync(ApiClient api, CancellationToken cancellation)
     {
         var ledger = await api.WaitLoadedAsync(SinkId, cancellation);
+        var appendsPending = hasAppends ? (await api.WaitLoadedAsync(AppendSinkId, cancellation))["pending"]!.GetValue<long>() : 0;
+        await _ledgers.CheckAsync(api, SinkIds, cancellation);
         var stored = new Dictionary<int, (int Count, long Sum)>();
         const int page = 5_000;
         for (var from = 0; from <= _nextBatch; from += page)
@@ -146,7 +193,33 @@ sealed class CrashOracle
                 corrupt++;
             }
         }
-        return new Verdict(_batches.Count - unknown, unknown, lost, partial, await CountDuplicatesAsync(api, ledger, cancellation), corrupt, await CountStaleAsync(api, cancellation), ledger["pending"]!.GetValue<long>());
+        var appends = await JudgeAppendsAsync(api, cancellation);
+        return new Verdict(
+            _batches.Count(batch => batch.Value) + _appended.Count(batch => batch.Value), unknown + _appended.Count(batch => !batch.Value), lost + appends.Lost, partial + appends.Partial,
+            await CountDuplicatesAsync(api, ledger, cancellation) + appends.Duplicated, corrupt + appends.Corrupt, await CountStaleAsync(api, cancellation),
+            ledger["pending"]!.GetValue<long>() + appendsPending, _ledgers.Faults.Count);
+    }
+
+    /// <summary>Each batch is in the table without keys once, whole and as it was sent, or not at all.</summary>
+    async Task<(int Lost, int Partial, int Duplicated, int Corrupt)> JudgeAppendsAsync(ApiClient api, CancellationToken cancellation)
+    {
+        var stored = new Dictionary<int, (int Count, int Distinct, long Sum)>();
+        const int page = 5_000;
+        for (var from = 0; hasAppends && from <= _nextBatch; from += page)
+        {
+            var sql = string.Create(CultureInfo.InvariantCulture, $"SELECT batch, COUNT(*) AS n, COUNT(DISTINCT val) AS vals, SUM(val) AS total FROM appends WHERE batch >= {from} AND batch < {from + page} GROUP BY batch");
+            foreach (var row in await api.QueryAsync(DatabaseId, sql, cancellation))
+                stored.Add(Int(row![0]), (Int(row[1]), Int(row[2]), row[3]!.GetValue<long>()));
+        }
+        var (lost, partial, duplicated, corrupt) = (0, 0, 0, 0);
+        foreach (var (batch, isAcknowledged) in _appended)
+        {
+            if (!stored.TryGetValue(batch, out var found)) lost += isAcknowledged ? 1 : 0;
+            else if (found.Count > RecordsPerBatch) duplicated += found.Count - RecordsPerBatch;
+            else if (found.Count < RecordsPerBatch) partial++;
+            else if (found.Distinct != RecordsPerBatch || found.Sum != Enumerable.Range(0, RecordsPerBatch).Sum(i => Value(batch, i))) corrupt++;
+        }
+        return (lost, partial, duplicated, corrupt);
     }
 
     async Task<int> CountDuplicatesAsync(ApiClient api, JsonNode ledger, CancellationToken cancellation)
@@ -170,12 +243,14 @@ sealed class CrashOracle
         return stale;
     }
 
-    /// <summary>Records of a batch have keys of their own; one more record overwrites the sender's hot key.</summary>
-    static string Body(int sender, int batch)
+    /// <summary>Records of a batch have keys of their own; one more record overwrites the sender's hot key. Without a sender they have no keys.</summary>
+    static string Body(int? sender, int batch)
     {
         var body = new StringBuilder("{\"records\":[");
         for (var i = 0; i < RecordsPerBatch; i++) body.Append(Record(((long)batch * 1_000) + i, batch, Value(batch, i))).Append(',');
-        return body.Append(Record(FirstHotKey + sender, batch, 0)).Append("]}").ToString();
+        if (sender is { } hot) body.Append(Record(FirstHotKey + hot, batch, 0));
+        else body.Length--;
+        return body.Append("]}").ToString();
     }
 
     static string Record(long id, int batch, long value) =>

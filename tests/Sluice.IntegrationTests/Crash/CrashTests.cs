@@ -61,10 +61,10 @@ public sealed class CrashTests(ITestOutputHelper output)
         using var api = await ApiClient.LoginAsync(server.HttpPort, cancellation);
         if (isFirst) await oracle.CreateAsync(api, cancellation);
         using var stop = CancellationTokenSource.CreateLinkedTokenSource(cancellation);
-        var senders = Enumerable.Range(0, 4).Select(sender => Task.Run(() => oracle.SendAsync(sender, server.HttpPort, api.Token, stop.Token), cancellation)).ToList();
+        var senders = oracle.SendAllAsync(4, server.HttpPort, api.Token, stop.Token);
         await Task.Delay(after, TimeProvider.System, cancellation);
         await server.KillAsync();
         await stop.CancelAsync();
-        await Task.WhenAll(senders);
+        await senders;
     }
 }

@@ -77,7 +77,7 @@ public sealed class DiskFullTests(ITestOutputHelper output)
     {
         using var stop = CancellationTokenSource.CreateLinkedTokenSource(cancellation);
         stop.CancelAfter(TimeSpan.FromMinutes(1));
-        await Task.WhenAll(Enumerable.Range(0, 4).Select(sender => Task.Run(() => oracle.SendAsync(sender, server.HttpPort, api.Token, stop.Token), cancellation)));
+        await oracle.SendAllAsync(4, server.HttpPort, api.Token, stop.Token);
     }
 
     static (string, string) Reserve(long bytes) => ("Sluice__Storage__DiskReserveBytes", bytes.ToString(System.Globalization.CultureInfo.InvariantCulture));

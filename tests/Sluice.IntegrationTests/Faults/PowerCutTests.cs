@@ -44,12 +44,12 @@ public sealed class PowerCutTests(ITestOutputHelper output)
                 using var api = await ApiClient.LoginAsync(server.HttpPort, cancellation);
                 if (cycle == 0) await oracle.CreateAsync(api, cancellation);
                 using var stop = CancellationTokenSource.CreateLinkedTokenSource(cancellation);
-                var senders = Enumerable.Range(0, 4).Select(sender => Task.Run(() => oracle.SendAsync(sender, server.HttpPort, api.Token, stop.Token), cancellation)).ToList();
+                var senders = oracle.SendAllAsync(4, server.HttpPort, api.Token, stop.Token);
                 await Task.Delay(TimeSpan.FromMilliseconds(random.Next(200, 1_500)), TimeProvider.System, cancellation);
                 await volume.CutAsync();
                 await server.KillAsync();
                 await stop.CancelAsync();
-                await Task.WhenAll(senders);
+                await senders;
             }
             await volume.RestoreAsync();
         }

@@ -43,8 +43,8 @@ public sealed class BackupTests(ITestOutputHelper output) : IDisposable
                 var answer = await api.PostAsync("v2/backups", $$"""{"name":"b{{n}}"}""", Cancellation);
                 Assert.True(answer.Status == HttpStatusCode.Created, answer.Text);
                 Assert.True(oracle.AcknowledgedCount > acknowledged, "nothing was acknowledged while the backup was made");
-                var table = answer.Json["tables"]!.AsArray().Single()!;
-                Assert.True(table["sequence"]!.GetValue<long>() >= table["loaded_sequence"]!.GetValue<long>());
+                Assert.Equal(2, answer.Json["tables"]!.AsArray().Count);
+                Assert.All(answer.Json["tables"]!.AsArray(), table => Assert.True(table!["sequence"]!.GetValue<long>() >= table["loaded_sequence"]!.GetValue<long>()));
                 before.Add(($"b{n}", known));
             }
             Assert.Equal(["b0", "b1", "b2"], (await api.GetAsync("v2/backups", Cancellation)).Json["resources"]!.AsArray().Select(it => it!["name"]!.GetValue<string>()));
@@ -71,7 +71,7 @@ public sealed class BackupTests(ITestOutputHelper output) : IDisposable
     public async Task What_is_restored_goes_on_with_keys_and_numbers_and_meets_nothing_of_the_original()
     {
         const string body = """{"records":[{"value":{"id":1,"batch":1,"val":1}}]}""";
-        var oracle = new CrashOracle();
+        var oracle = new CrashOracle(hasAppends: false);
         string first, later, sink, table;
         await using (var server = await ServerProcess.StartAsync(Data, "Sluice.Server", Cancellation, Environment))
         {
@@ -126,7 +126,7 @@ public sealed class BackupTests(ITestOutputHelper output) : IDisposable
         await using (var server = await ServerProcess.StartAsync(Data, "Sluice.Server", Cancellation, Environment))
         {
             using var api = await ApiClient.LoginAsync(server.HttpPort, Cancellation);
-            await new CrashOracle().CreateAsync(api, Cancellation);
+            await new CrashOracle(hasAppends: false).CreateAsync(api, Cancellation);
             key = (await api.PostAsync("v2/users/current/keys", """{"description":"canary"}""", Cancellation)).Json["secret"]!.GetValue<string>();
             invite = (await api.PostAsync("v2/invites", """{"email":"ann@x.org"}""", Cancellation)).Json["token"]!.GetValue<string>();
             refresh = (await api.PostAsync("", $$"""{"USERNAME":"{{ServerProcess.Email}}","PASSWORD":"{{ServerProcess.Password}}"}""", Cancellation)).Json["AuthenticationResult"]!["RefreshToken"]!.GetValue<string>();
