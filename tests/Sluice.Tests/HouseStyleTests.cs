@@ -66,6 +66,16 @@ public sealed partial class HouseStyleTests
         Assert.Equal(Enum.GetNames<FieldErrorCode>().Concat(ofRecords).Concat(Enum.GetNames<LateErrorCode>()).Order(), documented.Order());
     }
 
+    [Fact]
+    public void Every_fault_test_is_in_the_matrix_of_faults()
+    {
+        var tests = new[] { "Sluice.IntegrationTests/Crash", "Sluice.IntegrationTests/Faults", "Sluice.Tests/Simulation" }
+            .SelectMany(folder => Directory.EnumerateFiles(Path.Combine(Root, "tests", folder), "*Tests.cs")).Select(Path.GetFileNameWithoutExtension).ToList();
+        Assert.True(tests.Count > 7);
+        var matrix = File.ReadLines(Path.Combine(Root, "docs", "reliability.md")).Where(line => line.StartsWith('|')).ToList();
+        Assert.All(tests, test => Assert.Contains(matrix, row => row.Contains($"`{test}`", StringComparison.Ordinal)));
+    }
+
     [GeneratedRegex(@"^\| `([A-Z][A-Za-z]+)` \|", RegexOptions.Multiline)]
     private static partial Regex DocumentedCode();
 

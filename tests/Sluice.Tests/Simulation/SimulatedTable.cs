@@ -81,7 +81,9 @@ sealed class SimulatedTable
     {
         Schema = SampleTable.TableOf(KeyKind.Number, ("a", ColumnType.Int), ("s", ColumnType.String), ("tags", ColumnType.StringSet)) with
         {
-            TableId = new Guid(number, 0, 0, [0, 0, 0, 0, 0, 0, 0, 1]), Name = $"t{number}", IsAutoId = isAutoId,
+            TableId = new Guid(number, 0, 0, [0, 0, 0, 0, 0, 0, 0, 1]),
+            Name = $"t{number}",
+            IsAutoId = isAutoId,
         };
         FirstSchema = CertainSchema = Schema;
         var fields = new[] { "a", "s", "tags" }.Concat(s_comingAndGoing).Select(name => (name, "/" + name)).ToList();
@@ -211,7 +213,8 @@ sealed class SimulatedTable
         if (!lacksField) cells = cells.Add(S, $"'h{number}'");
         var text = lacksField ? "" : $",\"s\":\"h{number}\"";
         return new SimulatedRecord(
-            number, $"{{\"value\":{{{id}\"a\":{number}{text},\"x\":{number},\"y\":{number},\"z\":{number}}}}}", Text(key), RecordOperation.Upsert, RecordOperations.NoVersion, IsRejected: false, IsRefused: false, lacksField) { Cells = cells };
+            number, $"{{\"value\":{{{id}\"a\":{number}{text},\"x\":{number},\"y\":{number},\"z\":{number}}}}}", Text(key), RecordOperation.Upsert, RecordOperations.NoVersion, IsRejected: false, IsRefused: false, lacksField)
+        { Cells = cells };
     }
 
     SimulatedRecord Rejected()
