@@ -213,7 +213,7 @@ public sealed class IngestTests(IngestServer server) : IClassFixture<IngestServe
         var errors = await server.Api.GetAsync($"v2/sinks/{sink}/errors", Cancellation);
 
         Assert.StartsWith(
-            $$"""{"sink_id":"{{sink}}","requests":3,"received":6,"accepted":3,"rejected":3,"loaded":3,"superseded":0,"failed":0,"pending":0,"replayed":0,"bytes_received":156,"pending_bytes":0,"oldest_pending_age_seconds":0,""",
+            $$"""{"sink_id":"{{sink}}","requests":3,"received":6,"accepted":3,"rejected":3,"loaded":3,"superseded":0,"failed":0,"lost":0,"pending":0,"replayed":0,"bytes_received":156,"pending_bytes":0,"oldest_pending_age_seconds":0,""",
             ledger.ToJsonString(), StringComparison.Ordinal);
         Assert.Equal((3, 3, 3), (Sum("request_rate"), Sum("ingest_rate"), Sum("error_rate")));
         Assert.All(minutes, minute => Assert.Equal(0, minute.GetProperty("timestamp").GetDateTimeOffset().Second));
