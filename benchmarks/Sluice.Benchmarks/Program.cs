@@ -1,4 +1,4 @@
-// Runs the benchmarks: dotnet run -c Release --project bench/Sluice.Benchmarks -- --filter *Decode*
+// Runs the benchmarks: dotnet run -c Release --project benchmarks/Sluice.Benchmarks -- --filter *Decode*
 using BenchmarkDotNet.Running;
 
 BenchmarkSwitcher.FromAssembly(typeof(Program).Assembly).Run(args);

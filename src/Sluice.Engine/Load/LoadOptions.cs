@@ -3,7 +3,7 @@ namespace Sluice.Load;
 /// <summary>How much the loader takes at a time.</summary>
 public sealed record LoadOptions
 {
-    /// <summary>Most records in one load. Defaults to 250,000: the store's rate hardly grows beyond (bench/results/SUMMARY.md), its lock time and memory do.</summary>
+    /// <summary>Most records in one load. Defaults to 250,000: the store's rate hardly grows beyond (benchmarks/results/MICRO.md), its lock time and memory do.</summary>
     public int MaxRecords { get; init; } = 250_000;
 
     /// <summary>Most bytes of frames in one load. Defaults to 67,108,864 (64 MiB).</summary>
@@ -21,7 +21,7 @@ public sealed record LoadOptions
     /// <summary>Time from one search for rows that have outlived the table's retention to the next. Defaults to 1 hour.</summary>
     public TimeSpan ExpiryInterval { get; init; } = TimeSpan.FromHours(1);
 
-    /// <summary>Most rows of one step of such a search; loads go on between two steps. Defaults to 100,000: well below a second (bench/results/SUMMARY.md, replacing rows).</summary>
+    /// <summary>Most rows of one step of such a search; loads go on between two steps. Defaults to 100,000: well below a second (benchmarks/results/MICRO.md, replacing rows).</summary>
     public int MaxExpiredRows { get; init; } = 100_000;
 
     /// <summary>How long the version of a deleted row is remembered, so that older data that comes late does not bring the row back. Defaults to 24 h.</summary>

@@ -11,7 +11,7 @@ namespace Sluice.Records;
 /// reads the record again from its beginning: for what is plain both have the same result, and errors are not found here.
 /// </summary>
 /// <remarks>
-/// Twice as fast as the tokens of <see cref="Utf8JsonReader"/> (bench/results/MICRO.md). Methods return where they have read to, or <see cref="NotPlain"/>.
+/// Twice as fast as the tokens of <see cref="Utf8JsonReader"/> (benchmarks/results/MICRO.md). Methods return where they have read to, or <see cref="NotPlain"/>.
 /// </remarks>
 static class PlainRecordReader
 {
