@@ -9,6 +9,8 @@ namespace Sluice.Comparison;
 /// <param name="Rounds">How often each run is done.</param>
 sealed record Bench(TestBed Bed, int Seconds, int Rounds, bool IsLong)
 {
+    public MachineUse Use { get; } = new();
+
     public int WarmupSeconds => Math.Clamp(Seconds / 4, 2, 5);
 
     public Task<Report> SluiceAsync(string load, CancellationToken cancellation, bool isHttps = false, Func<SluiceServer, Task>? beside = null) =>
@@ -39,15 +41,17 @@ sealed record Bench(TestBed Bed, int Seconds, int Rounds, bool IsLong)
         };
         arguments.AddRange(load.Split(' ', StringSplitOptions.RemoveEmptyEntries));
         arguments.AddRange(server.BenchArguments);
+        var (begin, cpu) = (MachineUse.Read(), server.CpuTime + MachineUse.ReadEndedChildren());
         using var process = Process.Start(new ProcessStartInfo("dotnet", arguments) { RedirectStandardOutput = true, RedirectStandardError = true })!;
         var (output, errors) = (process.StandardOutput.ReadToEndAsync(cancellation), process.StandardError.ReadToEndAsync(cancellation));
         if (beside is not null) await beside(server);
         await process.WaitForExitAsync(cancellation);
+        var others = Use.Add(begin, server.CpuTime + MachineUse.ReadEndedChildren() - cpu);
         if (!(await output).StartsWith('{')) throw new ComparisonException($"sluice bench {load} on {side} failed: {await errors}{await output}");
         var report = JsonSerializer.Deserialize(await output, ReportJson.Default.Report)!;
         Console.WriteLine(string.Create(
             CultureInfo.InvariantCulture,
-            $"{side,-10} {load,-60} {report.RowsPerSecond,11:N0} rows/s, loaded {report.LoadedRowsPerSecond,9:N0}/s, backlog {report.BacklogRows,10:N0}, p99 {report.Durable.P99Milliseconds:0.0} ms, {report.Server!.CpuSeconds:0.0} + {report.GeneratorCpuSeconds:0.0} s CPU, {report.Errors} errors {report.FirstError}"));
+            $"{side,-10} {load,-60} {report.RowsPerSecond,11:N0} rows/s, loaded {report.LoadedRowsPerSecond,9:N0}/s, backlog {report.BacklogRows,10:N0}, p99 {report.Durable.P99Milliseconds:0.0} ms, {report.Server!.CpuSeconds:0.0} + {report.GeneratorCpuSeconds:0.0} s CPU, others {others * 100:0.0} %, {report.Errors} errors {report.FirstError}"));
         if (report.RejectedRecords > 0) throw new ComparisonException($"{side} rejected {report.RejectedRecords} records");
         if (report.RowsInTable is { } rows && rows != report.RowsExpected) throw new ComparisonException($"{side} has {rows} rows in its table where {report.RowsExpected} were acknowledged");
         return report;

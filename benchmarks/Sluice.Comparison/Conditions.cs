@@ -6,7 +6,7 @@ namespace Sluice.Comparison;
 /// <summary>What a figure was measured on, in one paragraph.</summary>
 static class Conditions
 {
-    public static async Task<string> ReadAsync(Bench bench, Part part, StolenTime stolen, CancellationToken cancellation)
+    public static async Task<string> ReadAsync(Bench bench, Part part, CancellationToken cancellation)
     {
         var root = bench.Bed.Root;
         var dirty = (await RunAsync("git", ["-C", root, "status", "--porcelain", "--untracked-files=no", "--", "src", "benchmarks/Sluice.Comparison"], cancellation)).Length > 0;
@@ -19,7 +19,7 @@ static class Conditions
             $"{Line("/etc/os-release", "PRETTY_NAME").Trim('"')}, kernel {Environment.OSVersion.Version}",
             (await RunAsync("df", ["--output=fstype", bench.Bed.Scratch], cancellation)).Split('\n')[^1],
             $".NET {Environment.Version}, ClickHouse {await RunAsync("dpkg-query", ["-W", "-f", "${Version}", "clickhouse-server"], cancellation)}",
-            string.Create(CultureInfo.InvariantCulture, $"{stolen.Share() * 100:0.0} % of the CPU time taken by the machine's host"),
+            string.Create(CultureInfo.InvariantCulture, $"of the CPU time other programs had {bench.Use.OthersShare * 100:0.0} %, the machine's host {bench.Use.StolenShare * 100:0.0} %"),
             $"{bench.Rounds} round{(bench.Rounds == 1 ? "" : "s")} of {bench.Seconds} s after {bench.WarmupSeconds} s of warm-up, in turn, each on a fresh server",
         ];
         return string.Join("; ", facts) + $". `./bench --only {part.Name} --seconds {bench.Seconds} --rounds {bench.Rounds}{(bench.IsLong ? " --long" : "")}`";

@@ -26,6 +26,16 @@ abstract class MeasuredServer : IAsyncDisposable
 
     public int ProcessId => _process.Id;
 
+    /// <summary>What it has had so far, all cores.</summary>
+    public TimeSpan CpuTime
+    {
+        get
+        {
+            _process.Refresh();
+            return _process.TotalProcessorTime;
+        }
+    }
+
     /// <summary>The arguments with which <c>sluice bench</c> finds this server.</summary>
     public abstract IReadOnlyList<string> BenchArguments { get; }
 

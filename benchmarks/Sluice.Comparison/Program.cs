@@ -21,9 +21,8 @@ command.SetAction(async (parse, cancellation) =>
         {
             Console.WriteLine($"== {part.Name}");
             var bench = new Bench(place, parse.GetValue(seconds) ?? part.Seconds, parse.GetValue(rounds), parse.GetValue(isLong));
-            var stolen = StolenTime.Begin();
             var text = await part.Measure(bench, cancellation);
-            Summary.Write(place.Root, part, await Conditions.ReadAsync(bench, part, stolen, cancellation), text);
+            Summary.Write(place.Root, part, await Conditions.ReadAsync(bench, part, cancellation), text);
         }
         return 0;
     }

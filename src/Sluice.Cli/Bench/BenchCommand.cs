@@ -20,6 +20,7 @@ static class BenchCommand
         var rows = new Option<long>("--rows") { Description = "Rows in the table before measuring.", DefaultValueFactory = _ => 0L };
         var wait = new Option<WaitLevel>("--wait") { Description = "What each answer waits for: Durable, or Loaded (the records are visible to SQL).", DefaultValueFactory = _ => WaitLevel.Durable };
         var maxBacklog = new Option<long?>("--max-backlog") { Description = "Pause sending while more rows than these are not loaded: measures what is sustained." };
+        var probes = new Option<int>("--probes") { Description = "Single records a second beside the load that wait until they are visible to SQL; they make the server load sooner than it would.", DefaultValueFactory = _ => 10 };
         var drain = new Option<int>("--drain") { Description = "Seconds to wait at the end until every row is visible; then they are counted.", DefaultValueFactory = _ => 60 };
         var serverPid = new Option<int?>("--server-pid") { Description = "The server's process, when it is on this machine: its CPU time and memory are reported." };
         var clickHouse = new Option<Uri?>("--clickhouse")
@@ -28,7 +29,7 @@ static class BenchCommand
             CustomParser = ServerCommand.ParseUrl,
         };
         foreach (var option in new[] { seconds, connections, batch }) AtLeast(option, 1);
-        foreach (var option in new[] { warmup, drain }) AtLeast(option, 0);
+        foreach (var option in new[] { warmup, drain, probes }) AtLeast(option, 0);
         AtLeast(rows, 0);
         rate.Validators.Add(result =>
         {
@@ -36,13 +37,13 @@ static class BenchCommand
         });
         return new ServerCommand(
             "bench", "Measure a server: rows and bytes a second, latency until durable and until queryable, backlog at the end. Makes a database of its own and drops it.",
-            seconds, warmup, connections, batch, rate, shape, form, keys, rows, wait, maxBacklog, drain, serverPid, clickHouse)
+            seconds, warmup, connections, batch, rate, shape, form, keys, rows, wait, maxBacklog, probes, drain, serverPid, clickHouse)
             .Does(async (session, cancellation) =>
             {
                 var load = new BenchLoad(
                     TimeSpan.FromSeconds(session.Get(seconds)), TimeSpan.FromSeconds(session.Get(warmup)), session.Get(connections), session.Get(batch),
                     session.Get(rate), session.Get(shape), session.Get(form), session.Get(keys), session.Get(rows), session.Get(wait) == WaitLevel.Loaded,
-                    session.Get(maxBacklog), TimeSpan.FromSeconds(session.Get(drain)));
+                    session.Get(maxBacklog), session.Get(probes), TimeSpan.FromSeconds(session.Get(drain)));
                 using var server = session.Get(serverPid) is { } process ? ServerUsage.Of(process) : null;
                 await using BenchTarget target = session.Get(clickHouse) is { } url ? new ClickHouseTarget(url) : new SluiceTarget(session.Client, session.Origin, session.Tls);
                 using var run = new BenchRun(target, load, server);

@@ -39,10 +39,11 @@ enum WaitLevel
 /// <param name="Rate">Requests a second in an open loop; <c>null</c>: each connection sends when it has its answer.</param>
 /// <param name="Rows">Rows in the table before measuring.</param>
 /// <param name="MaxBacklog">Sending pauses while more rows than these are not loaded; <c>null</c>: it never does.</param>
+/// <param name="ProbesPerSecond">Single records beside the load that wait until they are visible to SQL; zero: none.</param>
 /// <param name="DrainPatience">How long to wait at the end until every row is visible; zero: not at all.</param>
 sealed record BenchLoad(
     TimeSpan Duration, TimeSpan Warmup, int Connections, int Batch, int? Rate, RecordShape Shape, BodyForm Form, KeyChoice Keys, long Rows,
-    bool WaitLoaded, long? MaxBacklog, TimeSpan DrainPatience);
+    bool WaitLoaded, long? MaxBacklog, int ProbesPerSecond, TimeSpan DrainPatience);
 
 /// <param name="Count">Measured requests.</param>
 sealed record LatencyReport(long Count, double P50Milliseconds, double P99Milliseconds, double P999Milliseconds, double MaxMilliseconds);
@@ -53,7 +54,7 @@ sealed record ServerUse(double CpuSeconds, double ResidentMegabytesFirstHalf, do
 
 /// <param name="BytesPerRecord">Mean length of a record in the body, with its separators.</param>
 /// <param name="Durable">From sending a request, or from when it was due, until its answer.</param>
-/// <param name="Loaded">Of probes, ten a second beside the load, that wait until their record is visible to SQL; <c>null</c>: there were none.</param>
+/// <param name="Loaded">Of probes that wait until their record is visible to SQL; <c>null</c>: there were none.</param>
 /// <param name="LoadedRowsPerSecond">Rows that became visible between the first and the last load seen while sending; <c>null</c>: there were too few loads to tell.</param>
 /// <param name="BacklogRowsAtStart">Rows that were not loaded when measuring began.</param>
 /// <param name="BacklogRows">Rows that were not loaded at the last answer.</param>

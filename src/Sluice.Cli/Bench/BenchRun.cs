@@ -14,8 +14,8 @@ sealed class BenchRun(BenchTarget target, BenchLoad load, ServerUsage? server) :
     const int PrefillConnections = 4;
     const long PrefillBacklog = 4_000_000;
     static readonly TimeSpan PrefillPatience = TimeSpan.FromMinutes(10);
-    static readonly TimeSpan ProbeInterval = TimeSpan.FromMilliseconds(100);
     static readonly TimeSpan WatchInterval = TimeSpan.FromMilliseconds(50);
+    static readonly TimeSpan IdleWatchInterval = TimeSpan.FromMilliseconds(500); // where nothing depends on it, watching is not to disturb
     static readonly TimeSpan RefusalPause = TimeSpan.FromMilliseconds(100);
 
     readonly TimeProvider _time = TimeProvider.System;
@@ -98,7 +98,7 @@ sealed class BenchRun(BenchTarget target, BenchLoad load, ServerUsage? server) :
     {
         using var end = CancellationTokenSource.CreateLinkedTokenSource(cancellation);
         var watch = WatchAsync(maxBacklog, phase.IsMeasured, end.Token);
-        var probe = phase.IsMeasured && !load.WaitLoaded && target.LoadsLater ? OnThread(() => ProbeLoop(end.Token)) : Task.CompletedTask;
+        var probe = phase.IsMeasured && load.ProbesPerSecond > 0 && !load.WaitLoaded && target.LoadsLater ? OnThread(() => ProbeLoop(end.Token)) : Task.CompletedTask;
         await Task.WhenAll(connections.Select(connection => OnThread(() => SendLoop(connection, phase, cancellation))));
         await end.CancelAsync();
         await Task.WhenAll(watch, probe);
@@ -203,7 +203,7 @@ sealed class BenchRun(BenchTarget target, BenchLoad load, ServerUsage? server) :
                 Interlocked.Add(ref _allRows, rows);
                 _loaded.RecordValue(Math.Clamp((long)_time.GetElapsedTime(started).TotalMicroseconds, 1, MaxLatencyMicroseconds));
             }
-            cancellation.WaitHandle.WaitOne(ProbeInterval);
+            cancellation.WaitHandle.WaitOne(TimeSpan.FromSeconds(1.0 / load.ProbesPerSecond));
         }
         probe.Dispose();
     }
@@ -222,7 +222,7 @@ sealed class BenchRun(BenchTarget target, BenchLoad load, ServerUsage? server) :
                     if (isMeasured && (_loads.Count == 0 || _loads[^1].Loaded != progress.Loaded)) _loads.Add((_time.GetTimestamp(), progress.Loaded));
                 }
                 if (isMeasured) server?.Sample();
-                await Task.Delay(WatchInterval, _time, cancellation);
+                await Task.Delay(maxBacklog is null ? IdleWatchInterval : WatchInterval, _time, cancellation);
             }
         }
         catch (OperationCanceledException) when (cancellation.IsCancellationRequested)
