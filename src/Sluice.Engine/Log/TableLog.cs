@@ -136,6 +136,7 @@ public sealed class TableLog : IDisposable
                 onDurable(header, payload);
             };
             var recovered = LogRecovery.Run(files, directory, watermark, summarised, visit, writable);
+            if (writable) watermark.Mend();
             pins.AbandonIncomplete();
             return new TableLog(files, directory, options, visit, watermark, pins, torn, recovered);
         }

@@ -16,6 +16,7 @@ sealed class Watermark : IDisposable
 
     readonly LogFile _file;
     int _slot;
+    bool _isTorn;
 
     Watermark(LogFile file, LogPosition position, LogLineage lineage)
     {
@@ -46,13 +47,15 @@ sealed class Watermark : IDisposable
         if (!files.Exists(path)) throw new SluiceException(ErrorCode.Corrupt, $"{path} is missing: it cannot be known how much of the log was acknowledged");
         var file = files.Open(path, writable);
         (LogPosition Position, LogLineage Lineage)? newest = null;
-        var newestSlot = 0;
+        var (newestSlot, intact) = (0, 0);
         Span<byte> slot = stackalloc byte[SlotSize];
         for (var i = 0; i < 2; i++)
         {
             slot.Clear();
             file.Read(slot, (long)i * SlotDistance);
-            if (!TryRead(slot, out var position, out var lineage) || position.Sequence < newest?.Position.Sequence) continue;
+            if (!TryRead(slot, out var position, out var lineage)) continue;
+            intact++;
+            if (position.Sequence < newest?.Position.Sequence) continue;
             (newest, newestSlot) = ((position, lineage), i);
         }
         if (newest is null)
@@ -60,7 +63,16 @@ sealed class Watermark : IDisposable
             file.Dispose();
             throw new SluiceException(ErrorCode.Corrupt, $"{path} is damaged: it cannot be known how much of the log was acknowledged");
         }
-        return new Watermark(file, newest.Value.Position, newest.Value.Lineage) { _slot = 1 - newestSlot };
+        return new Watermark(file, newest.Value.Position, newest.Value.Lineage) { _slot = 1 - newestSlot, _isTorn = intact < 2 };
+    }
+
+    /// <summary>Makes both slots whole on the disk, if one is not, so that the next torn write finds one there.</summary>
+    public void Mend()
+    {
+        if (!_isTorn) return;
+        Write(Position, 0);
+        _file.Sync();
+        _isTorn = false;
     }
 
     public void Write(LogPosition position, long offset)

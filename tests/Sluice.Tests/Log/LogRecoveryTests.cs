@@ -219,6 +219,12 @@ public sealed class LogRecoveryTests
             log.WriteFile(log.WatermarkPath, Flip(log.ReadFile(log.WatermarkPath), slot + 33));
             log.Reopen();
             Assert.Equal(40, log.Read().Count);
+
+            // it is whole again on the disk, before the other is in danger
+            using var cut = log.On(log.Memory.PowerCut());
+            cut.WriteFile(cut.WatermarkPath, Flip(cut.ReadFile(cut.WatermarkPath), 4_096 - slot + 33));
+            cut.Open();
+            Assert.Equal(40, cut.Read().Count);
             await log.AppendAsync(41);
             await log.AppendAsync(42);
             log.Reopen();
