@@ -100,6 +100,8 @@ public sealed partial class ServerApp
 
         var maxConnections = FileHandles.LimitConnections(limits.MaxConnections);
 
+        // a line ends with CR LF: where a proxy in front sees another end than we do, a request can be smuggled past it
+        AppContext.SetSwitch("Microsoft.AspNetCore.Server.Kestrel.DisableHttp1LineFeedTerminators", true);
         kestrel.AddServerHeader = false;
         kestrel.Limits.MaxConcurrentConnections = maxConnections;
         kestrel.Limits.MaxConcurrentUpgradedConnections = maxConnections;

@@ -11,9 +11,12 @@ static class CatalogFile
     const int Corrupt = 11;
     const int NotADatabase = 26;
 
+    // the client library tries again for so long, on top of what SQLite itself waits; its own 30 s are longer than senders wait for an answer
+    const int BusySeconds = 5;
+
     public static void AddCatalog(this IServiceCollection services) =>
         services.AddDbContextFactory<CatalogContext>((provider, options) => options
-            .UseSqlite(new SqliteConnectionStringBuilder { DataSource = provider.GetRequiredService<DataDirectory>().CatalogFile }.ToString())
+            .UseSqlite(new SqliteConnectionStringBuilder { DataSource = provider.GetRequiredService<DataDirectory>().CatalogFile, DefaultTimeout = BusySeconds }.ToString())
             .AddInterceptors(new ConnectionSettings()));
 
     /// <summary>Makes or migrates the catalogue.</summary>
