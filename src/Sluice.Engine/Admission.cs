@@ -13,6 +13,7 @@ sealed class Admission(EngineOptions options, TimeProvider time)
     long _lastDiskCheck;
     bool _isDiskLow;
     bool _isDraining;
+    bool _hasFailedLog;
     int _underWay;
 
     public bool IsDraining => Volatile.Read(ref _isDraining);
@@ -32,13 +33,16 @@ sealed class Admission(EngineOptions options, TimeProvider time)
         }
     }
 
+    /// <summary>A disk that failed one log is believed for all of them: nothing more is taken until the process has recovered.</summary>
+    public void FailLog() => Volatile.Write(ref _hasFailedLog, true);
+
     public void Drain() => Volatile.Write(ref _isDraining, true);
 
     /// <exception cref="SluiceException">Draining, LogFailed, DiskLow, LogBacklog, LoaderStalled: nothing was stored.</exception>
     public void ThrowIfNotAdmitting(Table table)
     {
         if (IsDraining) throw new SluiceException(ErrorCode.Draining, "The server is stopping and takes no more records.");
-        if (table.Log.Failed.IsCompleted) throw new SluiceException(ErrorCode.LogFailed, "The log could not be written to disk; the server must restart and recover.");
+        if (Volatile.Read(ref _hasFailedLog)) throw new SluiceException(ErrorCode.LogFailed, "The log could not be written to disk; the server must restart and recover.");
         ThrowIfNoRoom(table);
     }
 

@@ -136,6 +136,7 @@ public sealed class Table : IAsyncDisposable
             context.Keys.Note(header, payload);
         };
         var log = TableLog.Open(context.Files, directory, context.Options.Log, summary.Sequence, count, summary.Torn);
+        log.OnFailed = context.Admission.FailLog;
         ITableStore? store = null;
         try
         {

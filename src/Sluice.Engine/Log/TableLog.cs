@@ -76,6 +76,9 @@ public sealed class TableLog : IDisposable
     /// <summary>Bytes of the frames that wait for the disk.</summary>
     public long WaitingBytes => Volatile.Read(ref _waitingBytes);
 
+    /// <summary>Called when the log fails, before anybody learns of it. Must not throw and not wait.</summary>
+    internal Action? OnFailed { get; set; }
+
     /// <summary>Completes with the reason when the log takes nothing more for good.</summary>
     public Task<SluiceException> Failed => _failed.Task;
 
@@ -457,6 +460,7 @@ public sealed class TableLog : IDisposable
         {
             Outcome = RefusalOutcome.Unknown,
         };
+        OnFailed?.Invoke();
         lock (_lock)
         {
             _failure ??= new SluiceException(ErrorCode.LogFailed, $"The log takes no records after a failed write: {cause.Message}", cause);
