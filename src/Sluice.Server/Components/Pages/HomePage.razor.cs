@@ -13,9 +13,10 @@ public sealed partial class HomePage : IDisposable
     // each costs a look into a database
     const int MaxSinksForErrors = 50;
 
-    readonly List<(CatalogSink Sink, LateError Error)> _errors = [];
+    List<(CatalogSink Sink, LateError Error)> _errors = [];
     List<CatalogSink>? _sinks;
     FeedMoment? _moment;
+    HashSet<Guid> _known = [];
     IDisposable? _watching;
     int _page;
 
@@ -28,16 +29,22 @@ public sealed partial class HomePage : IDisposable
     [Inject]
     RecordDesk Records { get; set; } = null!;
 
-    protected override Task OnInitializedAsync() => TryAsync(async caller =>
+    protected override async Task OnInitializedAsync()
     {
+        if (await ReadAsync())
+            await TryAsync(caller => Task.FromResult(_watching = Feed.Watch(caller, moment => _ = Rendering.RenderAsync(InvokeAsync, () => Show(moment)))));
+    }
+
+    Task<bool> ReadAsync() => TryAsync(async caller =>
+    {
+        var errors = new List<(CatalogSink Sink, LateError Error)>();
         var sinks = await Plane.ListSinksAsync(caller, CancellationToken.None);
         foreach (var sink in sinks.Where(sink => sink.Status == SinkStatus.Active).TakeLast(MaxSinksForErrors))
-            _errors.AddRange((await Records.ReadErrorsAsync(caller, sink.Id, MaxErrors, CancellationToken.None)).Select(error => (sink, error)));
-        _errors.Sort((a, b) => b.Error.TimeMicroseconds.CompareTo(a.Error.TimeMicroseconds));
-        _errors.RemoveRange(Math.Min(MaxErrors, _errors.Count), Math.Max(0, _errors.Count - MaxErrors));
+            errors.AddRange((await Records.ReadErrorsAsync(caller, sink.Id, MaxErrors, CancellationToken.None)).Select(error => (sink, error)));
+        _errors = [.. errors.OrderByDescending(error => error.Error.TimeMicroseconds).Take(MaxErrors)];
         _sinks = sinks;
         _moment = Feed.Latest;
-        _watching = Feed.Watch(caller, Show);
+        _known = [.. _moment?.Sinks.Keys ?? []];
     });
 
     public void Dispose() => _watching?.Dispose();
@@ -51,9 +58,20 @@ public sealed partial class HomePage : IDisposable
         return [.. Enumerable.Repeat(double.NaN, SinkFeed.Seconds - seconds.Count), .. seconds.Select(figure)];
     }
 
+    /// <summary>A source that was made meanwhile is seen too.</summary>
     void Show(FeedMoment moment)
     {
-        _moment = moment;
-        _ = Rendering.RenderAsync(InvokeAsync, StateHasChanged);
+        var isNew = !moment.Sinks.Keys.All(_known.Contains);
+        (_moment, _known) = (moment, [.. moment.Sinks.Keys]);
+        if (isNew)
+            _ = ReadAgainAsync();
+        else
+            StateHasChanged();
+    }
+
+    async Task ReadAgainAsync()
+    {
+        await ReadAsync();
+        StateHasChanged();
     }
 }
