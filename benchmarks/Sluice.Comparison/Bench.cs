@@ -43,6 +43,7 @@ sealed record Bench(TestBed Bed, int Seconds, int Rounds, bool IsLong)
         arguments.AddRange(server.BenchArguments);
         var (begin, cpu) = (MachineUse.Read(), server.CpuTime + MachineUse.ReadEndedChildren());
         using var process = Process.Start(new ProcessStartInfo("dotnet", arguments) { RedirectStandardOutput = true, RedirectStandardError = true })!;
+        await using var abort = cancellation.Register(process.Kill);
         var (output, errors) = (process.StandardOutput.ReadToEndAsync(cancellation), process.StandardError.ReadToEndAsync(cancellation));
         if (beside is not null) await beside(server);
         await process.WaitForExitAsync(cancellation);

@@ -26,6 +26,10 @@ command.SetAction(async (parse, cancellation) =>
         }
         return 0;
     }
+    catch (OperationCanceledException) when (cancellation.IsCancellationRequested)
+    {
+        return 130;
+    }
     catch (ComparisonException e)
     {
         Console.Error.WriteLine(e.Message);
@@ -36,4 +40,4 @@ command.SetAction(async (parse, cancellation) =>
         Directory.Delete(place.Scratch, recursive: true);
     }
 });
-return await command.Parse(args).InvokeAsync();
+return await command.Parse(args).InvokeAsync(new InvocationConfiguration { ProcessTerminationTimeout = TimeSpan.FromMinutes(1) }); // servers are ended first

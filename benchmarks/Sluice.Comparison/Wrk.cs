@@ -32,6 +32,7 @@ static partial class Wrk
                 Environment = { ["SLUICE_API_KEY"] = server.ApiKey, ["BATCH"] = batch.ToString(CultureInfo.InvariantCulture) },
             };
             using var process = Process.Start(start)!;
+            await using var abort = cancellation.Register(process.Kill);
             var text = await process.StandardOutput.ReadToEndAsync(cancellation);
             await process.WaitForExitAsync(cancellation);
             return text;
