@@ -69,8 +69,17 @@ public sealed class Table : IAsyncDisposable
 
     internal void SetQuarantine(Guid sinkId, QuarantinePolicy policy) => _quarantines[sinkId] = policy;
 
+    /// <summary>Bytes that the log takes on the disk.</summary>
+    public long LogBytes => Log.BytesAfter(0);
+
+    /// <summary>Bytes of the log that wait for the disk.</summary>
+    public long WaitingBytes => Log.WaitingBytes;
+
+    /// <summary>The database refuses loads for now, and the loader tries again and again.</summary>
+    public bool IsLoadFailing => LoadRetryDelay is not null;
+
     /// <summary>Bytes of the log that are not loaded yet, an upper bound. Parts of requests that are still being received count until the loader has passed them.</summary>
-    internal long BacklogBytes => Log.BacklogBytes(_loader.Loaded);
+    public long BacklogBytes => Log.BacklogBytes(_loader.Loaded);
 
     /// <summary>How long the loader needs for so many bytes, by what it did lately; <c>null</c>: not known.</summary>
     internal TimeSpan? TimeToDrain(long bytes) => _loader.DrainRate.TimeFor(bytes);
@@ -84,7 +93,13 @@ public sealed class Table : IAsyncDisposable
     /// <summary>The counters of all sinks of the table, SQL included, at one moment.</summary>
     public SinkLedger ReadLedger() => _ledger.ReadAll();
 
+    /// <summary>Of what SQL wrote.</summary>
+    public SinkLedger ReadSqlLedger() => _ledger.Read(Sink.SqlSinkId);
+
     public SinkVolume ReadVolume() => _ledger.ReadVolume();
+
+    /// <inheritdoc cref="ReadVolume()"/>
+    public SinkVolume ReadSqlVolume() => _ledger.ReadVolume(Sink.SqlSinkId);
 
     /// <summary>The position everything up to which is in the store.</summary>
     public ulong LoadedSequence => _loader.Loaded;
@@ -135,7 +150,7 @@ public sealed class Table : IAsyncDisposable
             ledger.CountFrame(header, payload);
             context.Keys.Note(header, payload);
         };
-        var log = TableLog.Open(context.Files, directory, context.Options.Log, summary.Sequence, count, summary.Torn);
+        var log = TableLog.Open(context.Files, directory, context.Options.Log, summary.Sequence, count, summary.Torn, meters: context.Meters);
         log.OnFailed = context.Admission.FailLog;
         ITableStore? store = null;
         try

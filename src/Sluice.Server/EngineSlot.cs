@@ -10,6 +10,9 @@ sealed class EngineSlot
     /// <exception cref="SluiceException"><see cref="ErrorCode.Unavailable"/>: the engine is not open yet.</exception>
     public Engine Engine => _engine ?? throw new SluiceException(ErrorCode.Unavailable, "The server is still starting.");
 
+    /// <summary>Also one whose log has failed; <c>null</c>: not open yet.</summary>
+    public Engine? Opened => _engine;
+
     /// <summary>Open, and its log has not failed.</summary>
     public bool IsUsable => _engine is not null && !_hasFailed;
 

@@ -78,6 +78,9 @@ static class Refusals
         _ => throw new ArgumentOutOfRangeException(nameof(code), code, "no status for this code"),
     };
 
+    /// <summary>Every <see cref="Refusal.Cause"/> there is.</summary>
+    public static IReadOnlyList<string> Causes { get; } = [.. Enum.GetValues<ErrorCode>().Select(code => For(code).Cause).OfType<string>().Distinct()];
+
     /// <summary>What a status stands for that the framework has set without a body.</summary>
     public static (Refusal Refusal, string Message) ForBareStatus(int status) => status switch
     {

@@ -8,6 +8,7 @@ using Microsoft.EntityFrameworkCore;
 using Sluice.Load;
 using Sluice.Server.Accounts;
 using Sluice.Server.Audit;
+using Sluice.Server.Operations;
 
 namespace Sluice.Server;
 
@@ -106,9 +107,10 @@ sealed class RequestEdge(RequestDelegate next, Drain drain, RefusalMeter meter, 
         await Refusals.WriteAsync(context, refusal, message, RefusalOutcome.NotStored);
     }
 
-    /// <summary>Health is answered while draining, and an upgraded connection lives on without being a request under way.</summary>
+    /// <summary>Health and metrics are answered while draining, and an upgraded connection lives on without being a request under way.</summary>
     static bool IsUncounted(HttpContext context) =>
         context.Request.Path.StartsWithSegments("/health")
+        || context.Request.Path == MetricsEndpoint.Path
         || (context.Features.Get<IHttpUpgradeFeature>()?.IsUpgradableRequest == true && context.Request.Headers.Upgrade.ToString().Equals("websocket", StringComparison.OrdinalIgnoreCase))
         || context.Features.Get<IHttpExtendedConnectFeature>()?.IsExtendedConnect == true;
 

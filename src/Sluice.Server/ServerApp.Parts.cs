@@ -13,6 +13,7 @@ using Sluice.Server.Backup;
 using Sluice.Server.Catalog;
 using Sluice.Server.Components;
 using Sluice.Server.DataPlane;
+using Sluice.Server.Operations;
 using Sluice.Server.Sql;
 using Sluice.Server.Tls;
 
@@ -132,6 +133,8 @@ public sealed partial class ServerApp
         services.AddSingleton(time);
         services.AddSingleton<Drain>();
         services.AddSingleton<RefusalMeter>();
+        services.AddSingleton<MeteredSeries>();
+        services.AddSingleton<ServerSeries>();
         services.AddSingleton<EngineSlot>();
         services.AddSingleton(_ => DataDirectory.Open(options.Data));
         services.AddCatalog();
@@ -208,7 +211,9 @@ public sealed partial class ServerApp
         host.UseAntiforgery();
 
         Health.Map(host);
+        MetricsEndpoint.Map(host, host.Services.GetRequiredService<ServerOptions>().Metrics);
         host.MapOpenApi("/openapi/{documentName}.json").AllowAnonymous();
+        ApiReference.Map(host);
         LoginEndpoint.Map(host);
         UserEndpoints.Map(host);
         KeyEndpoints.Map(host);

@@ -8,6 +8,7 @@ using Sluice.Server.Accounts;
 using Sluice.Server.Audit;
 using Sluice.Server.Catalog;
 using Sluice.Server.Maintenance;
+using Sluice.Server.Operations;
 using Sluice.Server.Tls;
 
 namespace Sluice.Server;
@@ -95,6 +96,7 @@ public sealed partial class ServerApp : IAsyncDisposable
             catalog, options.Administrator, Services.GetRequiredService<Passwords>(), _console, Services.GetRequiredService<TimeProvider>(), _logger, cancellation);
         _ = Services.GetRequiredService<ServerCertificate>();
         _ = Services.GetRequiredService<TokenKey>();
+        _ = Services.GetRequiredService<MeteredSeries>(); // listens before there is anything to hear
 
         if (await _openEngine(Services, cancellation) is { } engine)
             Services.GetRequiredService<EngineSlot>().Set(engine);

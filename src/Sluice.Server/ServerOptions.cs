@@ -1,5 +1,6 @@
 using Sluice.Server.Audit;
 using Sluice.Server.Backup;
+using Sluice.Server.Operations;
 using Sluice.Stores.DuckDb;
 
 namespace Sluice.Server;
@@ -30,6 +31,7 @@ public sealed record ServerOptions
     public ControlPlaneOptions ControlPlane { get; init; } = new();
     public DuckDbOptions Store { get; init; } = new();
     public QueryLimits Query { get; init; } = new();
+    public MetricsOptions Metrics { get; init; } = new();
 }
 
 /// <summary>The first administrator; read only while the catalogue has no user.</summary>

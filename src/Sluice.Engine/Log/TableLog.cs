@@ -1,4 +1,6 @@
 using System.Collections.ObjectModel;
+using System.Diagnostics;
+using Sluice.Metrics;
 
 namespace Sluice.Log;
 
@@ -29,6 +31,7 @@ public sealed class TableLog : IDisposable
     readonly Watermark _watermark;
     readonly PartPins _pins;
     readonly IReadOnlySet<ulong> _torn;
+    readonly IngestMeters? _meters;
     readonly uint _incarnation;
     readonly Lock _lock = new();
     readonly TaskCompletionSource<SluiceException> _failed = new(TaskCreationOptions.RunContinuationsAsynchronously);
@@ -51,9 +54,9 @@ public sealed class TableLog : IDisposable
     long _waitingBytes;
     long _durableSequence;
 
-    TableLog(LogFiles files, string directory, LogOptions options, FrameVisitor onDurable, Watermark watermark, PartPins pins, IReadOnlySet<ulong> torn, RecoveredLog recovered)
+    TableLog(LogFiles files, string directory, LogOptions options, FrameVisitor onDurable, Watermark watermark, PartPins pins, IReadOnlySet<ulong> torn, IngestMeters? meters, RecoveredLog recovered)
     {
-        (_files, _directory, _options, _onDurable, _watermark, _pins, _torn) = (files, directory, options, onDurable, watermark, pins, torn);
+        (_files, _directory, _options, _onDurable, _watermark, _pins, _torn, _meters) = (files, directory, options, onDurable, watermark, pins, torn, meters);
         _incarnation = watermark.Position.Incarnation;
         _segments = recovered.Segments;
         _nextSequence = recovered.NextSequence;
@@ -126,7 +129,9 @@ public sealed class TableLog : IDisposable
     /// <exception cref="SluiceException"><see cref="ErrorCode.Corrupt"/>: something acknowledged is missing or damaged; nothing was changed.</exception>
     /// <param name="torn">Sequences of requests that a repair or a rebuild took parts from: they take no effect.</param>
     /// <param name="writable">False: only looks. Nothing on the disk changes, and nothing can be appended.</param>
-    public static TableLog Open(LogFiles files, string directory, LogOptions options, ulong summarised, FrameVisitor onDurable, IReadOnlySet<ulong>? torn = null, bool writable = true)
+    /// <param name="meters">Are told of every group; <c>null</c>: nobody is.</param>
+    public static TableLog Open(
+        LogFiles files, string directory, LogOptions options, ulong summarised, FrameVisitor onDurable, IReadOnlySet<ulong>? torn = null, bool writable = true, IngestMeters? meters = null)
     {
         torn ??= ReadOnlySet<ulong>.Empty;
         var watermark = Watermark.Open(files, directory, writable);
@@ -141,7 +146,7 @@ public sealed class TableLog : IDisposable
             var recovered = LogRecovery.Run(files, directory, watermark, summarised, visit, writable);
             if (writable) watermark.Mend();
             pins.AbandonIncomplete();
-            return new TableLog(files, directory, options, visit, watermark, pins, torn, recovered);
+            return new TableLog(files, directory, options, visit, watermark, pins, torn, meters, recovered);
         }
         catch
         {
@@ -410,7 +415,9 @@ public sealed class TableLog : IDisposable
 
         var offset = segment.DurableBytes;
         segment.File.Write(_parts, offset);
+        var started = Stopwatch.GetTimestamp();
         segment.File.Sync();
+        _meters?.GroupSynced(_group.Count, Stopwatch.GetElapsedTime(started));
         var last = _group[^1].Position;
         _watermark.Write(last, offset + groupBytes);
         PublishGroup(segment, offset + groupBytes, last.Sequence);

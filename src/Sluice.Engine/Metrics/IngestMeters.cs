@@ -7,6 +7,11 @@ public sealed class IngestMeters
 {
     public const string MeterName = "Sluice";
 
+    public const string SyncSeconds = "sluice.log.sync.duration";
+    public const string GroupFrames = "sluice.log.group.frames";
+    public const string LoadSeconds = "sluice.load.duration";
+    public const string LoadRecords = "sluice.load.records";
+
     readonly Counter<long> _requests;
     readonly Counter<long> _accepted;
     readonly Counter<long> _rejected;
@@ -14,6 +19,8 @@ public sealed class IngestMeters
     readonly Counter<long> _loaded;
     readonly Counter<long> _failed;
     readonly Counter<long> _superseded;
+    readonly Histogram<double> _syncSeconds;
+    readonly Histogram<long> _groupFrames;
     readonly Histogram<double> _loadSeconds;
     readonly Histogram<long> _loadRecords;
 
@@ -27,8 +34,10 @@ public sealed class IngestMeters
         _loaded = meter.CreateCounter<long>("sluice.records.loaded", "{record}", "Accepted records applied to their table, or superseded");
         _failed = meter.CreateCounter<long>("sluice.records.failed", "{record}", "Accepted records that could not be loaded");
         _superseded = meter.CreateCounter<long>("sluice.records.superseded", "{record}", "Loaded records that changed nothing, because their version is below that of their key");
-        _loadSeconds = meter.CreateHistogram<double>("sluice.load.duration", "s", "Time of one load transaction");
-        _loadRecords = meter.CreateHistogram<long>("sluice.load.records", "{record}", "Records in one load transaction");
+        _syncSeconds = meter.CreateHistogram<double>(SyncSeconds, "s", "Time of one fdatasync of a log");
+        _groupFrames = meter.CreateHistogram<long>(GroupFrames, "{frame}", "Frames that one fdatasync made durable");
+        _loadSeconds = meter.CreateHistogram<double>(LoadSeconds, "s", "Time of one load transaction");
+        _loadRecords = meter.CreateHistogram<long>(LoadRecords, "{record}", "Records in one load transaction");
     }
 
     public void BatchIngested(Guid sinkId, int acceptedCount, int rejectedCount, long bodyBytes)
@@ -38,6 +47,12 @@ public sealed class IngestMeters
         _receivedBytes.Add(bodyBytes, sink);
         if (acceptedCount > 0) _accepted.Add(acceptedCount, sink);
         if (rejectedCount > 0) _rejected.Add(rejectedCount, sink);
+    }
+
+    public void GroupSynced(int frameCount, TimeSpan elapsed)
+    {
+        _syncSeconds.Record(elapsed.TotalSeconds);
+        _groupFrames.Record(frameCount);
     }
 
     public void BatchLoaded(long loadedCount, long failedCount, long supersededCount, TimeSpan elapsed)

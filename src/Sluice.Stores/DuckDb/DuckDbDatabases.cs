@@ -57,6 +57,25 @@ public sealed class DuckDbDatabases : IAsyncDisposable
         }
     }
 
+    /// <summary>Bytes of a database's file and of its write-ahead log; 0 for one that is not there.</summary>
+    public (long File, long Wal) ReadFileSizes(Guid databaseId)
+    {
+        var path = Path.Combine(_directory, $"{databaseId:D}.duckdb");
+        return (LengthOf(path), LengthOf(path + ".wal"));
+
+        static long LengthOf(string path)
+        {
+            try
+            {
+                return new FileInfo(path).Length;
+            }
+            catch (FileNotFoundException)
+            {
+                return 0; // a checkpoint removes it
+            }
+        }
+    }
+
     /// <summary>Deletes a database with all its tables; running queries are interrupted. Does nothing when there is none.</summary>
     /// <exception cref="StoreException">A query did not end in time; nothing was deleted.</exception>
     public async ValueTask DropDatabaseAsync(Guid databaseId, CancellationToken cancellation)

@@ -32,7 +32,15 @@ public sealed partial class UserQuery(QueryLimits limits, TimeProvider time) : I
 
     readonly SemaphoreSlim _slots = new(limits.MaxConcurrent, limits.MaxConcurrent);
 
+    readonly long[] _ends = new long[Enum.GetValues<QueryEnd>().Length];
+
     public QueryLimits Limits { get; } = limits;
+
+    /// <summary>Queries that run at this moment.</summary>
+    public int RunningCount => Limits.MaxConcurrent - _slots.CurrentCount;
+
+    /// <summary>Queries that have ended so, since the start.</summary>
+    public long CountEnded(QueryEnd end) => Volatile.Read(ref _ends[(int)end]);
 
     /// <summary>Runs a query and hands its answer over; returns when <paramref name="consume"/> has.</summary>
     /// <param name="open">Opens a connection to the database; it is closed when the query ends.</param>
@@ -113,7 +121,10 @@ public sealed partial class UserQuery(QueryLimits limits, TimeProvider time) : I
         if (sql.Contains('\0'))
             throw new QueryException("a query must not contain U+0000");
         if (!await _slots.WaitAsync(Limits.Queue, cancellation))
+        {
+            Count(QueryEnd.NotBegun);
             throw new QueryException("too many queries are running; try again later");
+        }
         try
         {
             return await RunInSlotAsync(open, run, cancellation);
@@ -124,6 +135,8 @@ public sealed partial class UserQuery(QueryLimits limits, TimeProvider time) : I
         }
     }
 
+    void Count(QueryEnd end) => Interlocked.Increment(ref _ends[(int)end]);
+
     public void Dispose() => _slots.Dispose();
 
     async Task<T> RunInSlotAsync<T>(
@@ -131,19 +144,28 @@ public sealed partial class UserQuery(QueryLimits limits, TimeProvider time) : I
     {
         using var deadline = new CancellationTokenSource(Limits.Time, time);
         using var either = CancellationTokenSource.CreateLinkedTokenSource(deadline.Token, cancellation);
-        using var opened = await open(cancellation);
+        var end = QueryEnd.Failed;
         try
         {
+            using var opened = await open(cancellation);
             using var interrupts = new Interrupts(opened.Connection.NativeConnection, time, either.Token);
-            return await run(opened, either.Token);
+            var answer = await run(opened, either.Token);
+            end = QueryEnd.Completed;
+            return answer;
         }
         catch (Exception e) when (e is QueryException or OperationCanceledException && deadline.IsCancellationRequested)
         {
+            end = QueryEnd.TimedOut;
             throw new QueryException($"the query took longer than {Limits.Time.TotalSeconds:0.#} s and was stopped", inner: e);
         }
-        catch (QueryException e) when (cancellation.IsCancellationRequested)
+        catch (Exception e) when (e is QueryException or OperationCanceledException && cancellation.IsCancellationRequested)
         {
+            end = QueryEnd.Cancelled;
             throw new OperationCanceledException("the client went away", e, cancellation);
+        }
+        finally
+        {
+            Count(end);
         }
     }
 

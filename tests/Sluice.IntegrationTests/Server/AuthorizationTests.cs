@@ -159,7 +159,7 @@ public sealed partial class AuthorizationTests : IAsyncLifetime
         return (int)response.StatusCode;
     }
 
-    static string RepositoryRoot()
+    internal static string RepositoryRoot()
     {
         var directory = AppContext.BaseDirectory;
         while (!File.Exists(Path.Combine(directory, "Sluice.slnx"))) directory = Path.GetDirectoryName(directory) ?? throw new InvalidOperationException("not in the repository");

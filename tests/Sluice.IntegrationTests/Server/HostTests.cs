@@ -146,6 +146,7 @@ public sealed class HostTests
     public async Task A_stop_answers_what_is_under_way_and_refuses_what_comes_after()
     {
         await using var server = await ServerUnderTest.StartAsync();
+        var token = await server.IdTokenAsync();
         using var counted = Listen(server.Services.GetRequiredService<IMeterFactory>(), "sluice.requests.refused", out var causes);
         using var slow = await HalfALogin.BeginAsync(server.Http.BaseAddress!.Port);
         using var idle = await server.SendAsync(HttpMethod.Get, "/v2/users/current");
@@ -154,6 +155,7 @@ public sealed class HostTests
         using var refused = await server.SendAsync(HttpMethod.Get, "/v2/users/current");
         using var ready = await server.SendAsync(HttpMethod.Get, "/health/ready");
         using var live = await server.SendAsync(HttpMethod.Get, "/health/live");
+        using var metrics = await server.SendAsync(HttpMethod.Get, "/metrics", token);
         var wasStopping = !stopped.IsCompleted;
         var answer = await slow.FinishAsync();
         await stopped;
@@ -164,6 +166,7 @@ public sealed class HostTests
         Assert.Equal("draining", (await ServerUnderTest.ReadJsonAsync(refused)).GetProperty("cause").GetString());
         Assert.Equal("draining", Assert.Single(causes)); // the 401 of a request without a token is not counted
         Assert.Equal((HttpStatusCode.ServiceUnavailable, HttpStatusCode.OK), (ready.StatusCode, live.StatusCode));
+        Assert.Equal(0, Exposition.Parse(await metrics.Content.ReadAsStringAsync(TestContext.Current.CancellationToken))["sluice_ready"]);
         Assert.True(wasStopping);
         Assert.StartsWith("HTTP/1.1 200", answer, StringComparison.Ordinal);
     }
@@ -172,6 +175,7 @@ public sealed class HostTests
     [InlineData("/v2/users/current", true, HttpStatusCode.OK)]
     [InlineData("/health/live", false, HttpStatusCode.OK)]
     [InlineData("/openapi/v2.json", false, HttpStatusCode.OK)]
+    [InlineData("/docs/", false, HttpStatusCode.OK)]
     [InlineData("/v2/users/current", false, HttpStatusCode.Unauthorized)]
     [InlineData("/v2/nothing/here", true, HttpStatusCode.NotFound)]
     [InlineData("/v2/login", true, HttpStatusCode.MethodNotAllowed)]

@@ -169,7 +169,31 @@ public sealed class QueryTests : IDisposable
             async _ => answer = await _database.RowsAsync("SELECT 2"), TestContext.Current.CancellationToken);
 
         Assert.Equal("error: too many queries are running; try again later", answer);
+        Assert.Equal((1, 1, 0), (queries.CountEnded(QueryEnd.NotBegun), queries.CountEnded(QueryEnd.Completed), queries.RunningCount));
         Assert.Equal("[[2]]", await _database.RowsAsync("SELECT 2"));
+    }
+
+    [Fact]
+    public async Task A_query_counts_by_how_it_ended()
+    {
+        using var queries = new UserQuery(new QueryLimits { Time = TimeSpan.FromSeconds(1) }, TimeProvider.System);
+        _database.Queries = queries;
+        using var gone = new CancellationTokenSource();
+        var running = 0;
+
+        await queries.RunAsync(_database.OpenAsync, "SELECT 1", QueryForm.Rows, [], _ => new ValueTask(Task.FromResult(running = queries.RunningCount)), TestContext.Current.CancellationToken);
+        await _database.RowsAsync("SELECT nothing");
+        await _database.RowsAsync("SELECT count(*) FROM range(100000000000)");
+        await Assert.ThrowsAnyAsync<OperationCanceledException>(() => queries.RunAsync(
+            _database.OpenAsync, "SELECT 1", QueryForm.Rows, [], async _ =>
+            {
+                await gone.CancelAsync();
+                gone.Token.ThrowIfCancellationRequested();
+            },
+            gone.Token));
+
+        Assert.Equal([1, 1, 1, 1, 0], Enum.GetValues<QueryEnd>().Select(queries.CountEnded));
+        Assert.Equal((1, 0), (running, queries.RunningCount));
     }
 
     [Fact]
