@@ -13,7 +13,7 @@ static class Summary
         One generator (`sluice bench`) sends the same records to both, with as many connections, over plain HTTP/1.1 unless said otherwise; bodies are made before, only keys are written over. ClickHouse gets
         them as JSONEachRow into a MergeTree ordered by the key, with times in the form it reads fastest; a record is 116 bytes there and 127 in Sluice's `{"records":[{"value":...}]}`.
 
-        **What an answer means.** Sluice: every record is validated and on the disk (`fdatasync`), and will be in its table exactly once, one row a key. ClickHouse 18.16: neither validated nor fsynced; the rows can be queried, one row an insert.
+        **What an answer means.** Sluice: every record is validated and on the disk (`fdatasync`), and will be in its table exactly once, one row a key. ClickHouse 18.16: neither validated nor fsynced; the rows can be queried, one row an insert. It runs with its defaults: from 150 parts of a table on it holds inserts back, which is what most of its small requests wait for and why its rounds differ so much.
 
         Figures are medians of the rounds, with the lowest and the highest behind them. *CPU* is of the server's process, all cores, for a million rows, with its loader.
         """;
