@@ -117,7 +117,15 @@ sealed class DataDirectory : IDisposable
         var file = DatabaseFile(databaseId);
         if (!File.Exists(file)) return new Dictionary<Guid, StoredTable>();
         var temporary = Directory.CreateTempSubdirectory("sluice-check-").FullName;
-        var found = DatabaseInspection.Run(file, temporary);
+        DatabaseInspection found;
+        try
+        {
+            found = DatabaseInspection.Run(file, System.IO.Path.Combine(temporary, "spill"));
+        }
+        finally
+        {
+            Directory.Delete(temporary, recursive: true);
+        }
         return found.Id is null || found.Id == databaseId ? found.Tables : throw new StoreException(isTransient: false, $"the file holds the database {found.Id}");
     }
 

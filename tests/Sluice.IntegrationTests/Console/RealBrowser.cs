@@ -22,6 +22,8 @@ public sealed class RealBrowser : IAsyncLifetime
 
     public int HttpPort => _server.HttpPort;
 
+    internal ServerProcess Server => _server;
+
     public async ValueTask InitializeAsync()
     {
         var chromium = FindChromium();

@@ -1,3 +1,4 @@
+using System.Diagnostics;
 using System.Net;
 using System.Text.Json.Nodes;
 using DuckDB.NET.Data;
@@ -238,6 +239,21 @@ public sealed class DamageTests(ITestOutputHelper output) : IDisposable
         ];
         foreach (var args in wrong) Assert.True((await MaintenanceRun.RunAsync(args)).Code == ExitCode.BadOptions, string.Join(' ', args));
         Assert.Equal(ExitCode.Stopped, (await MaintenanceRun.RunAsync("check", "--data", Data)).Code);
+    }
+
+    [Fact]
+    public async Task A_check_leaves_nothing_in_the_systems_temporary_directory()
+    {
+        await FillAsync(kill: false);
+        var temporary = Directory.CreateDirectory(Path.Combine(_directory.Path, "tmp")).FullName;
+        using var check = Process.Start(new ProcessStartInfo("dotnet", [Path.Combine(AppContext.BaseDirectory, "Sluice.Server.dll"), "check", "--data", Data])
+        {
+            Environment = { ["TMPDIR"] = temporary },
+        })!;
+        await check.WaitForExitAsync(Cancellation);
+
+        Assert.Equal(0, check.ExitCode);
+        Assert.Empty(Directory.EnumerateFileSystemEntries(temporary, "sluice*"));
     }
 
     sealed record Filled(string Database, string Table, string Sink);
