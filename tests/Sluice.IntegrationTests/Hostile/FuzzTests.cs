@@ -225,7 +225,7 @@ public sealed partial class FuzzTests(IngestServer server) : IClassFixture<Inges
             Assert.True(answer.StatusCode == HttpStatusCode.OK, await answer.Content.ReadAsStringAsync(Cancellation));
         var ledger = await server.Api.WaitLoadedAsync(canary, Cancellation);
         long Count(string name) => ledger[name]!.GetValue<long>();
-        Assert.True(Count("received") == Count("accepted") + Count("rejected") && Count("accepted") == Count("loaded") + Count("superseded") + Count("failed") && Count("pending") == 0 && Count("lost") == 0, ledger.ToJsonString());
+        Assert.True(Count("received") == Count("accepted") + Count("rejected") && Count("accepted") == Count("loaded") + Count("failed") && Count("pending") == 0 && Count("lost") == 0, ledger.ToJsonString());
         Assert.All(
             server.Process.Output[logged..].Split('\n', StringSplitOptions.RemoveEmptyEntries),
             line => Assert.True(LogLine().IsMatch(line.TrimEnd('\r')), $"no event of one line: {line}"));
@@ -241,7 +241,9 @@ public sealed partial class FuzzTests(IngestServer server) : IClassFixture<Inges
         var call = $"{request.Method} {request.RequestUri} {(int)answer.StatusCode} {text}";
         Assert.True((int)answer.StatusCode is < 500 or 503, call);
         // a request line that is none, or too long, is refused before there is a request to speak of
-        if ((int)answer.StatusCode >= 400 && !(text.Length == 0 && (int)answer.StatusCode is 400 or 414)) AssertRefusal(text, call);
+        if ((int)answer.StatusCode < 400 || (text.Length == 0 && (int)answer.StatusCode is 400 or 414)) return;
+        if (text.StartsWith("""{"code":"Bad Request","message":""", StringComparison.Ordinal)) Assert.StartsWith("/v2/databases/", request.RequestUri!.AbsolutePath, StringComparison.OrdinalIgnoreCase); // a query, as the original answered it
+        else AssertRefusal(text, call);
     }
 
     static void AssertRefusal(string text, string call)
