@@ -11,7 +11,8 @@ sealed record Bench(TestBed Bed, int Seconds, int Rounds, bool IsLong)
 {
     public MachineUse Use { get; } = new();
 
-    public int WarmupSeconds => Math.Clamp(Seconds / 4, 2, 5);
+    /// <summary>A server compiles what it runs often within its first seconds, and is slower until then.</summary>
+    public int WarmupSeconds => Math.Max(5, Seconds / 6);
 
     public Task<Report> SluiceAsync(string load, CancellationToken cancellation, bool isHttps = false, Func<SluiceServer, Task>? beside = null) =>
         RunAsync("Sluice", async () => await SluiceServer.StartAsync(Bed, isHttps, cancellation), load, beside is null ? null : server => beside((SluiceServer)server), cancellation);
@@ -34,6 +35,12 @@ sealed record Bench(TestBed Bed, int Seconds, int Rounds, bool IsLong)
     async Task<Report> RunAsync(string side, Func<Task<MeasuredServer>> start, string load, Func<MeasuredServer, Task>? beside, CancellationToken cancellation)
     {
         await using var server = await start();
+        return await RunOnAsync(server, side, load, beside, cancellation);
+    }
+
+    /// <summary>On a server that runs already.</summary>
+    public async Task<Report> RunOnAsync(MeasuredServer server, string side, string load, Func<MeasuredServer, Task>? beside, CancellationToken cancellation)
+    {
         var arguments = new List<string>
         {
             Path.Combine(Bed.Root, "src/Sluice.Cli/bin/Release/net10.0/sluice.dll"), "bench", "--json", "--server-pid", $"{server.ProcessId}",

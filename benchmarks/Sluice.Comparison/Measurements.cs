@@ -162,20 +162,21 @@ static class Measurements
 
     public static async Task<string> OutsideAsync(Bench bench, CancellationToken cancellation)
     {
+        await using var server = await SluiceServer.StartAsync(bench.Bed, isHttps: false, cancellation);
         var rows = new List<string[]>();
         foreach (var (batch, _) in Sizes)
         {
             var (inside, outside) = (new List<double>(), new List<double>());
             for (var round = 0; round < bench.Rounds; round++)
             {
-                inside.Add((await bench.SluiceAsync($"--connections {Connections} --batch {batch} --keys Same --drain 0 --probes 0", cancellation)).RowsPerSecond);
-                outside.Add(await Wrk.RowsPerSecondAsync(bench, Connections, batch, cancellation));
+                inside.Add((await bench.RunOnAsync(server, "Sluice", $"--connections {Connections} --batch {batch} --keys Same --probes 0", null, cancellation)).RowsPerSecond);
+                outside.Add(await Wrk.RowsPerSecondAsync(bench, server, Connections, batch, cancellation));
             }
             var ratio = Median(inside) / Median(outside);
             rows.Add([$"{batch:N0}", Spread(inside, Count), Spread(outside, Count), $"{Short(ratio)}{(Math.Abs(ratio - 1) <= 0.15 ? "" : ", more than 15 % apart")}"]);
         }
         return $"""
-            Rows acknowledged, the same keys in every request (a load folds to few rows), by `sluice bench` and by wrk 4.1 with [wrk.lua](../wrk.lua), one thread, {Connections} connections.
+            Rows acknowledged, the same keys in every request (a load folds to few rows), by `sluice bench` and by wrk 4.1 with [wrk.lua](../wrk.lua), one thread, {Connections} connections: in turn, on one server, each into a table of its own.
 
             {Table(["records a request", "sluice bench rows/s", "wrk rows/s", "ratio"], rows)}
             """;

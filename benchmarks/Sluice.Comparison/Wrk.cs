@@ -5,23 +5,25 @@ using Sluice.Client;
 
 namespace Sluice.Comparison;
 
-/// <summary>wrk, a load generator that is not ours, on a fresh Sluice server.</summary>
+/// <summary>wrk, a load generator that is not ours.</summary>
 static partial class Wrk
 {
-    public static async Task<double> RowsPerSecondAsync(Bench bench, int connections, int batch, CancellationToken cancellation)
+    /// <summary>Sends to a table of its own, and waits until all is loaded.</summary>
+    public static async Task<double> RowsPerSecondAsync(Bench bench, SluiceServer server, int connections, int batch, CancellationToken cancellation)
     {
-        await using var server = await SluiceServer.StartAsync(bench.Bed, isHttps: false, cancellation);
         var database = (await server.Client.CreateDatabaseAsync(new DatabaseRequest("wrk"), cancellation)).Id;
         var made = await server.Client.QueryAsync(database, "CREATE TABLE load (_id ID, name STRING, n INT, price DECIMAL(2), at TIMESTAMP, ok BOOL, kind STRING)", cancellation);
         if (made.Error is { } error) throw new ComparisonException(error);
         SinkField[] fields = [new("_id", ["id"]), .. new[] { "name", "n", "price", "at", "ok", "kind" }.Select(column => new SinkField(column, [column]))];
-        var sink = await server.Client.CreateSinkAsync(new SinkRequest("load", new SinkDetails(database, "load"), new SinkSchema("json", "_id", null, true, fields)), cancellation);
-        var address = $"http://127.0.0.1:{bench.Bed.Port + 1}/v2/sinks/{sink.Id}?return=summary";
+        var sink = (await server.Client.CreateSinkAsync(new SinkRequest("load", new SinkDetails(database, "load"), new SinkSchema("json", "_id", null, true, fields)), cancellation)).Id;
+        var address = $"http://127.0.0.1:{bench.Bed.Port + 1}/v2/sinks/{sink}?return=summary";
         await RunAsync(bench.WarmupSeconds);
         var output = await RunAsync(bench.Seconds);
         if (output.Contains("Non-2xx", StringComparison.Ordinal) || output.Contains("Socket errors", StringComparison.Ordinal)) throw new ComparisonException($"wrk had errors:\n{output}");
         var rate = double.Parse(Rate().Match(output).Groups[1].Value, CultureInfo.InvariantCulture) * batch;
         Console.WriteLine(string.Create(CultureInfo.InvariantCulture, $"wrk        {batch,6} records a request {rate,11:N0} rows/s"));
+        while ((await server.Client.GetLedgerAsync(sink, cancellation)).Pending > 0) await Task.Delay(s_drainInterval, TimeProvider.System, cancellation);
+        await server.Client.DeleteDatabaseAsync(database, force: true, cancellation);
         return rate;
 
         async Task<string> RunAsync(int seconds)
@@ -38,6 +40,8 @@ static partial class Wrk
             return text;
         }
     }
+
+    static readonly TimeSpan s_drainInterval = TimeSpan.FromMilliseconds(200);
 
     [GeneratedRegex(@"Requests/sec:\s+([0-9.]+)")]
     private static partial Regex Rate();
