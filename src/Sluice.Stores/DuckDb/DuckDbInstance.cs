@@ -65,6 +65,7 @@ sealed class DuckDbInstance : IDisposable
             connection.Open();
             var instance = new DuckDbInstance(connection, path, exportDirectory) { _memoryBytes = memoryBytes };
             instance.Execute($"SET allowed_directories = [{UserQuery.Literal(exportDirectory)}]");
+            instance.StartWorkers(options.Threads);
             instance.Execute(Settings);
             if (writable) InternalTables.Create(instance);
             return instance;
@@ -75,6 +76,14 @@ sealed class DuckDbInstance : IDisposable
             if (!DuckDbErrors.IsDuckDb(e) && e is not (IOException or UnauthorizedAccessException)) throw;
             throw new StoreException(isTransient: true, $"database {path} cannot be opened: {e.Message}", e);
         }
+    }
+
+    /// <summary>Starts the threads that help with parts of a query or a load. A load does its share on its own thread, so they may wait for ingest.</summary>
+    /// <param name="threads">With the one that calls.</param>
+    void StartWorkers(int threads)
+    {
+        using var starter = IdleThread.Start();
+        starter.RunAsync(() => Execute(string.Create(CultureInfo.InvariantCulture, $"SET threads = {threads}"))).GetAwaiter().GetResult();
     }
 
     public static string ExportDirectoryOf(string tempDirectory) => tempDirectory + "-export";
@@ -235,7 +244,7 @@ sealed class DuckDbInstance : IDisposable
         DataSource = path,
         ["access_mode"] = writable ? "READ_WRITE" : "READ_ONLY",
         ["memory_limit"] = Bytes(memoryBytes),
-        ["threads"] = options.Threads.ToString(CultureInfo.InvariantCulture),
+        ["threads"] = "1", // the workers are started apart
         ["temp_directory"] = tempDirectory,
         ["max_temp_directory_size"] = Bytes(options.MaxTempBytes),
     }.ConnectionString;

@@ -35,6 +35,9 @@ sealed class QueryGrowth
     // the work is the product of two lengths
     static readonly FrozenSet<string> _quadratic = Set("levenshtein editdist3 damerau_levenshtein jaccard jaro_similarity jaro_winkler_similarity");
 
+    // after each match the rest of the text is searched again
+    static readonly FrozenSet<string> _searching = Set("regexp_extract_all regexp_split_to_array regexp_split_to_table string_split_regex str_split_regex");
+
     static readonly FrozenSet<string> _patterns = Set("~~ !~~ ~~* !~~* ~~~ like_escape not_like_escape ilike_escape not_ilike_escape");
 
     static readonly FrozenSet<string> _arithmetic = Set("+ - * / // % ** ^ & | << >> greatest least abs sign round floor ceil ceiling sqrt pow power ln log exp coalesce ifnull nullif");
@@ -100,7 +103,7 @@ sealed class QueryGrowth
             return SizeOf(arguments, 1);
         if (AllowedFunctions.TakesFormat(name))
             return arguments.EnumerateArray().FirstOrDefault() is { ValueKind: JsonValueKind.Object } format ? LargestNumber(Constant(format) ?? "") : 1;
-        if (_collecting.Contains(name) || _quadratic.Contains(name))
+        if (_collecting.Contains(name) || _quadratic.Contains(name) || _searching.Contains(name))
             return OfRows;
         if (_doubling.Contains(name))
             return 2;

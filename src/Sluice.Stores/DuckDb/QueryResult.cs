@@ -11,6 +11,7 @@ public sealed record ResultColumn(string Name, ResultType Type);
 public sealed class QueryResult : IDisposable
 {
     readonly ResultTypeReader[] _types;
+    IdleThread? _thread;
     DuckDBResult _result;
     DuckDBDataChunk? _chunk;
     ResultVector[] _vectors = [];
@@ -57,9 +58,10 @@ public sealed class QueryResult : IDisposable
         }
     }
 
-    internal void Limit(long maxRows, CancellationToken cancellation)
+    internal void Limit(long maxRows, IdleThread thread, CancellationToken cancellation)
     {
         _maxRows = maxRows;
+        _thread = thread;
         Cancellation = cancellation;
     }
 
@@ -69,7 +71,7 @@ public sealed class QueryResult : IDisposable
     {
         Cancellation.ThrowIfCancellationRequested();
         // DuckDB computes while it is asked for a chunk.
-        var isRow = await Task.Run(Fetch, CancellationToken.None);
+        var isRow = await _thread!.RunAsync(Fetch);
         _rowsRead += RowCount;
         if (_rowsRead > _maxRows)
             throw new QueryException($"the answer has more than {_maxRows} rows; add a LIMIT");

@@ -58,11 +58,10 @@ public sealed partial class UserQuery(QueryLimits limits, TimeProvider time) : I
         InSlotAsync(
             open,
             sql,
-            async (opened, stop) =>
+            async (opened, thread, stop) =>
             {
-                // DuckDB blocks its caller: keep it off the request's thread.
-                using var result = await Task.Run(() => Execute(opened.Connection, sql, form, tables), CancellationToken.None);
-                result.Limit(Limits.MaxRows, stop);
+                using var result = await thread.RunAsync(() => Execute(opened.Connection, sql, form, tables));
+                result.Limit(Limits.MaxRows, thread, stop);
                 await consume(result);
                 return true;
             },
@@ -77,7 +76,7 @@ public sealed partial class UserQuery(QueryLimits limits, TimeProvider time) : I
         using var tooLong = CancellationTokenSource.CreateLinkedTokenSource(cancellation);
         try
         {
-            return await InSlotAsync(open, sql, (opened, _) => WriteFileAsync(opened, sql, tables, tooLong), tooLong.Token);
+            return await InSlotAsync(open, sql, (opened, thread, _) => WriteFileAsync(opened, thread, sql, tables, tooLong), tooLong.Token);
         }
         catch (OperationCanceledException e) when (!cancellation.IsCancellationRequested)
         {
@@ -85,7 +84,7 @@ public sealed partial class UserQuery(QueryLimits limits, TimeProvider time) : I
         }
     }
 
-    async Task<FileStream> WriteFileAsync(DuckDbReadConnection opened, string sql, IReadOnlyCollection<QueryTable> tables, CancellationTokenSource tooLong)
+    async Task<FileStream> WriteFileAsync(DuckDbReadConnection opened, IdleThread thread, string sql, IReadOnlyCollection<QueryTable> tables, CancellationTokenSource tooLong)
     {
         var path = Path.Combine(opened.ExportDirectory, $"{Guid.NewGuid():n}.parquet");
         try
@@ -96,7 +95,7 @@ public sealed partial class UserQuery(QueryLimits limits, TimeProvider time) : I
                     if (new FileInfo(path) is { Exists: true } file && file.Length > Limits.MaxAnswerBytes) tooLong.Cancel();
                 },
                 null, _lookAtFile, _lookAtFile);
-            await Task.Run(() => Export(opened.Connection, sql, tables, path), CancellationToken.None);
+            await thread.RunAsync(() => Export(opened.Connection, sql, tables, path));
             var written = File.OpenRead(path);
             if (written.Length <= Limits.MaxAnswerBytes)
                 return written;
@@ -112,7 +111,7 @@ public sealed partial class UserQuery(QueryLimits limits, TimeProvider time) : I
     async Task<T> InSlotAsync<T>(
         Func<CancellationToken, ValueTask<DuckDbReadConnection>> open,
         string sql,
-        Func<DuckDbReadConnection, CancellationToken, Task<T>> run,
+        Func<DuckDbReadConnection, IdleThread, CancellationToken, Task<T>> run,
         CancellationToken cancellation)
     {
         if (sql.Length > Limits.MaxTextLength)
@@ -140,7 +139,7 @@ public sealed partial class UserQuery(QueryLimits limits, TimeProvider time) : I
     public void Dispose() => _slots.Dispose();
 
     async Task<T> RunInSlotAsync<T>(
-        Func<CancellationToken, ValueTask<DuckDbReadConnection>> open, Func<DuckDbReadConnection, CancellationToken, Task<T>> run, CancellationToken cancellation)
+        Func<CancellationToken, ValueTask<DuckDbReadConnection>> open, Func<DuckDbReadConnection, IdleThread, CancellationToken, Task<T>> run, CancellationToken cancellation)
     {
         using var deadline = new CancellationTokenSource(Limits.Time, time);
         using var either = CancellationTokenSource.CreateLinkedTokenSource(deadline.Token, cancellation);
@@ -149,7 +148,8 @@ public sealed partial class UserQuery(QueryLimits limits, TimeProvider time) : I
         {
             using var opened = await open(cancellation);
             using var interrupts = new Interrupts(opened.Connection.NativeConnection, time, either.Token);
-            var answer = await run(opened, either.Token);
+            using var thread = IdleThread.Start();
+            var answer = await run(opened, thread, either.Token);
             end = QueryEnd.Completed;
             return answer;
         }
@@ -194,7 +194,7 @@ public sealed partial class UserQuery(QueryLimits limits, TimeProvider time) : I
     /// The proven query becomes a view, by words that stand before it alone: nothing in its text, a comment at its end included, can
     /// reach what is run with it.
     /// </summary>
-    void Export(DuckDBConnection connection, string sql, IReadOnlyCollection<QueryTable> tables, string path)
+    long Export(DuckDBConnection connection, string sql, IReadOnlyCollection<QueryTable> tables, string path)
     {
         try
         {
@@ -203,6 +203,7 @@ public sealed partial class UserQuery(QueryLimits limits, TimeProvider time) : I
             var count = Run(connection, $"COPY (SELECT * FROM temp.{ExportView} LIMIT {Limits.MaxRows + 1}) TO {Literal(path)} (FORMAT parquet, COMPRESSION zstd, PRESERVE_ORDER true)");
             if (count > Limits.MaxRows)
                 throw new QueryException($"the answer has more than {Limits.MaxRows} rows; add a LIMIT");
+            return count;
         }
         catch (DuckDBException e)
         {

@@ -31,6 +31,7 @@ sealed class OpenLoop : IDisposable
     readonly Uri _sink;
     readonly ServerProcess _server;
     readonly byte[][] _bodies;
+    readonly int[] _admitted = new int[Bodies];
     int _next;
 
     public OpenLoop(ServerProcess server, string token, string sinkId, int recordsPerRequest)
@@ -41,15 +42,23 @@ sealed class OpenLoop : IDisposable
         (_server, _sink) = (server, new Uri($"http://127.0.0.1:{server.HttpPort}/v2/sinks/{sinkId}?return=summary"));
     }
 
+    /// <summary>How often each body was answered 200; body n has the ids from n times the records of a request.</summary>
+    public IReadOnlyList<int> Admitted => _admitted;
+
     /// <summary>Sends at a rate, without looking at the answers.</summary>
-    public async Task<LoadReport> RunAsync(double requestsPerSecond, TimeSpan time, CancellationToken cancellation)
+    public Task<LoadReport> RunAsync(double requestsPerSecond, TimeSpan time, CancellationToken cancellation) => RunAsync(requestsPerSecond, due => due < time, cancellation);
+
+    /// <summary>Sends at a rate until <paramref name="other"/> has ended.</summary>
+    public Task<LoadReport> RunAsync(double requestsPerSecond, Task other, CancellationToken cancellation) => RunAsync(requestsPerSecond, _ => !other.IsCompleted, cancellation);
+
+    async Task<LoadReport> RunAsync(double requestsPerSecond, Func<TimeSpan, bool> isGoingOn, CancellationToken cancellation)
     {
         var tally = new Tally();
         var clock = TimeProvider.System;
         var started = clock.GetTimestamp();
         var underWay = new List<Task>();
         var memory = WatchMemoryAsync(tally, cancellation);
-        for (var due = TimeSpan.Zero; due < time; due += TimeSpan.FromSeconds(1 / requestsPerSecond))
+        for (var due = TimeSpan.Zero; isGoingOn(due); due += TimeSpan.FromSeconds(1 / requestsPerSecond))
         {
             if (due - clock.GetElapsedTime(started) is var early && early > TimeSpan.Zero) await Task.Delay(early, clock, cancellation);
             var late = clock.GetElapsedTime(started) - due;
@@ -88,13 +97,16 @@ sealed class OpenLoop : IDisposable
     async Task<bool> SendAsync(Tally tally, TimeSpan late, CancellationToken cancellation)
     {
         var started = TimeProvider.System.GetTimestamp();
+        var body = (uint)Interlocked.Increment(ref _next) % Bodies;
         try
         {
-            using var answer = await _http.PostAsync(_sink, new ByteArrayContent(_bodies[(uint)Interlocked.Increment(ref _next) % Bodies]), cancellation);
+            using var answer = await _http.PostAsync(_sink, new ByteArrayContent(_bodies[body]), cancellation);
             var text = await answer.Content.ReadAsStringAsync(cancellation);
             var took = TimeProvider.System.GetElapsedTime(started) + late;
             tally.Note(answer, text, took);
-            return answer.StatusCode == HttpStatusCode.OK;
+            if (answer.StatusCode != HttpStatusCode.OK) return false;
+            Interlocked.Increment(ref _admitted[body]);
+            return true;
         }
         catch (Exception e) when (e is HttpRequestException or IOException or OperationCanceledException)
         {

@@ -1,0 +1,141 @@
+using System.Collections.Concurrent;
+using System.Globalization;
+using System.Net.Http.Headers;
+using System.Text;
+using System.Text.Json;
+using Sluice.IntegrationTests.Overload;
+using Sluice.IntegrationTests.Server;
+using Xunit;
+
+namespace Sluice.IntegrationTests.Hostile;
+
+/// <summary>
+/// Hostile SQL on as many connections as may query at once, while records are ingested at a rate: every statement ends in time with an answer of the documented shape, none gets out, memory and
+/// disk are bounded, and what was acknowledged is in the table, once.
+/// </summary>
+public sealed class SqlUnderLoadTests(ITestOutputHelper output) : IDisposable
+{
+    const int RecordsPerRequest = 100;
+    const int RequestsPerSecond = 50;
+    const int Connections = 4; // QueryLimits.MaxConcurrent
+    const long MostBytes = 2_500L << 20;
+
+    static readonly TimeSpan s_limit = TimeSpan.FromSeconds(1);
+
+    readonly TemporaryDirectory _data = new();
+    readonly ConcurrentBag<string> _faults = [];
+    readonly ConcurrentBag<(TimeSpan Took, string Statement)> _times = [];
+
+    static CancellationToken Cancellation => TestContext.Current.CancellationToken;
+
+    public void Dispose() => _data.Dispose();
+
+    [Fact]
+    public async Task Hostile_statements_end_in_time_and_cost_ingest_neither_records_nor_much_time()
+    {
+        var (normal, hostile) = await RunAsync(rounds: 1, TimeSpan.FromSeconds(5), [.. HostileStatements.Escapes, .. HostileStatements.Hungry], "");
+
+        // a busy machine may hold up any statement or request; with queries on the threads that serve requests this was 2.5 s and more
+        Assert.All(_times, time => Assert.True(time.Took < s_limit + TimeSpan.FromSeconds(5), $"{time.Took.TotalSeconds:0.00} s: {time.Statement}"));
+        Assert.InRange(hostile[0].P99, TimeSpan.Zero, 15 * Max(normal[0].P99, TimeSpan.FromMilliseconds(30)));
+    }
+
+    [Theory(Explicit = true)] // with --long
+    [InlineData("")]
+    [InlineData("?format=parquet")]
+    public async Task Hostile_statements_end_within_two_seconds_of_their_limit_and_at_most_double_the_latency_of_ingest(string form)
+    {
+        var (normal, hostile) = await RunAsync(rounds: 3, TimeSpan.FromSeconds(20), HostileStatements.Hungry, form);
+
+        Assert.All(_times, time => Assert.True(time.Took < s_limit + TimeSpan.FromSeconds(2), $"{time.Took.TotalSeconds:0.00} s: {time.Statement}"));
+        Assert.InRange(MedianP99(hostile), TimeSpan.Zero, 2 * Max(MedianP99(normal), TimeSpan.FromMilliseconds(10)));
+    }
+
+    static TimeSpan Max(TimeSpan one, TimeSpan other) => one > other ? one : other;
+
+    static TimeSpan MedianP99(List<LoadReport> reports) => reports.Select(report => report.P99).Order().ElementAt(reports.Count / 2);
+
+    /// <summary>Without and with hostile statements in turn; what must hold on every machine is held here.</summary>
+    /// <param name="quietTime">Of a turn without them; one with them lasts until each statement has ended.</param>
+    async Task<(List<LoadReport> Normal, List<LoadReport> Hostile)> RunAsync(int rounds, TimeSpan quietTime, IReadOnlyList<string> statements, string form)
+    {
+        await using var server = await ServerProcess.StartAsync(_data.Path, "Sluice.Server", Cancellation, ("Sluice__Query__Time", s_limit.ToString("c", CultureInfo.InvariantCulture)));
+        using var api = await ApiClient.LoginAsync(server.HttpPort, Cancellation);
+        var database = await api.CreateAsync("v2/databases", """{"name":"d"}""", Cancellation);
+        var sink = await MakeTablesAsync(api, database);
+        using var load = new OpenLoop(server, api.Token, sink, RecordsPerRequest);
+        await load.RunAsync(RequestsPerSecond, TimeSpan.FromSeconds(2), Cancellation); // warm
+        var (normal, hostile) = (new List<LoadReport>(), new List<LoadReport>());
+        for (var round = 0; round < rounds; round++)
+        {
+            normal.Add(await load.RunAsync(RequestsPerSecond, quietTime, Cancellation));
+            var attack = AttackAsync(server, api.Token, database, statements, form);
+            hostile.Add(await load.RunAsync(RequestsPerSecond, attack, Cancellation));
+            await attack;
+            output.WriteLine($"normal:  {normal[^1]}\nhostile: {hostile[^1]}");
+        }
+        var (slowest, statement) = _times.Max();
+        output.WriteLine(string.Create(CultureInfo.InvariantCulture, $"{_times.Count} statements, the slowest {slowest.TotalSeconds:0.00} s: {statement[..Math.Min(120, statement.Length)]}"));
+
+        Assert.Empty(_faults);
+        Assert.Equal(rounds * statements.Count, _times.Count);
+        Assert.All(normal.Concat(hostile), report =>
+        {
+            Assert.Empty(report.Broken);
+            Assert.Equal(report.Sent, report.Admitted);
+            Assert.InRange(report.MostBytes, 0, MostBytes);
+        });
+        await AssertOnceAsync(api, database, sink, load);
+        Assert.Empty(Directory.EnumerateFiles(Path.Combine(_data.Path, "tmp"), "*", SearchOption.AllDirectories)); // neither spilled values nor files of answers
+        Assert.Equal(0, await server.StopAsync(Cancellation));
+        return (normal, hostile);
+    }
+
+    /// <summary>Sends each statement once.</summary>
+    async Task AttackAsync(ServerProcess server, string token, string database, IReadOnlyList<string> statements, string form)
+    {
+        using var http = new HttpClient { Timeout = TimeSpan.FromMinutes(2) };
+        http.DefaultRequestHeaders.Authorization = new AuthenticationHeaderValue("Bearer", token);
+        var address = new Uri($"http://127.0.0.1:{server.HttpPort}/v2/databases/{database}/query/sql{form}");
+        await Parallel.ForEachAsync(statements, new ParallelOptions { MaxDegreeOfParallelism = Connections, CancellationToken = Cancellation }, async (statement, cancellation) =>
+        {
+            var sql = statement.Replace("{secret}", "/etc/passwd", StringComparison.Ordinal).Replace("{database}", Path.Combine(_data.Path, "catalog.sqlite"), StringComparison.Ordinal);
+            var started = TimeProvider.System.GetTimestamp();
+            using var answer = await http.PostAsync(address, new StringContent(sql), cancellation);
+            var text = Encoding.UTF8.GetString(await answer.Content.ReadAsByteArrayAsync(cancellation));
+            _times.Add((TimeProvider.System.GetElapsedTime(started), statement));
+            if (Fault(answer, text, HostileStatements.Escapes.Contains(statement)) is { } fault) _faults.Add($"{statement[..Math.Min(200, statement.Length)]}: {fault}");
+        });
+    }
+
+    /// <returns>What is wrong with an answer; <c>null</c>: it is as documented.</returns>
+    static string? Fault(HttpResponseMessage answer, string text, bool mustFail)
+    {
+        var begin = $"{(int)answer.StatusCode} {text[..Math.Min(300, text.Length)]}";
+        if ((int)answer.StatusCode >= 500) return begin;
+        if (text.Contains("root:", StringComparison.Ordinal)) return "got out: " + begin;
+        if (answer.IsSuccessStatusCode && answer.Content.Headers.ContentType?.MediaType != "application/json") return mustFail ? "was answered" : null; // a file
+        var body = JsonElement.Parse(text);
+        return !mustFail || body.TryGetProperty("error", out _) || body.TryGetProperty("code", out _) ? null : "was answered: " + begin;
+    }
+
+    /// <summary>Ids are the server's, so what came twice would be there twice.</summary>
+    static async Task AssertOnceAsync(ApiClient api, string database, string sink, OpenLoop load)
+    {
+        await api.WaitLoadedAsync(sink, Cancellation);
+        var rows = await api.QueryAsync(database, $"SELECT sent // {RecordsPerRequest} AS body, count(*) AS n, count(DISTINCT sent) AS records FROM events GROUP BY body ORDER BY body", Cancellation);
+        var found = rows.ToDictionary(row => row![0]!.GetValue<int>(), row => (row![1]!.GetValue<int>(), row[2]!.GetValue<int>()));
+        Assert.All(load.Admitted.Index().Where(body => body.Item > 0), body => Assert.Equal((body.Item * RecordsPerRequest, RecordsPerRequest), found[body.Index]));
+        Assert.Equal(load.Admitted.Count(count => count > 0), found.Count);
+    }
+
+    static async Task<string> MakeTablesAsync(ApiClient api, string database)
+    {
+        await api.CreateAsync($"v2/tables/{database}", """{"name":"iris","options":{"keys":false},"fields":[{"name":"species","options":{"type":"string"}},{"name":"petal","options":{"type":"decimal","scale":2}}]}""", Cancellation);
+        await api.CreateAsync($"v2/tables/{database}", """{"name":"events","options":{"keys":false,"auto_id":true},"fields":[{"name":"sent","options":{"type":"int"}},{"name":"price","options":{"type":"decimal","scale":2}}]}""", Cancellation);
+        return await api.CreateAsync("v2/sinks", $$$"""
+            {"name":"s","sink_details":{"database_id":"{{{database}}}","table":"events"},
+             "schema":{"allow_missing_fields":true,"definition":[{"name":"sent","path":["id"]},{"name":"price","path":["price"]}]}}
+            """, Cancellation);
+    }
+}
