@@ -91,7 +91,7 @@ public sealed partial class ServerApp : IAsyncDisposable
         CatalogSeal.Verify(data);
         CatalogSeal.Break(data);
         _ = Services.GetRequiredService<AuditLog>();
-        await CatalogFile.OpenAsync(catalog, data, cancellation);
+        await CatalogFile.OpenAsync(catalog, Services.GetRequiredService<CatalogMark>(), data, cancellation);
         await FirstAdministrator.EnsureAsync(
             catalog, options.Administrator, Services.GetRequiredService<Passwords>(), _console, Services.GetRequiredService<TimeProvider>(), _logger, cancellation);
         _ = Services.GetRequiredService<ServerCertificate>();

@@ -51,5 +51,8 @@ static partial class ServerLog
     [LoggerMessage(16, LogLevel.Warning, "the catalogue could not be sealed")]
     public static partial void CatalogueNotSealed(this ILogger logger, Exception cause);
 
-    // the highest id is 16
+    [LoggerMessage(17, LogLevel.Warning, "a change of the catalogue is durable, but could not be marked")]
+    public static partial void CatalogueNotMarked(this ILogger logger, Exception cause);
+
+    // the highest id is 17
 }

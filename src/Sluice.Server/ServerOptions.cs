@@ -117,6 +117,9 @@ public sealed record StorageOptions
     /// <inheritdoc cref="Sluice.Log.LogOptions.MaxBacklogBytes"/>
     public long MaxBacklogBytes { get; init; } = Engine.Log.MaxBacklogBytes;
 
+    /// <inheritdoc cref="Sluice.Log.LogOptions.MaxReceiveTime"/>
+    public TimeSpan MaxReceiveTime { get; init; } = Engine.Log.MaxReceiveTime;
+
     /// <inheritdoc cref="Sluice.Load.LoadOptions.TombstoneWindow"/>
     public TimeSpan TombstoneWindow { get; init; } = Engine.Load.TombstoneWindow;
 
@@ -127,7 +130,7 @@ public sealed record StorageOptions
     {
         DataDirectory = dataDirectory,
         DiskReserveBytes = DiskReserveBytes,
-        Log = Engine.Log with { SegmentBytes = SegmentBytes, RetainedBytes = RetainedBytes, RetainedAge = RetainedAge, MaxBacklogBytes = MaxBacklogBytes },
+        Log = Engine.Log with { SegmentBytes = SegmentBytes, RetainedBytes = RetainedBytes, RetainedAge = RetainedAge, MaxBacklogBytes = MaxBacklogBytes, MaxReceiveTime = MaxReceiveTime },
         Load = Engine.Load with { TombstoneWindow = TombstoneWindow },
         Idempotency = Engine.Idempotency with { MaxKeys = MaxIdempotencyKeys },
     };

@@ -48,6 +48,9 @@ static class ServerOptionsFaults
         if (options.Storage.SegmentBytes < 1 || options.Storage.MaxBacklogBytes < 1)
             yield return "Sluice:Storage:SegmentBytes and Sluice:Storage:MaxBacklogBytes must be above 0";
 
+        if (options.Storage.MaxReceiveTime <= TimeSpan.Zero)
+            yield return "Sluice:Storage:MaxReceiveTime must be above zero: give a time such as 01:00:00";
+
         if (options.Storage.TombstoneWindow < TimeSpan.Zero)
             yield return "Sluice:Storage:TombstoneWindow is below zero: give a time such as 1.00:00:00";
 

@@ -4,8 +4,8 @@ using Microsoft.Data.Sqlite;
 namespace Sluice.Server.Catalog;
 
 /// <summary>
-/// The catalogue's checksum while no server runs: <c>catalog.sha256</c>, written when a server has stopped and removed when one starts. SQLite has none of
-/// its own, so a bit that flips in a value would go unnoticed. A server that was killed leaves no seal, and nothing to hold the catalogue against.
+/// The checksum of the catalogue's file while no server runs: <c>catalog.sha256</c>, written when a server has stopped and removed when one starts. It finds every
+/// flipped bit and another catalogue; a server that was killed leaves no seal, and its catalogue is held against <see cref="CatalogSum"/> alone.
 /// </summary>
 static class CatalogSeal
 {

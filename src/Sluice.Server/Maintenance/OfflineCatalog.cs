@@ -24,7 +24,10 @@ sealed record OfflineCatalog(IReadOnlyList<TableDefinition> Tables, IReadOnlySet
             if (File.Exists(data.CatalogFile + "-wal")) SafeFile.Copy(data.CatalogFile + "-wal", path + "-wal");
             var options = new DbContextOptionsBuilder<CatalogContext>().UseSqlite(new SqliteConnectionStringBuilder { DataSource = path, Pooling = false }.ToString()).Options;
             await using var catalog = new CatalogContext(options);
-            await ThrowIfUnsoundAsync(catalog, data, cancellation);
+            await catalog.Database.OpenConnectionAsync(cancellation);
+            var connection = (SqliteConnection)catalog.Database.GetDbConnection();
+            CatalogSum.Verify(connection, data, CatalogMark.Read(data));
+            CatalogSum.Suspend(connection);
             await CatalogMigrations.ApplyAsync(catalog, cancellation);
             var tables = await catalog.Tables.AsNoTracking().Include(row => row.Columns.Where(column => column.DroppedAt == null)).ToListAsync(cancellation);
             return new OfflineCatalog(
@@ -33,20 +36,11 @@ sealed record OfflineCatalog(IReadOnlyList<TableDefinition> Tables, IReadOnlySet
         }
         catch (SqliteException e)
         {
-            throw Damaged(data, e.Message, e);
+            throw CatalogSum.Damaged(data, e.Message, e);
         }
         finally
         {
             Directory.Delete(copy, recursive: true);
         }
     }
-
-    static async Task ThrowIfUnsoundAsync(CatalogContext catalog, DataDirectory data, CancellationToken cancellation)
-    {
-        var faults = await catalog.Database.SqlQueryRaw<string>("SELECT integrity_check AS Value FROM pragma_integrity_check").ToListAsync(cancellation);
-        if (faults is not ["ok"]) throw Damaged(data, string.Join("; ", faults.Take(5)), null);
-    }
-
-    static StartupException Damaged(DataDirectory data, string what, Exception? inner) =>
-        new(ExitCode.DamagedData, $"the catalogue {data.CatalogFile} is damaged: {what}", inner);
 }
