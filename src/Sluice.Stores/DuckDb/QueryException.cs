@@ -20,6 +20,8 @@ public sealed partial class QueryException(string message, int? offset = null, E
             message = $"table or view '{table.Groups[1].Value}' not found";
         else if (MissingFunction().Match(message) is { Success: true } function)
             message = $"call to unknown function '{function.Groups[1].Value}'";
+        else if (message.StartsWith("Out of Memory Error", StringComparison.Ordinal) || Allocation().IsMatch(message))
+            message = "the query needs more memory, or more room for intermediate results, than there is; read or group fewer rows, or try again later";
         else
             message = Prefix().Replace(message, "");
         return new QueryException(message, FindOffset(error, sql));
@@ -51,6 +53,10 @@ public sealed partial class QueryException(string message, int? offset = null, E
 
     [GeneratedRegex(@"(?:Table |Scalar |Aggregate )?Function with name (\S+) does not exist")]
     private static partial Regex MissingFunction();
+
+    // also where DuckDB tells no type
+    [GeneratedRegex(@"^(?:[A-Za-z ]+ Error: )?(?:failed|could not) (?:to )?(?:allocate|pin|offload) .*(?:block|data)")]
+    private static partial Regex Allocation();
 
     [GeneratedRegex("^[A-Za-z]+(?: [A-Za-z]+){0,2} Error: ")]
     private static partial Regex Prefix();

@@ -120,7 +120,7 @@ sealed class OpenLoop : IDisposable
         while (!tally.IsOver)
         {
             var line = File.ReadLines($"/proc/{_server.Id}/status").First(line => line.StartsWith("VmRSS:", StringComparison.Ordinal));
-            tally.MostBytes = Math.Max(tally.MostBytes, 1024 * long.Parse(line.Split(' ', StringSplitOptions.RemoveEmptyEntries)[1], CultureInfo.InvariantCulture));
+            tally.MostBytes = Math.Max(tally.MostBytes, 1024 * long.Parse(line.Split([' ', '\t'], StringSplitOptions.RemoveEmptyEntries)[1], CultureInfo.InvariantCulture));
             await Task.Delay(s_tick, TimeProvider.System, cancellation);
         }
     }
