@@ -68,6 +68,9 @@ public sealed class SluiceClient(HttpClient http)
     public async Task<IReadOnlyList<BackupResource>> ListBackupsAsync(CancellationToken cancellation) =>
         (await GetAsync("v2/backups", WireJson.Default.ResourceListBackupResource, cancellation)).Resources;
 
+    public Task<KeyResource> ChangeKeyAsync(string user, Guid key, KeyChange change, CancellationToken cancellation) =>
+        SendAsync(HttpMethod.Put, $"v2/users/{user}/keys/{key}", Json(change, WireJson.Default.KeyChange), WireJson.Default.KeyResource, cancellation);
+
     public Task<KeyResource> RevokeKeyAsync(string user, Guid key, CancellationToken cancellation) =>
         SendAsync(HttpMethod.Delete, $"v2/users/{user}/keys/{key}", null, WireJson.Default.KeyResource, cancellation);
 

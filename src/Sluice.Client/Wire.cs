@@ -258,6 +258,9 @@ public sealed record KeyRequest(string Description, string? Role = null, IReadOn
     public QuotaRates? Quota { get; init; }
 }
 
+/// <summary>A change of a key; what is <c>null</c> stays.</summary>
+public sealed record KeyChange(string? Description, QuotaRates? Quota);
+
 public sealed record KeyResource(Guid Id, Guid UserId, string Description, string Role, DateTime CreatedAt)
 {
     /// <summary>Present only in the answer that makes the key.</summary>
@@ -354,6 +357,7 @@ public sealed record SqlField(
 [JsonSerializable(typeof(BackupResource))]
 [JsonSerializable(typeof(ResourceList<BackupResource>))]
 [JsonSerializable(typeof(KeyRequest))]
+[JsonSerializable(typeof(KeyChange))]
 [JsonSerializable(typeof(KeyResource))]
 [JsonSerializable(typeof(ResourceList<KeyResource>))]
 [JsonSerializable(typeof(IngestAnswer))]

@@ -3,7 +3,7 @@ using Sluice.Client;
 
 namespace Sluice.Cli.Commands;
 
-/// <summary><c>sluice keys list|create|delete</c>: one's own API keys.</summary>
+/// <summary><c>sluice keys list|create|change|delete</c>: one's own API keys.</summary>
 static class KeyCommands
 {
     const string Self = "current";
@@ -15,8 +15,10 @@ static class KeyCommands
         var sinks = new Option<string[]>("--sink") { Description = "With IngestKey: the sinks it may send to, by name or id.", AllowMultipleArgumentsPerToken = true };
         var days = new Option<int?>("--days") { Description = "How many days it is valid; for ever unless given." };
         var quota = new QuotaChoice("the key may send");
+        var name = new Option<string?>("--description") { Description = "What the key is for." };
+        var limit = new QuotaChoice("the key may send");
         var key = new Argument<Guid>("key") { Description = "Id of the key." };
-        return new Command("keys", "List, make and revoke your API keys.")
+        return new Command("keys", "List, make, change and revoke your API keys.")
         {
             new ServerCommand("list", "List the keys that are in force.").Does(async (session, cancellation) => session.ShowList(
                 await session.Client.ListKeysAsync(Self, cancellation), WireJson.Default.ResourceListKeyResource,
@@ -29,6 +31,8 @@ static class KeyCommands
                 return Show(session, await session.Client.CreateKeyAsync(
                     Self, new KeyRequest(session.Get(description), session.Get(role), bound.Count == 0 ? null : bound, expires) { Quota = quota.Of(session) }, cancellation));
             }),
+            new ServerCommand("change", "Change the description or the quota of a key; what is not given stays.", [key, name, .. limit.Options]).Does(async (session, cancellation) =>
+                Show(session, await session.Client.ChangeKeyAsync(Self, session.Get(key), new KeyChange(session.Get(name), limit.Of(session)), cancellation))),
             new ServerCommand("delete", "Revoke a key, from the next request on.", key).Does(async (session, cancellation) =>
                 Show(session, await session.Client.RevokeKeyAsync(Self, session.Get(key), cancellation))),
         };

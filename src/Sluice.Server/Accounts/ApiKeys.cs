@@ -102,6 +102,22 @@ sealed class ApiKeys(IDbContextFactory<CatalogContext> catalog, Callers callers,
         return key;
     }
 
+    /// <summary>Changes the quota from the next request on; what is left and what is owed stay. What <paramref name="quota"/> leaves out stays too.</summary>
+    /// <exception cref="SluiceException"><see cref="ErrorCode.Forbidden"/>: a key, or more than the server's quota by no administrator; <see cref="ErrorCode.NotFound"/>.</exception>
+    public async Task<ApiKey> LimitAsync(Caller caller, Guid userId, Guid keyId, QuotaBody quota, CancellationToken cancellation)
+    {
+        caller.RequireLogin();
+        await using var context = await catalog.CreateDbContextAsync(cancellation);
+        var key = await FindAsync(context, caller, userId, keyId, cancellation);
+        var changed = quota.Or(key.Quota);
+        CheckQuota(caller, changed);
+        (key.QuotaRecordsPerSecond, key.QuotaBytesPerSecond, key.QuotaBurstSeconds) = (changed.RecordsPerSecond, changed.BytesPerSecond, changed.BurstSeconds);
+        await context.SaveChangesAsync(cancellation);
+        callers.ReadKeyAgain(key.Id);
+        Note(caller, AuditAction.LimitKey, key);
+        return key;
+    }
+
     /// <summary>Refuses the key from the next request on. Requests under way are finished.</summary>
     /// <exception cref="SluiceException"><see cref="ErrorCode.Forbidden"/>: a key; <see cref="ErrorCode.NotFound"/>.</exception>
     public async Task<ApiKey> RevokeAsync(Caller caller, Guid userId, Guid keyId, CancellationToken cancellation)

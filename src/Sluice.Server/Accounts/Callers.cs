@@ -107,6 +107,9 @@ sealed class Callers(IDbContextFactory<CatalogContext> catalog, Tokens tokens, Q
 
     public void ForgetSession(Guid sessionId) => _sessions.TryRemove(sessionId, out _);
 
+    /// <summary>The key has changed, and what it has used of its quota has not.</summary>
+    public void ReadKeyAgain(Guid keyId) => _keys.TryRemove(keyId, out _);
+
     public void ForgetKey(Guid keyId)
     {
         _keys.TryRemove(keyId, out _);

@@ -29,7 +29,8 @@ sealed record KeyList(IReadOnlyList<KeyAnswer> Resources);
 /// <param name="ExpiresAt">RFC 3339.</param>
 sealed record KeyShape(string? Description, string? Role, IReadOnlyList<Guid>? Sinks, DateTime? ExpiresAt, QuotaRates? Quota);
 
-sealed record KeyNameShape(string Description);
+/// <summary>At least one of both.</summary>
+sealed record KeyChangeShape(string? Description, QuotaRates? Quota);
 
 /// <summary><c>/v2/users/{id}/keys</c> and <c>/v2/keys</c>.</summary>
 static class KeyEndpoints
@@ -40,7 +41,7 @@ static class KeyEndpoints
         keys.MapPost("", CreateAsync).DescribesBody<KeyShape>().WithName("postKey").WithSummary("Makes an API key. Its secret is in this answer and nowhere else.");
         keys.MapGet("", ListAsync).WithName("getKeys").WithSummary("The keys of a user that are not revoked.");
         keys.MapGet("/{keyId}", GetAsync).WithName("getKey").WithSummary("One key.");
-        keys.MapPut("/{keyId}", RenameAsync).DescribesBody<KeyNameShape>().WithName("putUserKey").WithSummary("Changes the description of a key.");
+        keys.MapPut("/{keyId}", ChangeAsync).DescribesBody<KeyChangeShape>().WithName("putUserKey").WithSummary("Changes the description or the quota of a key.");
         keys.MapDelete("/{keyId}", RevokeAsync).WithName("deleteKey").WithSummary("Revokes a key, from the next request on.");
 
         routes.MapGet("/v2/keys", ListAllAsync).WithTags("Keys").RequireAuthorization(Policies.Administer).WithName("getAllKeys").WithSummary("The keys of all users.");
@@ -73,11 +74,15 @@ static class KeyEndpoints
         return TypedResults.Ok(KeyAnswer.Of(key, keys.QuotaOf(key), time.GetUtcNow()));
     }
 
-    static async Task<Ok<KeyAnswer>> RenameAsync(string id, string keyId, HttpContext http, ApiKeys keys, TimeProvider time, ServerOptions options, CancellationToken cancellation)
+    static async Task<Ok<KeyAnswer>> ChangeAsync(string id, string keyId, HttpContext http, ApiKeys keys, TimeProvider time, ServerOptions options, CancellationToken cancellation)
     {
         var caller = Caller.Of(http);
         var body = await JsonBody.ReadAsync(http.Request, options, cancellation);
-        var key = await keys.RenameAsync(caller, UserEndpoints.IdFrom(id, caller), Api.IdFrom(keyId, "key"), body.RequiredText("description"), cancellation);
+        var (userId, number) = (UserEndpoints.IdFrom(id, caller), Api.IdFrom(keyId, "key"));
+        var quota = QuotaBody.Read(body);
+        var description = quota == QuotaBody.Nothing ? body.RequiredText("description") : body.OptionalText("description");
+        var key = quota == QuotaBody.Nothing ? null : await keys.LimitAsync(caller, userId, number, quota, cancellation);
+        if (key is null || description is not null) key = await keys.RenameAsync(caller, userId, number, description!, cancellation);
         return TypedResults.Ok(KeyAnswer.Of(key, keys.QuotaOf(key), time.GetUtcNow()));
     }
 

@@ -19,6 +19,7 @@ static class AuditAction
     public const string UpdateUser = "user.update";
     public const string CreateKey = "key.create";
     public const string RenameKey = "key.rename";
+    public const string LimitKey = "key.limit";
     public const string RevokeKey = "key.revoke";
     public const string UpdateOrganization = "organization.update";
     public const string CreateBackup = "backup.create";

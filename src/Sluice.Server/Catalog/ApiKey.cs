@@ -19,11 +19,11 @@ public sealed class ApiKey
     public List<Guid>? SinkIds { get; init; }
 
     /// <summary>Records a second; <c>null</c>: the server's default, and 0: no limit, as below.</summary>
-    public long? QuotaRecordsPerSecond { get; init; }
+    public long? QuotaRecordsPerSecond { get; set; }
 
-    public long? QuotaBytesPerSecond { get; init; }
+    public long? QuotaBytesPerSecond { get; set; }
 
-    public int? QuotaBurstSeconds { get; init; }
+    public int? QuotaBurstSeconds { get; set; }
 
     internal QuotaBody Quota => new(QuotaRecordsPerSecond, QuotaBytesPerSecond, QuotaBurstSeconds);
 

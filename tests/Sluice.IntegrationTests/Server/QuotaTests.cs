@@ -50,6 +50,37 @@ public sealed class QuotaTests(IngestServer server) : IClassFixture<IngestServer
         }
     }
 
+    [Fact]
+    public async Task A_changed_quota_of_a_key_holds_at_once_and_what_is_left_out_stays()
+    {
+        var sink = await server.MakeSinkAsync();
+        var made = await server.Api.PostAsync("v2/users/current/keys", """{"description":"k","quota":{"records_per_second":1000000,"burst_seconds":1}}""", Cancellation);
+        var (path, secret) = ($"v2/users/current/keys/{made.Json["id"]}", made.Json["secret"]!.GetValue<string>());
+        for (var request = 0; request < 2; request++)
+        {
+            using var taken = await server.SendAsync(sink, IngestServer.Records(request * Records, Records), change: WithKey);
+            Assert.Equal(HttpStatusCode.OK, taken.StatusCode);
+        }
+
+        var limited = await server.Api.PutAsync(path, """{"quota":{"records_per_second":1}}""", Cancellation);
+        Assert.Equal((HttpStatusCode.OK, "k"), (limited.Status, limited.Json["description"]!.GetValue<string>()));
+        Assert.Equal("""{"records_per_second":1,"bytes_per_second":0,"burst_seconds":1}""", limited.Json["quota"]!.ToJsonString());
+        using (var last = await server.SendAsync(sink, IngestServer.Records(2 * Records, Records), change: WithKey)) Assert.Contains(last.StatusCode, new[] { HttpStatusCode.OK, HttpStatusCode.TooManyRequests });
+        using (var refused = await server.SendAsync(sink, IngestServer.Records(3 * Records, 1), change: WithKey)) await AssertRefusedAsync(refused, "The key may send ");
+
+        Assert.Equal(HttpStatusCode.OK, (await server.Api.PutAsync(path, """{"description":"free","quota":{"records_per_second":0}}""", Cancellation)).Status);
+        using (var free = await server.SendAsync(sink, IngestServer.Records(3 * Records, 1), change: WithKey)) Assert.Equal(HttpStatusCode.OK, free.StatusCode);
+        Assert.Equal("free", (await server.Api.GetAsync(path, Cancellation)).Json["description"]!.GetValue<string>());
+        Assert.Contains("key.limit", (await server.Api.GetAsync("v2/audit?limit=20", Cancellation)).Text, StringComparison.Ordinal);
+        foreach (var wrong in new[] { "{}", """{"quota":{}}""", """{"quota":{"records_per_second":-1}}""", """{"quota":{"records":1}}""" })
+            Assert.Equal(HttpStatusCode.BadRequest, (await server.Api.PutAsync(path, wrong, Cancellation)).Status);
+
+        void WithKey(HttpRequestMessage request)
+        {
+            request.Headers.Authorization = new AuthenticationHeaderValue("Bearer", secret);
+        }
+    }
+
     /// <summary>Whoever is still sending must hear the refusal, not a connection that is cut.</summary>
     [Theory]
     [InlineData(20 << 20)]
