@@ -27,19 +27,20 @@ sealed class TokenKey : IDisposable
         SafeFile.MakeDirectory(directory);
         var file = Path.Combine(directory, "tokens.key");
 
-        if (!File.Exists(file))
-        {
-            using var made = ECDsa.Create(ECCurve.NamedCurves.nistP256);
-            SafeFile.WriteSecret(file, made.ExportPkcs8PrivateKeyPem() + "\n");
-        }
-
         var key = ECDsa.Create();
         try
         {
+            if (!File.Exists(file))
+            {
+                using var made = ECDsa.Create(ECCurve.NamedCurves.nistP256);
+                SafeFile.WriteSecret(file, made.ExportPkcs8PrivateKeyPem() + "\n");
+            }
+
             key.ImportFromPem(File.ReadAllText(file));
-            return key.KeySize == 256 ? new TokenKey(key) : throw new CryptographicException($"it has {key.KeySize} bits instead of 256");
+            if (key.KeySize != 256) throw new CryptographicException($"it has {key.KeySize} bits instead of 256");
+            return KeyProof.Belong(key, key) ? new TokenKey(key) : throw new CryptographicException("its halves do not belong together");
         }
-        catch (Exception e) when (e is CryptographicException or ArgumentException)
+        catch (Exception e) when (KeyProof.IsDamage(e) || e is IOException or UnauthorizedAccessException)
         {
             key.Dispose();
             throw new StartupException(ExitCode.DamagedData, $"{file} is not a P-256 key: {e.Message}; delete it to have a new one made", e);

@@ -8,6 +8,11 @@ namespace Sluice.Server.Catalog;
 /// <summary>The catalogue's SQLite file: where it is, how its connections are set up, and how it is opened.</summary>
 static class CatalogFile
 {
+    const int NotPermitted = 3;
+    const int ReadOnly = 8;
+    const int InputOutput = 10;
+    const int CannotOpen = 14;
+
     // the client library tries again for so long, on top of what SQLite itself waits; its own 30 s are longer than senders wait for an answer
     const int BusySeconds = 5;
 
@@ -20,7 +25,7 @@ static class CatalogFile
     }
 
     /// <summary>Makes the catalogue, or verifies and then migrates it.</summary>
-    /// <exception cref="StartupException"><see cref="ExitCode.DamagedData"/>: the file is not a sound SQLite database, or does not hold what was written.</exception>
+    /// <exception cref="StartupException"><see cref="ExitCode.DamagedData"/>: the file is not a sound SQLite database, cannot be read or written, or does not hold what was written.</exception>
     public static async Task OpenAsync(IDbContextFactory<CatalogContext> catalog, CatalogMark mark, DataDirectory data, CancellationToken cancellation)
     {
         try
@@ -39,6 +44,10 @@ static class CatalogFile
         catch (SqliteException e) when (CatalogSum.IsDamage(e))
         {
             throw CatalogSum.Damaged(data, e.Message, e);
+        }
+        catch (SqliteException e) when (e.SqliteErrorCode is NotPermitted or ReadOnly or InputOutput or CannotOpen)
+        {
+            throw new StartupException(ExitCode.DamagedData, $"the catalogue {data.CatalogFile} cannot be used: {e.Message}; it must be a file that the server may read and write, in a directory where it may make others", e);
         }
     }
 

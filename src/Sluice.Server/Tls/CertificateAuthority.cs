@@ -47,6 +47,9 @@ sealed class CertificateAuthority : IDisposable
     public static CertificateAuthority Read(string certificateFile, string keyFile)
     {
         var certificate = X509Certificate2.CreateFromPemFile(certificateFile, keyFile);
+        // clients trust what was there before: a bit less, and they would refuse all that is issued from now on
+        if (!KeyProof.IsSelfSigned(certificate)) throw new CryptographicException($"{certificateFile} is damaged: its signature does not fit");
+        if (!KeyProof.HasItsKey(certificate)) throw new CryptographicException($"{keyFile} is damaged: it is not the key of {certificateFile}");
         return NameConstraints.Read(certificate) is { } constraints
             ? new CertificateAuthority(certificate, constraints)
             : throw new CryptographicException($"{certificateFile} has no name constraints, so it was not made by this server");

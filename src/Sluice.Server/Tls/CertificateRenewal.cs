@@ -1,5 +1,3 @@
-using System.Security.Cryptography;
-
 namespace Sluice.Server.Tls;
 
 /// <summary>Looks after the certificate while the server runs.</summary>
@@ -25,7 +23,7 @@ sealed class CertificateRenewal(ServerCertificate certificate, TimeProvider time
             certificate.Refresh();
             return true;
         }
-        catch (Exception e) when (e is CryptographicException or IOException or UnauthorizedAccessException)
+        catch (Exception e) when (KeyProof.IsDamage(e) || e is IOException or UnauthorizedAccessException)
         {
             if (!isLogged)
                 logger.CertificateNotRenewed(e, certificate.Certificate.NotAfter);

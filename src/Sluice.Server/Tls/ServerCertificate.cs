@@ -36,9 +36,9 @@ sealed class ServerCertificate
             var first = source.LoadIfChanged(time.GetUtcNow()) ?? throw new InvalidOperationException("the first load found no certificate");
             return new ServerCertificate(source.LoadIfChanged, time, new Current(first));
         }
-        catch (Exception e) when (e is CryptographicException or IOException or UnauthorizedAccessException)
+        catch (Exception e) when (KeyProof.IsDamage(e) || e is IOException or UnauthorizedAccessException)
         {
-            throw new StartupException(source.IsOperators ? ExitCode.BadOptions : ExitCode.DamagedData, $"cannot use {source.CertificateFile}: {e.Message}", e);
+            throw new StartupException(source.IsOperators ? ExitCode.BadOptions : ExitCode.DamagedData, $"cannot use {source.CertificateFile}: {e.Message}; {source.WayOut}", e);
         }
     }
 

@@ -1,5 +1,4 @@
 using System.Net;
-using System.Security.Cryptography;
 using System.Security.Cryptography.X509Certificates;
 
 namespace Sluice.Server.Tls;
@@ -8,6 +7,9 @@ namespace Sluice.Server.Tls;
 abstract class ServerCertificateSource
 {
     public abstract string CertificateFile { get; }
+
+    /// <summary>What an operator can do when the files cannot be used.</summary>
+    public abstract string WayOut { get; }
 
     /// <summary>True: the operator's files. False: made here.</summary>
     public abstract bool IsOperators { get; }
@@ -28,6 +30,8 @@ sealed class OperatorCertificateSource(string certificateFile, string keyFile, I
     public override string CertificateFile => certificateFile;
 
     public override bool IsOperators => true;
+
+    public override string WayOut => $"put a PEM certificate there and its key, not encrypted, into {keyFile}, or leave both options out";
 
     public override Loaded? LoadIfChanged(DateTimeOffset now)
     {
@@ -64,6 +68,8 @@ sealed class LocalCertificateSource(string directory, IReadOnlyList<string> opti
     public override string CertificateFile => Path.Combine(directory, "server.crt");
 
     public override bool IsOperators => false;
+
+    public override string WayOut => $"restore {AuthorityFile} and {AuthorityKeyFile} from a backup, or delete both to have new ones made, which clients have to trust anew";
 
     public string AuthorityFile => Path.Combine(directory, "ca.crt");
 
@@ -117,13 +123,13 @@ sealed class LocalCertificateSource(string directory, IReadOnlyList<string> opti
         try
         {
             var certificate = X509Certificate2.CreateFromPemFile(CertificateFile, KeyFile);
-            if (!IsDue(certificate, now) && authority.Issued(certificate, names))
+            if (!IsDue(certificate, now) && authority.Issued(certificate, names) && KeyProof.HasItsKey(certificate))
                 return certificate;
 
             certificate.Dispose();
             return null;
         }
-        catch (CryptographicException)
+        catch (Exception e) when (KeyProof.IsDamage(e))
         {
             return null; // a new one is made in its place; nothing depends on the old
         }

@@ -1,0 +1,162 @@
+using System.Globalization;
+using System.Net;
+using System.Net.Sockets;
+using System.Text;
+using Sluice.IntegrationTests.Server;
+using Sluice.Server;
+using Xunit;
+
+namespace Sluice.IntegrationTests.Hostile;
+
+/// <summary>Clients that send slowly, nothing, or too many at once: they lose their own connections, and nobody else notices.</summary>
+public sealed class SlowClientTests
+{
+    const int Idle = 2_000;
+    const int Slow = 20;
+
+    static readonly TimeSpan ClosedWithin = TimeSpan.FromSeconds(60);
+
+    static CancellationToken Cancellation => TestContext.Current.CancellationToken;
+
+    [Fact]
+    public void The_times_are_those_that_are_documented()
+    {
+        var limits = new LimitOptions();
+        Assert.Equal(
+            (TimeSpan.FromSeconds(15), TimeSpan.FromSeconds(130), 240, 9_000),
+            (limits.HeaderTimeout, limits.KeepAliveTimeout, limits.MinBytesPerSecond, limits.MaxConnections));
+    }
+
+    [Fact]
+    public async Task Slow_senders_are_cut_and_nothing_of_them_is_stored_while_others_send_beside_thousands_of_idle_connections()
+    {
+        using var data = new TemporaryDirectory();
+        await using var server = await ServerProcess.StartAsync(data.Path, "Sluice.Server", Cancellation, ("Sluice__Limits__HeaderTimeout", "00:00:02"));
+        using var api = await ApiClient.LoginAsync(server.HttpPort, Cancellation);
+        var database = await api.CreateAsync("v2/databases", """{"name":"slow"}""", Cancellation);
+        await api.CreateAsync($"v2/tables/{database}", """{"name":"t","options":{"keys":false}}""", Cancellation);
+        var sink = await api.CreateAsync("v2/sinks", $$$"""
+            {"name":"t","sink_details":{"database_id":"{{{database}}}","table":"t"},"schema":{"type":"json","id_field":"_id","allow_missing_fields":true,"definition":[{"name":"_id","path":["id"]}]}}
+            """, Cancellation);
+        var idle = new List<TcpClient>();
+        try
+        {
+            while (idle.Count < Idle) idle.Add(await ConnectAsync(server.HttpPort));
+            var head = $"POST /v2/sinks/{sink} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {api.Token}\r\nConnection: close\r\nContent-Length: ";
+            var slowHeaders = Enumerable.Range(0, Slow).Select(_ => DripAsync(server.HttpPort, "GET /health HTTP/1.1\r\nX: ", "a", 10_000)).ToList();
+            // every record is whole but the last: what has arrived could be stored
+            var slowBodies = Enumerable.Range(0, Slow).Select(_ => DripAsync(server.HttpPort, head + "100000\r\n\r\n{\"records\":[{\"value\":{\"id\":7}}", " ", 10_000)).ToList();
+            const string record = """{"records":[{"value":{"id":8}}]}""";
+            const string pad = "                                                                                                    ";
+            // the control: slower than the two seconds and the grace, yet above the rate
+            var patient = DripAsync(server.HttpPort, head + (80 * pad.Length + record.Length).ToString(CultureInfo.InvariantCulture) + "\r\n\r\n", pad, 80, record);
+
+            var sent = 0;
+            var all = Task.WhenAll([.. slowHeaders, .. slowBodies, patient]).WaitAsync(ClosedWithin, TimeProvider.System, Cancellation);
+            do
+            {
+                var answer = await api.PostAsync($"v2/sinks/{sink}", $$$"""{"records":[{"value":{"id":{{{1_000 + sent++}}}}}]}""", Cancellation);
+                Assert.True(answer.Status == HttpStatusCode.OK, answer.Text);
+                await Task.Delay(TimeSpan.FromMilliseconds(20), TimeProvider.System, Cancellation);
+            }
+            while (!all.IsCompleted);
+            await all;
+
+            foreach (var slow in slowHeaders) Assert.StartsWith("HTTP/1.1 408", await slow, StringComparison.Ordinal);
+            foreach (var slow in slowBodies)
+            {
+                Assert.StartsWith("HTTP/1.1 408", await slow, StringComparison.Ordinal);
+                Assert.Contains("\"not_stored\"", await slow, StringComparison.Ordinal);
+            }
+            Assert.StartsWith("HTTP/1.1 200", await patient, StringComparison.Ordinal);
+            Assert.All(idle, client => Assert.False(client.Client.Poll(0, SelectMode.SelectRead), "an idle connection was closed before its time"));
+            var ledger = await api.WaitLoadedAsync(sink, Cancellation);
+            Assert.Equal((sent + 1, sent + 1), (ledger["received"]!.GetValue<int>(), ledger["loaded"]!.GetValue<int>()));
+            Assert.Equal(0, (await api.QueryAsync(database, "SELECT COUNT(*) FROM t WHERE _id = 7", Cancellation))[0]![0]!.GetValue<int>());
+        }
+        finally
+        {
+            idle.ForEach(client => client.Dispose());
+        }
+    }
+
+    [Fact]
+    public async Task A_connection_too_many_is_closed_without_an_answer_and_the_next_one_comes_in_when_another_has_gone()
+    {
+        const int most = 20;
+        await using var server = await ServerUnderTest.StartAsync("--Sluice:Limits:MaxConnections", most.ToString(CultureInfo.InvariantCulture));
+        var port = server.Http.BaseAddress!.Port;
+        var open = new List<TcpClient>();
+        try
+        {
+            while (open.Count < most)
+            {
+                open.Add(await ConnectAsync(port));
+                Assert.StartsWith("HTTP/1.1 200", await AskAsync(open[^1]), StringComparison.Ordinal);
+            }
+            using (var more = await ConnectAsync(port)) Assert.Equal("", await AskAsync(more));
+            foreach (var client in open) Assert.StartsWith("HTTP/1.1 200", await AskAsync(client), StringComparison.Ordinal);
+
+            open[0].Dispose();
+            var answer = "";
+            for (var patience = 200; answer.Length == 0 && patience > 0; patience--)
+            {
+                using var next = await ConnectAsync(port);
+                answer = await AskAsync(next);
+                if (answer.Length == 0) await Task.Delay(TimeSpan.FromMilliseconds(50), TimeProvider.System, Cancellation);
+            }
+            Assert.StartsWith("HTTP/1.1 200", answer, StringComparison.Ordinal);
+        }
+        finally
+        {
+            open.ForEach(client => client.Dispose());
+        }
+    }
+
+    static async Task<TcpClient> ConnectAsync(int port)
+    {
+        var client = new TcpClient { NoDelay = true };
+        await client.ConnectAsync(IPAddress.Loopback, port, Cancellation);
+        return client;
+    }
+
+    /// <summary>What is answered to a request that leaves the connection open; empty: it was closed.</summary>
+    static async Task<string> AskAsync(TcpClient client)
+    {
+        var buffer = new byte[4_096];
+        try
+        {
+            await client.GetStream().WriteAsync("GET /health/live HTTP/1.1\r\nHost: x\r\n\r\n"u8.ToArray(), Cancellation);
+            return Encoding.ASCII.GetString(buffer, 0, await client.GetStream().ReadAsync(buffer, Cancellation));
+        }
+        catch (IOException)
+        {
+            return "";
+        }
+    }
+
+    /// <summary>Sends the start, then a drop every 100 ms, then the end; returns all that was answered when the server has closed.</summary>
+    static async Task<string> DripAsync(int port, string start, string drop, int drops, string end = "")
+    {
+        using var client = await ConnectAsync(port);
+        var stream = client.GetStream();
+        var answer = new MemoryStream();
+        await stream.WriteAsync(Encoding.ASCII.GetBytes(start), Cancellation);
+        var reading = stream.CopyToAsync(answer, Cancellation);
+        try
+        {
+            for (; drops > 0 && !reading.IsCompleted; drops--)
+            {
+                await stream.WriteAsync(Encoding.ASCII.GetBytes(drop), Cancellation);
+                await Task.WhenAny(reading, Task.Delay(TimeSpan.FromMilliseconds(100), TimeProvider.System, Cancellation));
+            }
+            if (!reading.IsCompleted) await stream.WriteAsync(Encoding.ASCII.GetBytes(end), Cancellation);
+            await reading;
+        }
+        catch (IOException)
+        {
+            // closed while a drop was on its way
+        }
+        return Encoding.UTF8.GetString(answer.ToArray());
+    }
+}
