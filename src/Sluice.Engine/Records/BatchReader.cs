@@ -123,7 +123,7 @@ public static class BatchReader
     /// <param name="start">Where the line begins in the bytes that the places of records count in.</param>
     internal static void AddLine(ReadOnlySpan<byte> line, int start, RecordDecoder decoder, int maxRecords, RecordRows rows)
     {
-        if (line.IndexOfAnyExcept((byte)' ', (byte)'\t', (byte)'\r') < 0) return;
+        if (!line.StartsWith((byte)'{') && line.IndexOfAnyExcept((byte)' ', (byte)'\t', (byte)'\r') < 0) return;
         ThrowIfTooMany(rows, maxRecords);
         if (!rows.MayBePlain || !PlainRecordReader.TryDecodeLine(line, decoder, rows))
         {

@@ -68,7 +68,7 @@ sealed class PartReader(BodyFormat format, RecordOperation operation, RecordDeco
         {
             _reachedAt = mark;
             var taken = format == BodyFormat.Lines ? ReadLines(bytes, mark, isLast, rows) : ReadJson(bytes, mark, isLast, rows);
-            CountTo(bytes, taken);
+            if (format != BodyFormat.Lines) CountTo(bytes, taken); // an error of a line is told by its record
             rows.Complete();
             return taken;
         }

@@ -1,4 +1,5 @@
 using System.Buffers;
+using System.Runtime.CompilerServices;
 using System.Text.Json;
 using System.Text.Unicode;
 using Sluice.Schema;
@@ -254,7 +255,11 @@ static class PlainRecordReader
         return Stands(body, at, ':') ? SkipBlank(body, at + 1) : NotPlain;
     }
 
-    static int SkipBlank(ReadOnlySpan<byte> body, int at)
+    // before and behind every token of a record, where nearly always nothing is to be skipped: without a call
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    static int SkipBlank(ReadOnlySpan<byte> body, int at) => (uint)at < (uint)body.Length && body[at] <= ' ' ? SkipBlanks(body, at) : at;
+
+    static int SkipBlanks(ReadOnlySpan<byte> body, int at)
     {
         while ((uint)at < (uint)body.Length && body[at] is (byte)' ' or (byte)'\n' or (byte)'\r' or (byte)'\t') at++;
         return at;

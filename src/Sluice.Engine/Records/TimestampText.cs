@@ -1,3 +1,4 @@
+using System.Runtime.CompilerServices;
 using Sluice.Schema;
 
 namespace Sluice.Records;
@@ -20,20 +21,22 @@ static class TimestampText
     public static bool TryParse(ReadOnlySpan<byte> text, out Instant instant, out bool isTruncated)
     {
         (instant, isTruncated) = (default, false);
-        if (text.Length < 10 || !TryDigits(text, 0, 4, out var year) || text[4] != '-' || !TryDigits(text, 5, 2, out var month)
-            || text[7] != '-' || !TryDigits(text, 8, 2, out var day)
-            || year == 0 || month is 0 or > 12 || day == 0 || day > DateTime.DaysInMonth(year, month))
+        if (text.Length < 10 || !TryTwoDigits(text, 0, out var century) || !TryTwoDigits(text, 2, out var yearOfCentury) || text[4] != '-' || !TryTwoDigits(text, 5, out var month)
+            || text[7] != '-' || !TryTwoDigits(text, 8, out var day)
+            || month is 0 or > 12 || day == 0)
         {
             return false;
         }
+        var year = (century * 100) + yearOfCentury;
+        if (year == 0 || day > DateTime.DaysInMonth(year, month)) return false;
         var seconds = new DateTime(year, month, day, 0, 0, 0, DateTimeKind.Utc).Subtract(DateTime.UnixEpoch).Ticks / TimeSpan.TicksPerSecond;
         if (text.Length == 10)
         {
             instant = new Instant(seconds, 0);
             return true;
         }
-        if (text.Length < 20 || text[10] is not ((byte)'T' or (byte)'t') || !TryDigits(text, 11, 2, out var hour) || text[13] != ':'
-            || !TryDigits(text, 14, 2, out var minute) || text[16] != ':' || !TryDigits(text, 17, 2, out var second)
+        if (text.Length < 20 || text[10] is not ((byte)'T' or (byte)'t') || !TryTwoDigits(text, 11, out var hour) || text[13] != ':'
+            || !TryTwoDigits(text, 14, out var minute) || text[16] != ':' || !TryTwoDigits(text, 17, out var second)
             || hour > 23 || minute > 59 || second > 59)
         {
             return false;
@@ -128,8 +131,8 @@ static class TimestampText
     {
         seconds = 0;
         if (text.Length == 1) return text[0] is (byte)'Z' or (byte)'z';
-        if (text.Length != 6 || text[0] is not ((byte)'+' or (byte)'-') || !TryDigits(text, 1, 2, out var hours) || text[3] != ':'
-            || !TryDigits(text, 4, 2, out var minutes) || hours > 23 || minutes > 59)
+        if (text.Length != 6 || text[0] is not ((byte)'+' or (byte)'-') || !TryTwoDigits(text, 1, out var hours) || text[3] != ':'
+            || !TryTwoDigits(text, 4, out var minutes) || hours > 23 || minutes > 59)
         {
             return false;
         }
@@ -137,14 +140,11 @@ static class TimestampText
         return true;
     }
 
-    static bool TryDigits(ReadOnlySpan<byte> text, int start, int count, out int value)
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    static bool TryTwoDigits(ReadOnlySpan<byte> text, int start, out int value)
     {
-        value = 0;
-        foreach (var c in text.Slice(start, count))
-        {
-            if (c is < (byte)'0' or > (byte)'9') return false;
-            value = (value * 10) + (c - '0');
-        }
-        return true;
+        var (tens, ones) = (text[start] - '0', text[start + 1] - '0');
+        value = (tens * 10) + ones;
+        return (uint)tens <= 9 && (uint)ones <= 9;
     }
 }
