@@ -20,6 +20,7 @@ public sealed class RecordDecoder
     readonly Column[] _columns; // of _fields[1..]
     readonly MappedField[] _keyParts; // of a key that is joined; in buffers behind those of _fields
     readonly Column[] _unmappedRequired;
+    readonly bool _hasRequired;
     readonly int? _unknownPaths; // null: drift is not counted
     readonly bool _allowMissing;
     readonly ConcurrentBag<RecordRows> _pool = [];
@@ -31,6 +32,7 @@ public sealed class RecordDecoder
         _allowMissing = sink.AllowMissingFields;
         KeepsRaw = sink.Quarantine.KeepRaw;
         _unmappedRequired = [.. schema.Columns.Where(column => column.IsRequired && column.Default is null && !columns.Contains(column))];
+        _hasRequired = _unmappedRequired.Length > 0 || columns.Any(column => column.IsRequired);
     }
 
     public TableSchema Schema { get; }
@@ -297,6 +299,7 @@ public sealed class RecordDecoder
 
     void CheckRequired(RecordRows rows)
     {
+        if (!_hasRequired) return;
         var isPatch = rows.Operation == RecordOperation.Patch;
         for (var i = 0; i < _columns.Length; i++)
         {
