@@ -20,7 +20,7 @@ static class Conditions
             (await RunAsync("df", ["--output=fstype", bench.Bed.Scratch], cancellation)).Split('\n')[^1],
             $".NET {Environment.Version}, ClickHouse {await RunAsync("dpkg-query", ["-W", "-f", "${Version}", "clickhouse-server"], cancellation)}",
             string.Create(CultureInfo.InvariantCulture, $"of the CPU time other programs had {bench.Use.OthersShare * 100:0.0} %, the machine's host {bench.Use.StolenShare * 100:0.0} %"),
-            $"{bench.Rounds} round{(bench.Rounds == 1 ? "" : "s")} of {bench.Seconds} s after {bench.WarmupSeconds} s of warm-up, in turn, each on a fresh server",
+            $"{bench.Rounds} round{(bench.Rounds == 1 ? "" : "s")} of {bench.Seconds} s after {bench.WarmupSeconds} s of warm-up, in turn, {(part.IsOnOneServer ? "on one server" : "each on a fresh server")}",
         ];
         return string.Join("; ", facts) + $". `./bench --only {part.Name} --seconds {bench.Seconds} --rounds {bench.Rounds}{(bench.IsLong ? " --long" : "")}`";
     }

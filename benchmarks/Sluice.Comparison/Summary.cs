@@ -9,7 +9,7 @@ static class Summary
 
         Written by `./bench`; not by hand. What other measurements there are is in [MICRO.md](MICRO.md).
 
-        Load generator, Sluice and ClickHouse share one machine, one of the two servers running at a time, each run on a fresh one with an empty data directory and default settings.
+        Load generator, Sluice and ClickHouse share one machine, one of the two servers running at a time, each run on a fresh one with an empty data directory unless said otherwise, and default settings.
         One generator (`sluice bench`) sends the same records to both, with as many connections, over plain HTTP/1.1 unless said otherwise; bodies are made before, only keys are written over. ClickHouse gets
         them as JSONEachRow into a MergeTree ordered by the key, with times in the form it reads fastest; a record is 116 bytes there and 127 in Sluice's `{"records":[{"value":...}]}`.
 
