@@ -28,7 +28,7 @@ static class Measurements
             ]);
         }
         return $"""
-            Closed loop, {Connections} connections, every key new, loading on. What was not loaded at the end is the backlog; both ways of being faster than the store (taking more than it loads, and loading less while taking) show there.
+            Closed loop, {Connections} connections, every key new, loading on. What was not loaded at the end is the backlog; both ways of being faster than the store (taking more than it loads, and loading less while taking) show there. By default a table may have 4 GiB of log that is not loaded; from then on what is more than is loaded is refused with 503.
 
             {Table(["records a request", "Sluice rows/s", "ClickHouse rows/s", "ratio", "Sluice p50, p99", "ClickHouse p50, p99", "backlog at the end", "CPU: Sluice, ClickHouse", "generator, of one core", "failed requests"], rows)}
             """;

@@ -1,3 +1,4 @@
+using System.Text.Json;
 using HdrHistogram;
 
 namespace Sluice.Cli.Bench;
@@ -159,9 +160,22 @@ sealed class BenchRun(BenchTarget target, BenchLoad load, ServerUsage? server) :
         }
         if (answer.RejectedRecords > 0) Interlocked.Add(ref _rejected, answer.RejectedRecords);
         if (answer.Status is 200) return connection.Request.RecordCount - answer.RejectedRecords;
-        Fail($"{answer.Status} {answer.Text?.ReplaceLineEndings(" ")}");
+        Fail($"{answer.Status} {MessageOf(answer.Text)}");
         cancellation.WaitHandle.WaitOne(RefusalPause);
         return null;
+    }
+
+    /// <summary>A refusal of Sluice has a message; what is none is shown whole.</summary>
+    static string? MessageOf(string? text)
+    {
+        try
+        {
+            return text is null ? null : JsonElement.Parse(text).GetProperty("message").GetString();
+        }
+        catch (Exception e) when (e is JsonException or KeyNotFoundException or InvalidOperationException)
+        {
+            return text?.ReplaceLineEndings(" ");
+        }
     }
 
     void Fail(string error)
