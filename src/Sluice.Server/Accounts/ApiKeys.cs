@@ -89,32 +89,29 @@ sealed class ApiKeys(IDbContextFactory<CatalogContext> catalog, Callers callers,
         return await FindAsync(context, caller, userId, keyId, cancellation);
     }
 
-    /// <exception cref="SluiceException"><see cref="ErrorCode.Forbidden"/>: a key; <see cref="ErrorCode.NotFound"/>; <see cref="ErrorCode.InvalidParameter"/>.</exception>
-    public async Task<ApiKey> RenameAsync(Caller caller, Guid userId, Guid keyId, string description, CancellationToken cancellation)
+    /// <summary>Changes all that is given, or nothing. A quota holds from the next request on; what is left of the old one and what is owed stay.</summary>
+    /// <param name="description"><c>null</c>: stays.</param>
+    /// <param name="quota">What it leaves out stays.</param>
+    /// <exception cref="SluiceException">
+    /// <see cref="ErrorCode.Forbidden"/>: a key, or more than the server's quota by no administrator; <see cref="ErrorCode.NotFound"/>; <see cref="ErrorCode.InvalidParameter"/>.
+    /// </exception>
+    public async Task<ApiKey> ChangeAsync(Caller caller, Guid userId, Guid keyId, string? description, QuotaBody quota, CancellationToken cancellation)
     {
         caller.RequireLogin();
-        CheckDescription(description);
+        if (description is not null) CheckDescription(description);
         await using var context = await catalog.CreateDbContextAsync(cancellation);
         var key = await FindAsync(context, caller, userId, keyId, cancellation);
-        key.Description = description;
-        await context.SaveChangesAsync(cancellation);
-        Note(caller, AuditAction.RenameKey, key);
-        return key;
-    }
-
-    /// <summary>Changes the quota from the next request on; what is left and what is owed stay. What <paramref name="quota"/> leaves out stays too.</summary>
-    /// <exception cref="SluiceException"><see cref="ErrorCode.Forbidden"/>: a key, or more than the server's quota by no administrator; <see cref="ErrorCode.NotFound"/>.</exception>
-    public async Task<ApiKey> LimitAsync(Caller caller, Guid userId, Guid keyId, QuotaBody quota, CancellationToken cancellation)
-    {
-        caller.RequireLogin();
-        await using var context = await catalog.CreateDbContextAsync(cancellation);
-        var key = await FindAsync(context, caller, userId, keyId, cancellation);
-        var changed = quota.Or(key.Quota);
-        CheckQuota(caller, changed);
-        (key.QuotaRecordsPerSecond, key.QuotaBytesPerSecond, key.QuotaBurstSeconds) = (changed.RecordsPerSecond, changed.BytesPerSecond, changed.BurstSeconds);
+        key.Description = description ?? key.Description;
+        if (quota != QuotaBody.Nothing)
+        {
+            var changed = quota.Or(key.Quota);
+            CheckQuota(caller, changed);
+            (key.QuotaRecordsPerSecond, key.QuotaBytesPerSecond, key.QuotaBurstSeconds) = (changed.RecordsPerSecond, changed.BytesPerSecond, changed.BurstSeconds);
+        }
         await context.SaveChangesAsync(cancellation);
         callers.ReadKeyAgain(key.Id);
-        Note(caller, AuditAction.LimitKey, key);
+        if (description is not null) Note(caller, AuditAction.RenameKey, key);
+        if (quota != QuotaBody.Nothing) Note(caller, AuditAction.LimitKey, key);
         return key;
     }
 

@@ -78,11 +78,9 @@ static class KeyEndpoints
     {
         var caller = Caller.Of(http);
         var body = await JsonBody.ReadAsync(http.Request, options, cancellation);
-        var (userId, number) = (UserEndpoints.IdFrom(id, caller), Api.IdFrom(keyId, "key"));
         var quota = QuotaBody.Read(body);
         var description = quota == QuotaBody.Nothing ? body.RequiredText("description") : body.OptionalText("description");
-        var key = quota == QuotaBody.Nothing ? null : await keys.LimitAsync(caller, userId, number, quota, cancellation);
-        if (key is null || description is not null) key = await keys.RenameAsync(caller, userId, number, description!, cancellation);
+        var key = await keys.ChangeAsync(caller, UserEndpoints.IdFrom(id, caller), Api.IdFrom(keyId, "key"), description, quota, cancellation);
         return TypedResults.Ok(KeyAnswer.Of(key, keys.QuotaOf(key), time.GetUtcNow()));
     }
 

@@ -73,7 +73,7 @@ sealed class DuckDbInstance : IDisposable
         catch (Exception e)
         {
             connection.Dispose();
-            if (!DuckDbErrors.IsDuckDb(e) && e is not (IOException or UnauthorizedAccessException)) throw;
+            if (!DuckDbErrors.IsDuckDb(e) && e is not (IOException or UnauthorizedAccessException or QueryException)) throw; // the last: there is no thread to be had
             throw new StoreException(isTransient: true, $"database {path} cannot be opened: {e.Message}", e);
         }
     }

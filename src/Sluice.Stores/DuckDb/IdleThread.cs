@@ -12,6 +12,7 @@ sealed partial class IdleThread : IDisposable
 {
     const int SchedIdle = 5;
 
+    // never disposed: it holds nothing of the system's, and the thread may see that no more comes while Dispose is still telling it
     readonly BlockingCollection<Action> _calls = [];
 
     IdleThread()
@@ -29,7 +30,6 @@ sealed partial class IdleThread : IDisposable
         }
         catch (Exception e) when (e is OutOfMemoryException or ThreadStartException)
         {
-            queue._calls.Dispose();
             throw new QueryException("the system has no thread to give; try again later", inner: e);
         }
     }
@@ -63,7 +63,6 @@ sealed partial class IdleThread : IDisposable
             _ = SetScheduler(thread: 0, SchedIdle, ref none);
         }
         foreach (var call in _calls.GetConsumingEnumerable()) call();
-        _calls.Dispose();
     }
 
     [LibraryImport("libc", EntryPoint = "sched_setscheduler")]

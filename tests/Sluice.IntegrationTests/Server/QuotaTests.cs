@@ -74,6 +74,9 @@ public sealed class QuotaTests(IngestServer server) : IClassFixture<IngestServer
         Assert.Contains("key.limit", (await server.Api.GetAsync("v2/audit?limit=20", Cancellation)).Text, StringComparison.Ordinal);
         foreach (var wrong in new[] { "{}", """{"quota":{}}""", """{"quota":{"records_per_second":-1}}""", """{"quota":{"records":1}}""" })
             Assert.Equal(HttpStatusCode.BadRequest, (await server.Api.PutAsync(path, wrong, Cancellation)).Status);
+        var half = await server.Api.PutAsync(path, $$$"""{"description":"{{{new string('x', 100_000)}}}","quota":{"records_per_second":7}}""", Cancellation);
+        Assert.Equal(HttpStatusCode.BadRequest, half.Status);
+        Assert.Equal(0, (await server.Api.GetAsync(path, Cancellation)).Json["quota"]!["records_per_second"]!.GetValue<int>());
 
         void WithKey(HttpRequestMessage request)
         {

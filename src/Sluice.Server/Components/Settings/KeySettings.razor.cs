@@ -65,7 +65,7 @@ public sealed partial class KeySettings
     async Task RenameAsync(ApiKey key)
     {
         if (await Dialogs.AskTextAsync("Rename the key", "Description", key.Description) is { } name
-            && await TryAsync(caller => Keys.RenameAsync(caller, key.UserId, key.Id, name, CancellationToken.None)))
+            && await TryAsync(caller => Keys.ChangeAsync(caller, key.UserId, key.Id, name, QuotaBody.Nothing, CancellationToken.None)))
         {
             await ReadAsync();
         }

@@ -1,0 +1,78 @@
+using System.Globalization;
+using Sluice.IntegrationTests.Server;
+using Sluice.Stores.DuckDb;
+using Xunit;
+
+namespace Sluice.IntegrationTests.Stores;
+
+public sealed class IdleThreadTests
+{
+    const int SchedOther = 0;
+    const int SchedIdle = 5;
+
+    [Fact]
+    public async Task It_gives_way_to_all_others_and_threads_that_the_runtime_starts_on_it_do_not()
+    {
+        using var idle = IdleThread.Start();
+
+        // the runtime gives its threads the usual policy: were it handed on, a thread of the pool that is started here would serve requests so for ever
+        Assert.Equal((SchedIdle, SchedOther), await idle.RunAsync(() => (ReadPolicy(), PolicyOfNewThread())));
+        Assert.Equal(SchedOther, PolicyOfNewThread());
+    }
+
+    [Fact]
+    public async Task The_workers_of_a_database_are_idle_threads()
+    {
+        const int workers = 5; // more than there are processors to start them for
+        var cancellation = TestContext.Current.CancellationToken;
+        using var data = new TemporaryDirectory();
+        await using var server = await ServerProcess.StartAsync(data.Path, "Sluice.Server", cancellation, ("Sluice__Store__Threads", $"{workers + 1}"));
+        using var api = await ApiClient.LoginAsync(server.HttpPort, cancellation);
+        Assert.Equal(0, CountIdle(server.Id)); // the control: no database is open
+        var database = await api.CreateAsync("v2/databases", """{"name":"d"}""", cancellation);
+        await api.QueryAsync(database, "CREATE TABLE t (_id ID)", cancellation);
+        await api.QueryAsync(database, "SELECT count(*) FROM t", cancellation);
+
+        var started = TimeProvider.System.GetTimestamp();
+        while (CountIdle(server.Id) != workers) // the query's own thread ends by itself
+        {
+            Assert.True(TimeProvider.System.GetElapsedTime(started) < TimeSpan.FromSeconds(20), $"{CountIdle(server.Id)} idle threads");
+            await Task.Delay(TimeSpan.FromMilliseconds(20), TimeProvider.System, cancellation);
+        }
+    }
+
+    [Fact]
+    public async Task A_call_that_fails_fails_for_its_caller_and_the_thread_goes_on()
+    {
+        using var idle = IdleThread.Start();
+
+        await Assert.ThrowsAsync<InvalidDataException>(() => idle.RunAsync<int>(() => throw new InvalidDataException()));
+        Assert.Equal(2, await idle.RunAsync(() => 2));
+    }
+
+    static int PolicyOfNewThread()
+    {
+        var policy = -1;
+        var thread = new Thread(() => policy = ReadPolicy());
+        thread.Start();
+        thread.Join();
+        return policy;
+    }
+
+    static int ReadPolicy() => PolicyIn(File.ReadAllText("/proc/thread-self/stat"));
+
+    static int CountIdle(int process) => Directory.EnumerateDirectories($"/proc/{process}/task").Count(task =>
+    {
+        try
+        {
+            return PolicyIn(File.ReadAllText(Path.Combine(task, "stat"))) == SchedIdle;
+        }
+        catch (IOException)
+        {
+            return false; // it has ended meanwhile
+        }
+    });
+
+    /// <summary>How the system schedules a thread: the 41st value of its line. The second, the name in brackets, may have blanks.</summary>
+    static int PolicyIn(string line) => int.Parse(line[(line.LastIndexOf(')') + 2)..].Split(' ')[38], CultureInfo.InvariantCulture);
+}
