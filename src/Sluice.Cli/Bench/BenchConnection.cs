@@ -6,8 +6,9 @@ using System.Text;
 namespace Sluice.Cli.Bench;
 
 /// <param name="RejectedRecords">Records that were refused one by one, as the answer's header says.</param>
+/// <param name="RetryAfter">When a refusal says to come again; <c>null</c>: it does not.</param>
 /// <param name="Text">The answer's body, when it is a refusal.</param>
-readonly record struct BenchAnswer(int Status, int RejectedRecords, string? Text);
+readonly record struct BenchAnswer(int Status, int RejectedRecords, TimeSpan? RetryAfter, string? Text);
 
 /// <summary>
 /// One HTTP/1.1 connection that sends requests whose bytes are ready, and blocks for their answers: two system calls a request, where a general
@@ -71,6 +72,7 @@ sealed class BenchConnection(Uri origin, SslClientAuthenticationOptions? tls) : 
     {
         var status = Status(ReadLine(stream));
         var (length, isChunked, closes, rejected) = (0L, false, false, 0);
+        TimeSpan? retryAfter = null;
         while (ReadLine(stream) is { IsEmpty: false } line)
         {
             var colon = line.IndexOf((byte)':');
@@ -80,13 +82,14 @@ sealed class BenchConnection(Uri origin, SslClientAuthenticationOptions? tls) : 
             if (Is(name, "Content-Length"u8)) length = Number(value, NumberStyles.None);
             else if (Is(name, "Transfer-Encoding"u8)) isChunked = Is(value, "chunked"u8);
             else if (Is(name, "Connection"u8)) closes = Is(value, "close"u8);
+            else if (Is(name, "Retry-After"u8)) retryAfter = long.TryParse(value, NumberStyles.None, CultureInfo.InvariantCulture, out var wait) ? TimeSpan.FromSeconds(Math.Min(wait, int.MaxValue)) : null; // or a date
             else if (Is(name, "X-Error-Count"u8)) rejected = (int)Number(value, NumberStyles.None);
         }
         var text = status < 400 ? null : new StringBuilder();
         if (isChunked) ReadChunks(stream, text);
         else Skip(stream, length, text);
         if (closes) Dispose();
-        return new BenchAnswer(status, rejected, text?.ToString());
+        return new BenchAnswer(status, rejected, retryAfter, text?.ToString());
     }
 
     void ReadChunks(Stream stream, StringBuilder? text)

@@ -18,6 +18,7 @@ sealed class BenchRun(BenchTarget target, BenchLoad load, ServerUsage? server) :
     static readonly TimeSpan WatchInterval = TimeSpan.FromMilliseconds(50);
     static readonly TimeSpan IdleWatchInterval = TimeSpan.FromMilliseconds(500); // where nothing depends on it, watching is not to disturb
     static readonly TimeSpan RefusalPause = TimeSpan.FromMilliseconds(100);
+    static readonly TimeSpan LongestRefusalPause = TimeSpan.FromSeconds(10); // a quota may ask for a day
 
     readonly TimeProvider _time = TimeProvider.System;
     readonly ManualResetEventSlim _mayCatchUp = new(initialState: true); // closed while the backlog is over its bound
@@ -115,7 +116,7 @@ sealed class BenchRun(BenchTarget target, BenchLoad load, ServerUsage? server) :
         while (WaitForTurn(phase, cancellation) is { } due)
         {
             var newKeys = ChooseKeys(connection.Request, phase.Keys);
-            if (TrySend(connection, cancellation) is not { } rows) continue;
+            if (TrySend(connection, phase, cancellation) is not { } rows) continue;
             Interlocked.Add(ref _distinctKeys, newKeys);
             Interlocked.Add(ref _allRows, rows);
             if (!phase.IsMeasured) continue;
@@ -146,7 +147,7 @@ sealed class BenchRun(BenchTarget target, BenchLoad load, ServerUsage? server) :
     }
 
     /// <returns>The rows that were acknowledged; <c>null</c>: the request was refused, or its answer was lost.</returns>
-    int? TrySend(Connection connection, CancellationToken cancellation)
+    int? TrySend(Connection connection, SendPhase? phase, CancellationToken cancellation)
     {
         BenchAnswer answer;
         try
@@ -161,8 +162,16 @@ sealed class BenchRun(BenchTarget target, BenchLoad load, ServerUsage? server) :
         if (answer.RejectedRecords > 0) Interlocked.Add(ref _rejected, answer.RejectedRecords);
         if (answer.Status is 200) return connection.Request.RecordCount - answer.RejectedRecords;
         Fail($"{answer.Status} {MessageOf(answer.Text)}");
-        cancellation.WaitHandle.WaitOne(RefusalPause);
+        cancellation.WaitHandle.WaitOne(PauseAfter(answer, phase));
         return null;
+    }
+
+    /// <summary>In a closed loop as long as the server asks, within bounds, but not beyond the end; an open loop sends what is due.</summary>
+    TimeSpan PauseAfter(BenchAnswer refusal, SendPhase? phase)
+    {
+        if (phase is not { Rate: null } || refusal is not { Status: 429 or 503, RetryAfter: { } asked }) return RefusalPause;
+        var left = phase.Until == long.MaxValue ? LongestRefusalPause : _time.GetElapsedTime(_time.GetTimestamp(), phase.Until);
+        return new[] { asked, LongestRefusalPause, left }.Min() is var pause && pause > TimeSpan.Zero ? pause : TimeSpan.Zero;
     }
 
     /// <summary>A refusal of Sluice has a message; what is none is shown whole.</summary>
@@ -211,7 +220,7 @@ sealed class BenchRun(BenchTarget target, BenchLoad load, ServerUsage? server) :
         {
             ChooseKeys(probe.Request, KeyChoice.New);
             var started = _time.GetTimestamp();
-            if (TrySend(probe, CancellationToken.None) is { } rows)
+            if (TrySend(probe, phase: null, CancellationToken.None) is { } rows)
             {
                 Interlocked.Add(ref _distinctKeys, rows);
                 Interlocked.Add(ref _allRows, rows);

@@ -164,6 +164,23 @@ public sealed class CommandLineTests(IngestServer server) : CommandLineTest(serv
         Assert.DoesNotContain("bench-", (await DoneAsync("databases", "list")).Output, StringComparison.Ordinal);
     }
 
+    /// <summary>A server whose sinks take 50 records a second, so that a closed loop is refused most of the time.</summary>
+    [Fact]
+    public async Task Bench_comes_again_when_a_refusal_says_and_counts_it()
+    {
+        using var data = new TemporaryDirectory();
+        await using var limited = await ServerProcess.StartAsync(
+            data.Path, "Sluice.Server", Cancellation, ("Sluice__Quotas__Sink__RecordsPerSecond", "50"), ("Sluice__Quotas__Sink__BurstSeconds", "1"));
+        await DoneWithInputAsync(ServerProcess.Password + "\n", "login", ServerProcess.Email, "--password-stdin", "--url", $"http://127.0.0.1:{limited.HttpPort}");
+        var run = await RunAsync("bench", "--seconds", "4", "--warmup", "0", "--probes", "0", "--connections", "2", "--batch", "100", "--json");
+        Assert.Equal(1, run.ExitCode); // what is refused is not what was asked for
+        var report = JsonElement.Parse(run.Output);
+        Assert.Contains("429", report.GetProperty("first_error").GetString(), StringComparison.Ordinal);
+        Assert.InRange(report.GetProperty("errors").GetInt64(), 1, 12); // each waits a second or more; without that there would be some 60
+        Assert.InRange(report.GetProperty("seconds").GetDouble(), 3, 30);
+        Assert.True(report.GetProperty("durable").GetProperty("count").GetInt64() > 0);
+    }
+
     [Fact]
     public async Task Bench_says_what_answers_where_ClickHouse_should()
     {
