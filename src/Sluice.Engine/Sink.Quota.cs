@@ -7,6 +7,9 @@ public sealed partial class Sink
 {
     readonly QuotaBucket _quota; // survives changes of the mapping
 
+    /// <summary>What is left of the sink's own quota; see <see cref="QuotaBucket.LeftOf"/>.</summary>
+    public (double Records, double Bytes) QuotaLeft => _quota.LeftOf(_quota.Quota);
+
     /// <summary>Refuses what is over a quota, before the body is read.</summary>
     /// <exception cref="SluiceException"><see cref="ErrorCode.QuotaExceeded"/>, with the time until there is something left again.</exception>
     public void ThrowIfOverQuota(Sender sender)

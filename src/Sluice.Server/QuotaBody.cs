@@ -3,14 +3,14 @@ using Sluice.Quotas;
 namespace Sluice.Server;
 
 /// <summary>The member <c>quota</c> of a sink or a key; what is <c>null</c> was not given, and 0 is no limit.</summary>
-sealed record QuotaBody(long? RecordsPerSecond = null, long? BytesPerSecond = null, int? BurstSeconds = null)
+public sealed record QuotaBody(long? RecordsPerSecond = null, long? BytesPerSecond = null, int? BurstSeconds = null)
 {
     static readonly HashSet<string> s_known = ["records_per_second", "bytes_per_second", "burst_seconds"];
 
     public static QuotaBody Nothing { get; } = new();
 
     /// <summary>Reads the member <c>quota</c> of a body, if it has one.</summary>
-    public static QuotaBody Read(JsonBody body)
+    internal static QuotaBody Read(JsonBody body)
     {
         if (body.OptionalObject("quota") is not { } quota)
             return Nothing;

@@ -18,6 +18,9 @@ public sealed record Quota
     /// <summary>What was not used is kept for so long, and may be used at once. Defaults to 10 s: whoever sends every few seconds gets the whole rate.</summary>
     public int BurstSeconds { get; init; } = 10;
 
+    /// <summary>What a bucket of this quota holds when nothing was used.</summary>
+    public (double Records, double Bytes) Burst => ((double)RecordsPerSecond * BurstSeconds, (double)BytesPerSecond * BurstSeconds);
+
     public bool IsUnlimited => RecordsPerSecond == 0 && BytesPerSecond == 0;
 
     /// <summary>The limits as a message tells them.</summary>

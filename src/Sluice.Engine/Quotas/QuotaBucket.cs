@@ -42,17 +42,24 @@ public sealed class QuotaBucket
         }
     }
 
+    /// <summary>What would be left if it went on with this quota; below 0: it is owed. Changes nothing.</summary>
+    public (double Records, double Bytes) LeftOf(Quota quota)
+    {
+        lock (_lock)
+        {
+            Fill();
+            return (Carry(_records, _quota.RecordsPerSecond, quota.RecordsPerSecond, quota.BurstSeconds), Carry(_bytes, _quota.BytesPerSecond, quota.BytesPerSecond, quota.BurstSeconds));
+        }
+    }
+
     /// <summary>Goes on with another quota: what is left stays, and so does what is owed. A limit that was not there before begins full.</summary>
     public void Use(Quota quota)
     {
         if (quota == Quota) return;
         lock (_lock)
         {
-            Fill();
-            var old = _quota;
+            (_records, _bytes) = LeftOf(quota);
             Volatile.Write(ref _quota, quota);
-            _records = Carry(_records, old.RecordsPerSecond, quota.RecordsPerSecond);
-            _bytes = Carry(_bytes, old.BytesPerSecond, quota.BytesPerSecond);
         }
     }
 
@@ -92,7 +99,7 @@ public sealed class QuotaBucket
 
     double Level(double left, long rate) => rate == 0 ? 1 : left / Capacity(rate);
 
-    double Carry(double left, long oldRate, long rate) => oldRate == 0 ? Capacity(rate) : Math.Min(left, Capacity(rate));
+    static double Carry(double left, long oldRate, long rate, int burstSeconds) => oldRate == 0 ? (double)rate * burstSeconds : Math.Min(left, (double)rate * burstSeconds);
 
     /// <summary>Seconds until there is a whole one.</summary>
     static double Wait(double left, long rate) => rate == 0 || left >= 1 ? 0 : (1 - left) / rate;

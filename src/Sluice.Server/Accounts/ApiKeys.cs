@@ -17,7 +17,7 @@ sealed record KeyRequest(string Description, Role? Role, IReadOnlyList<Guid>? Si
 /// API keys. A user sees and changes their own, an administrator everybody's; what one may not see does not exist. Keys are made,
 /// changed and revoked with a login only. Every method authorises its caller. Any thread.
 /// </summary>
-sealed class ApiKeys(IDbContextFactory<CatalogContext> catalog, Callers callers, QuotaOptions quotas, AuditLog audit, TimeProvider time)
+sealed class ApiKeys(IDbContextFactory<CatalogContext> catalog, Callers callers, QuotaOptions quotas, KeyQuotas keyQuotas, AuditLog audit, TimeProvider time)
 {
     public const int MaxDescriptionLength = 256;
     public const int MaxSinks = 100;
@@ -160,6 +160,12 @@ sealed class ApiKeys(IDbContextFactory<CatalogContext> catalog, Callers callers,
 
     /// <summary>The quota of a key, with the server's defaults where it sets none.</summary>
     public Quota QuotaOf(ApiKey key) => key.Quota.Or(quotas.Key);
+
+    /// <summary>Of a key that sets none.</summary>
+    public Quota DefaultQuota => quotas.Key;
+
+    /// <summary>What is left of the quota of a key at this moment.</summary>
+    public (double Records, double Bytes) QuotaLeftOf(ApiKey key) => keyQuotas.LeftOf(key.Id, QuotaOf(key));
 
     /// <summary>Users give their keys less than the server's default; otherwise they would not be held to it.</summary>
     void CheckQuota(Caller caller, QuotaBody asked)

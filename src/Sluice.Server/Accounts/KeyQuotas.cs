@@ -33,6 +33,9 @@ sealed class KeyQuotas(TimeProvider time)
         return bucket;
     }
 
+    /// <summary>What is left of a key's quota; see <see cref="QuotaBucket.LeftOf"/>. A key that has sent nothing has all of it.</summary>
+    public (double Records, double Bytes) LeftOf(Guid keyId, Quota quota) => _buckets.TryGetValue(keyId, out var bucket) ? bucket.LeftOf(quota) : quota.Burst;
+
     public void Forget(Guid keyId) => _buckets.TryRemove(keyId, out _);
 
     /// <summary>Forgets half, the fullest: a full bucket is what a key that is not known begins with, so nothing is lost with it.</summary>

@@ -240,6 +240,9 @@ sealed partial class ControlPlane
     /// <summary>The quota of a sink, with the server's defaults where it sets none.</summary>
     public Quota QuotaOf(CatalogSink sink) => sink.Mapping.Quota.Or(quotas.Sink);
 
+    /// <summary>What is left of the quota of a sink; all of it while it takes nothing.</summary>
+    public (double Records, double Bytes) QuotaLeftOf(CatalogSink sink) => Volatile.Read(ref _engine)?.FindSink(sink.Id)?.QuotaLeft ?? QuotaOf(sink).Burst;
+
     SinkDefinition ToDefinition(CatalogSink sink, TableSchema table) => ToDefinition(sink, sink.Mapping, table);
 
     SinkDefinition ToDefinition(CatalogSink sink, CatalogSinkMapping mapping, TableSchema table)

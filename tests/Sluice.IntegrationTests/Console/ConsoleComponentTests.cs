@@ -2,6 +2,8 @@ using System.Text.Json;
 using Bunit;
 using Microsoft.Extensions.DependencyInjection;
 using MudBlazor.Services;
+using Sluice.Quotas;
+using Sluice.Server;
 using Sluice.Server.Components;
 using Sluice.Server.Components.Parts;
 using Xunit;
@@ -125,6 +127,46 @@ public sealed class ConsoleComponentTests : BunitContext
     [InlineData(50, 4)]
     [InlineData(10_000, 5)]
     public void Many_open_pages_are_told_more_rarely(int pages, int seconds) => Assert.Equal(seconds, SinkFeed.PaceOf(pages));
+
+    [Theory]
+    [InlineData("-1", "", "10", 1)]
+    [InlineData("1.5", "1,000", "3601", 3)]
+    [InlineData("1000000000001", "99999999999999999999", "", 3)]
+    [InlineData("1e3", " 5 ", " 5 ", 1)]
+    public void What_is_no_quota_is_said_at_its_field_and_nothing_is_sent(string records, string bytes, string burst, int faults)
+    {
+        var form = new QuotaForm(new Quota());
+        var fields = Render<QuotaFields>(parameters => parameters.Add(it => it.Form, form));
+        foreach (var (index, text) in new[] { records, bytes, burst }.Index()) fields.FindAll("input")[index].Change(text);
+        Assert.Null(form.Read());
+        fields.Render();
+        Assert.Equal(faults, fields.FindAll("input[aria-invalid]").Count);
+        Assert.Equal(faults, fields.FindAll("[role=alert]").Count);
+        Assert.All(fields.FindAll("[role=alert]"), alert => Assert.StartsWith("Must be a whole number", alert.TextContent, StringComparison.Ordinal));
+    }
+
+    [Fact]
+    public void Only_what_was_changed_of_a_quota_is_sent()
+    {
+        var form = new QuotaForm(new Quota { RecordsPerSecond = 5, BurstSeconds = 7 });
+        Assert.Equal(("5", "", "7"), (form.Records, form.Bytes, form.Burst));
+        Assert.Equal(QuotaBody.Nothing, form.Read());
+        form.Records = " ";
+        Assert.Equal(new QuotaBody(RecordsPerSecond: 0), form.Read());
+        (form.Records, form.Bytes, form.Burst) = ("5", "1000000000000", "3600");
+        Assert.Equal(new QuotaBody(BytesPerSecond: 1_000_000_000_000, BurstSeconds: 3_600), form.Read());
+    }
+
+    [Theory]
+    [InlineData(100, 0, 1_000, 0, "0 % used")]
+    [InlineData(100, 0, 370, 0, "63 % used")]
+    [InlineData(100, 0, 1, 0, "99 % used")]
+    [InlineData(100, 0, 0.9, 0, "used up")]
+    [InlineData(100, 0, -5_000, 0, "used up")]
+    [InlineData(100, 1_000, 1_000, 2_500, "75 % used")] // the tighter one
+    [InlineData(100, 1_000, 1_000, 0, "used up")]
+    public void How_much_of_a_quota_is_used_is_told_by_the_tighter_limit(long records, long bytes, double recordsLeft, double bytesLeft, string text) =>
+        Assert.Equal(text, QuotaText.UsedNow(new Quota { RecordsPerSecond = records, BytesPerSecond = bytes }, (recordsLeft, bytesLeft)));
 
     static QueryAnswer AnswerOf(IReadOnlyList<string> columns, IReadOnlyList<string> rows) =>
         new([.. columns.Select(name => new AnswerColumn(name, "string"))], [.. rows.Select(row => JsonElement.Parse(row))], null, [], null, default);

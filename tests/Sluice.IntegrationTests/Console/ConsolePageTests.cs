@@ -35,6 +35,7 @@ public sealed class ConsolePageTests(RealBrowser browser) : IClassFixture<RealBr
     static (string Address, string Button)[] DialogsOf(ConsoleStage stage, string name) =>
     [
         ("/databases", "New database"), ("/databases", $"Delete {name}"), ("/tables", "New table"), ($"/tables/{stage.DatabaseId}/{stage.TableId}", "Add column"),
+        ($"/sinks/{stage.SinkId}", "Change quota"), ("/settings?tab=keys", "Change the quota of plain"),
     ];
 
     [Fact]
@@ -182,6 +183,105 @@ public sealed class ConsolePageTests(RealBrowser browser) : IClassFixture<RealBr
         await Button(page, "Revoke").ClickAsync();
         await Expect(page.GetByRole(AriaRole.Row).Filter(new() { HasText = "plant 8" })).ToHaveCountAsync(0);
         Assert.Equal(HttpStatusCode.Unauthorized, (await key.PostAsync($"v2/sinks/{mine.SinkId}", """{"records":[]}""", cancellation)).Status);
+    }
+
+    [Fact]
+    public async Task The_quota_of_a_source_is_changed_here_and_shown_with_what_is_used()
+    {
+        var cancellation = TestContext.Current.CancellationToken;
+        var stage = await ConsoleStage.MakeAsync(browser.HttpPort, "limited", "plain");
+        using var api = await ApiClient.LoginAsync(browser.HttpPort, cancellation);
+        var page = await browser.SignInAsync(ColorScheme.Light, 390);
+        await page.GotoAsync($"/sinks/{stage.SinkId}");
+        var card = page.Locator("section.card").Filter(new() { Has = page.GetByRole(AriaRole.Heading, new() { Name = "Quota" }) });
+        await Expect(card.Locator("dd")).ToHaveTextAsync(["no limit", "no limit"]);
+
+        await Button(page, "Change quota").ClickAsync();
+        await page.GetByLabel("Records a second").FillAsync("a few");
+        await page.GetByLabel("Burst, in seconds").FillAsync("0");
+        await Button(page, "Save").ClickAsync();
+        await Expect(page.GetByText("Must be a whole number from 0 (no limit) to 1,000,000,000,000, without separators.")).ToBeVisibleAsync();
+        await Expect(page.GetByText("Must be a whole number of seconds from 1 to 3,600, without separators.")).ToBeVisibleAsync();
+        var found = new List<string>();
+        await JudgeAsync(page, "the dialog with faults", found);
+        Assert.Empty(found);
+        await page.GetByLabel("Records a second").FillAsync("2");
+        await page.GetByLabel("Burst, in seconds").FillAsync("3000");
+        await Button(page, "Save").ClickAsync();
+        await Expect(card.Locator("dd")).ToHaveTextAsync(["2 a second", "no limit", "3,000 seconds", "0 % used"]);
+        var quota = (await api.GetAsync($"v2/sinks/{stage.SinkId}", cancellation)).Json["quota"]!;
+        Assert.Equal("""{"records_per_second":2,"bytes_per_second":0,"burst_seconds":3000}""", quota.ToJsonString());
+
+        var records = string.Join(',', Enumerable.Range(0, 3_000).Select(id => $$$"""{"value":{"id":{{{id}}}}}"""));
+        Assert.Equal(HttpStatusCode.OK, (await api.PostAsync($"v2/sinks/{stage.SinkId}?return=summary", $$"""{"records":[{{records}}]}""", cancellation)).Status);
+        await Expect(card).ToContainTextAsync(new Regex("(49|50) % used")); // without a reload
+        records = string.Join(',', Enumerable.Repeat(records, 2));
+        Assert.Equal(HttpStatusCode.OK, (await api.PostAsync($"v2/sinks/{stage.SinkId}?return=summary", $$"""{"records":[{{records}}]}""", cancellation)).Status);
+        await Expect(card).ToContainTextAsync("used up");
+        Assert.Equal(HttpStatusCode.TooManyRequests, (await api.PostAsync($"v2/sinks/{stage.SinkId}", """{"records":[]}""", cancellation)).Status);
+
+        await Button(page, "Change quota").ClickAsync();
+        await Expect(page.GetByLabel("Records a second")).ToHaveValueAsync("2");
+        await page.GetByLabel("Records a second").FillAsync("");
+        await Button(page, "Save").ClickAsync();
+        await Expect(card.Locator("dd")).ToHaveTextAsync(["no limit", "no limit"]);
+        Assert.Equal(HttpStatusCode.OK, (await api.PostAsync($"v2/sinks/{stage.SinkId}", """{"records":[]}""", cancellation)).Status);
+    }
+
+    [Fact]
+    public async Task Who_may_only_read_sees_the_quota_of_a_source_and_no_way_to_change_it()
+    {
+        var cancellation = TestContext.Current.CancellationToken;
+        var stage = await ConsoleStage.MakeAsync(browser.HttpPort, "readers", "plain");
+        using var api = await ApiClient.LoginAsync(browser.HttpPort, cancellation);
+        var invite = await api.PostAsync("v2/invites", """{"email":"quota-reader@example.com","role":"Reader"}""", cancellation);
+        var link = new Uri(invite.Json["invite_url"]!.GetValue<string>());
+        var page = await browser.OpenAsync(ColorScheme.Light, 1280);
+        await page.GotoAsync(link.PathAndQuery + link.Fragment);
+        await page.GetByLabel("Full name").FillAsync("Reader");
+        await page.GetByLabel("Password").FillAsync("Correct-Horse-9");
+        await Button(page, "Set password").ClickAsync();
+        await page.GetByRole(AriaRole.Link, new() { Name = "Sign in" }).ClickAsync();
+        await page.GetByLabel("E-mail").FillAsync("quota-reader@example.com");
+        await page.GetByLabel("Password").FillAsync("Correct-Horse-9");
+        await Button(page, "Sign in").ClickAsync();
+        await Expect(page.Locator("h1")).ToHaveTextAsync("Home");
+        await page.GotoAsync($"/sinks/{stage.SinkId}");
+        await Expect(page.GetByRole(AriaRole.Heading, new() { Name = "Quota" })).ToBeVisibleAsync();
+        await Expect(page.GetByText("Mapping version")).ToBeVisibleAsync();
+        await Expect(Button(page, "Change quota")).ToHaveCountAsync(0);
+    }
+
+    [Fact]
+    public async Task A_key_has_the_quota_it_was_made_with_until_it_gets_another()
+    {
+        var cancellation = TestContext.Current.CancellationToken;
+        var stage = await ConsoleStage.MakeAsync(browser.HttpPort, "metered", "plain");
+        var page = await browser.SignInAsync(ColorScheme.Light, 1280);
+        await page.GotoAsync("/settings?tab=keys");
+        await page.GetByLabel("Description").FillAsync("meter 7");
+        await page.GetByLabel("metered-stream").CheckAsync();
+        await page.GetByLabel("Bytes a second").FillAsync("1 MB");
+        await Button(page, "Create key").ClickAsync();
+        await Expect(page.GetByText("Must be a whole number from 0 (no limit)")).ToBeVisibleAsync();
+        await page.GetByLabel("Bytes a second").FillAsync("1048576");
+        await Button(page, "Create key").ClickAsync();
+        var secret = await page.Locator(".notice-good .copy code").InnerTextAsync();
+        await Expect(page.GetByLabel("Bytes a second")).ToHaveValueAsync("");
+        var quota = page.GetByRole(AriaRole.Row).Filter(new() { HasText = "meter 7" }).Locator("td.quota");
+        await Expect(quota).ToHaveTextAsync(new Regex("^\\s*1.0 MiB/s\\s*0 % used\\s*$"));
+
+        using var key = new ApiClient(browser.HttpPort);
+        key.UseToken(secret);
+        await Button(page, "Change the quota of meter 7").ClickAsync();
+        await page.GetByRole(AriaRole.Dialog).GetByLabel("Records a second").FillAsync("1");
+        await page.GetByRole(AriaRole.Dialog).GetByLabel("Burst, in seconds").FillAsync("3600");
+        await Button(page, "Save").ClickAsync();
+        await Expect(quota).ToContainTextAsync("1 records/s, 1.0 MiB/s");
+        var records = string.Join(',', Enumerable.Range(0, 4_000).Select(id => $$$"""{"value":{"id":{{{id}}}}}"""));
+        Assert.Equal(HttpStatusCode.OK, (await key.PostAsync($"v2/sinks/{stage.SinkId}?return=summary", $$"""{"records":[{{records}}]}""", cancellation)).Status);
+        await Expect(quota).ToContainTextAsync("used up"); // without a reload
+        Assert.Equal(HttpStatusCode.TooManyRequests, (await key.PostAsync($"v2/sinks/{stage.SinkId}", """{"records":[]}""", cancellation)).Status);
     }
 
     [Fact]

@@ -28,7 +28,7 @@ public sealed class RealBrowser : IAsyncLifetime
     {
         var chromium = FindChromium();
         Assert.SkipUnless(chromium is not null, "no Chromium is installed; scripts/test-tools.sh installs Debian's, SLUICE_TEST_CHROMIUM names another");
-        _server = await ServerProcess.StartAsync(_data.Path, "Sluice.Server", TestContext.Current.CancellationToken);
+        _server = await ServerProcess.StartAsync(_data.Path, "Sluice.Server", TestContext.Current.CancellationToken, ("Sluice__ControlPlane__MaxDatabases", "50")); // each test makes its own
         _playwright = await Playwright.CreateAsync();
         _browser = await _playwright.Chromium.LaunchAsync(new() { ExecutablePath = chromium, Args = Flags, Timeout = PatienceMilliseconds });
         Assertions.SetDefaultExpectTimeout(PatienceMilliseconds);

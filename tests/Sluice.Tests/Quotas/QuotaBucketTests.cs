@@ -57,6 +57,18 @@ public sealed class QuotaBucketTests
     }
 
     [Fact]
+    public void What_would_be_left_with_another_quota_can_be_seen_without_changing_anything()
+    {
+        var bucket = Open(records: 100, burst: 10);
+        bucket.Charge(1_200, 0);
+        Assert.Equal((-200, 50), bucket.LeftOf(new Quota { RecordsPerSecond = 5, BytesPerSecond = 10, BurstSeconds = 5 }));
+        Assert.Equal((-200, 0), bucket.LeftOf(bucket.Quota));
+        _time.Advance(TimeSpan.FromSeconds(7));
+        Assert.Equal((500, 0), bucket.LeftOf(bucket.Quota)); // at the old rate
+        Assert.Equal((25, 0), bucket.LeftOf(new Quota { RecordsPerSecond = 5, BurstSeconds = 5 }));
+    }
+
+    [Fact]
     public void Another_quota_neither_refills_nor_forgives()
     {
         var bucket = Open(records: 100, burst: 1);

@@ -1,4 +1,6 @@
 using MudBlazor;
+using Sluice.Quotas;
+using Sluice.Server.Accounts;
 
 namespace Sluice.Server.Components.Dialogs;
 
@@ -16,6 +18,15 @@ static class Confirmation
             { it => it.Action, action },
         };
         var dialog = await dialogs.ShowAsync<ConfirmDialog>(title, parameters);
+        return await dialog.Result is { Canceled: false };
+    }
+
+    /// <summary>Asks for another quota and keeps it.</summary>
+    /// <returns>True: it was kept, or nothing was changed.</returns>
+    public static async Task<bool> AskQuotaAsync(this IDialogService dialogs, string name, Quota quota, Func<Caller, QuotaBody, Task> save)
+    {
+        var parameters = new DialogParameters<QuotaDialog> { { it => it.Name, name }, { it => it.Quota, quota }, { it => it.Save, save } };
+        var dialog = await dialogs.ShowAsync<QuotaDialog>(name, parameters);
         return await dialog.Result is { Canceled: false };
     }
 

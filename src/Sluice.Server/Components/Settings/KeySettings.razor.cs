@@ -21,6 +21,7 @@ public sealed partial class KeySettings
     string? _secret;
     bool _isAdministrator;
     int _page;
+    QuotaForm? _quota;
 
     [Inject]
     ApiKeys Keys { get; set; } = null!;
@@ -39,7 +40,11 @@ public sealed partial class KeySettings
 
     bool CanCreate => _description.Trim().Length > 0 && (_role != Role.IngestKey || _chosen.Count > 0);
 
-    protected override Task OnParametersSetAsync() => ReadAsync();
+    protected override Task OnParametersSetAsync()
+    {
+        _quota ??= new QuotaForm(Keys.DefaultQuota);
+        return ReadAsync();
+    }
 
     Task<bool> ReadAsync() => TryAsync(async caller =>
     {
@@ -53,11 +58,13 @@ public sealed partial class KeySettings
 
     async Task CreateAsync()
     {
+        if (_quota!.Read() is not { } quota)
+            return;
         var until = _until?.AddDays(1).ToDateTime(TimeOnly.MinValue, DateTimeKind.Utc);
-        var request = new KeyRequest(_description.Trim(), _role, _role == Role.IngestKey ? [.. _chosen] : null, until);
+        var request = new KeyRequest(_description.Trim(), _role, _role == Role.IngestKey ? [.. _chosen] : null, until) { Quota = quota };
         if (!await TryAsync(async caller => _secret = (await Keys.CreateAsync(caller, caller.UserId, request, CancellationToken.None)).Secret))
             return;
-        (_description, _until) = ("", null);
+        (_description, _until, _quota) = ("", null, new QuotaForm(Keys.DefaultQuota));
         _chosen.Clear();
         await ReadAsync();
     }
@@ -69,6 +76,13 @@ public sealed partial class KeySettings
         {
             await ReadAsync();
         }
+    }
+
+    async Task LimitAsync(ApiKey key)
+    {
+        var name = key.Description.Length > 0 ? key.Description : key.Id.ToString();
+        if (await Dialogs.AskQuotaAsync(name, Keys.QuotaOf(key), (caller, quota) => Keys.ChangeAsync(caller, key.UserId, key.Id, description: null, quota, CancellationToken.None)))
+            await ReadAsync();
     }
 
     async Task RevokeAsync(ApiKey key)

@@ -1,5 +1,9 @@
 using Microsoft.AspNetCore.Components;
+using MudBlazor;
+using Sluice.Quotas;
+using Sluice.Server.Accounts;
 using Sluice.Server.Catalog;
+using Sluice.Server.Components.Dialogs;
 
 namespace Sluice.Server.Components.Sinks;
 
@@ -10,12 +14,24 @@ public sealed partial class SinkOverview : IDisposable
     IDisposable? _watching;
     string _snippet = "";
     bool _allowsMissing;
+    bool _mayChange;
+    Quota _quota = new();
 
     [Inject]
     SinkFeed Feed { get; set; } = null!;
 
+    [Inject]
+    ControlPlane Plane { get; set; } = null!;
+
+    [Inject]
+    IDialogService Dialogs { get; set; } = null!;
+
     [Parameter, EditorRequired]
     public CatalogSink Sink { get; set; } = null!;
+
+    /// <summary>The quota was changed.</summary>
+    [Parameter]
+    public EventCallback Changed { get; set; }
 
     /// <summary>Of the snippet; anything unknown is the first.</summary>
     [Parameter]
@@ -27,6 +43,7 @@ public sealed partial class SinkOverview : IDisposable
 
     protected override Task OnInitializedAsync() => TryAsync(caller =>
     {
+        _mayChange = Policies.Allows(caller.Role, Policies.Write);
         _pulse = Feed.Latest?.Sinks.GetValueOrDefault(Sink.Id);
         _watching = Feed.Watch(caller, Show);
         return Task.CompletedTask;
@@ -36,10 +53,17 @@ public sealed partial class SinkOverview : IDisposable
     {
         var mapping = Sink.Mapping.ReadSchema();
         _allowsMissing = mapping.AllowMissingFields;
+        _quota = Plane.QuotaOf(Sink);
         _snippet = Snippets.Of(Language, Endpoint, SampleRecord.BodyOf(mapping, Sink.Table!.ToSchema()));
     }
 
     public void Dispose() => _watching?.Dispose();
+
+    async Task ChangeQuotaAsync()
+    {
+        if (await Dialogs.AskQuotaAsync(Sink.Name, _quota, (caller, quota) => Plane.UpdateSinkAsync(caller, Sink.Id, SinkForm.ChangeOf(quota), keepOthers: true, CancellationToken.None)))
+            await Changed.InvokeAsync();
+    }
 
     void Show(FeedMoment moment)
     {
