@@ -142,10 +142,22 @@ public sealed class DuckDbDatabase
     /// <exception cref="StoreException">A query did not end in time; nothing was deleted.</exception>
     internal async ValueTask DropAsync(CancellationToken cancellation) => await OnTurnAsync(Drop, cancellation).ConfigureAwait(false);
 
-    // DuckDB's calls block for up to a second: pool threads, which serve requests, must not wait in them
     async ValueTask<T> OnTurnAsync<T>(Func<T> action, CancellationToken cancellation)
     {
         await _turn.WaitAsync(cancellation).ConfigureAwait(false);
+        try
+        {
+            return await OnThreadAsync(action).ConfigureAwait(false);
+        }
+        finally
+        {
+            _turn.Release();
+        }
+    }
+
+    /// <summary>Runs what blocks on a thread of its own. DuckDB's calls do for up to a second: pool threads, which serve requests, must not wait in them.</summary>
+    internal static async Task<T> OnThreadAsync<T>(Func<T> action)
+    {
         try
         {
             return await Task.Factory.StartNew(action, CancellationToken.None, TaskCreationOptions.LongRunning, TaskScheduler.Default)
@@ -154,10 +166,6 @@ public sealed class DuckDbDatabase
         catch (TaskSchedulerException e)
         {
             throw new StoreException(isTransient: true, "the system has no thread to give", e); // out of threads or file handles for a while
-        }
-        finally
-        {
-            _turn.Release();
         }
     }
 

@@ -28,7 +28,7 @@ public sealed record DuckDbOptions
     public long MaxTempBytes { get; init; } = 4L * 1024 * 1024 * 1024;
 
     /// <summary>
-    /// Longest time to find the rows of one DELETE; meanwhile nothing of the database is loaded. Defaults to 10 s.
+    /// Longest time to find the rows of one DELETE; meanwhile nothing of its table is loaded. Defaults to 10 s.
     /// </summary>
     public TimeSpan DeletionTime { get; init; } = TimeSpan.FromSeconds(10);
 

@@ -60,7 +60,15 @@ sealed class DuckDbStore(DuckDbDatabase database, Guid tableId) : ITableStore
 
     public async ValueTask<DeletionOutcome> DeleteAsync(TableSchema schema, Deletion deletion, LogPosition position, CancellationToken cancellation)
     {
-        await RunTwiceAsync(db => Delete(db, schema, deletion, position), cancellation).ConfigureAwait(false);
+        var (found, error) = deletion.Predicate is { } predicate && _position != position ? await FindAsync(schema, predicate, cancellation).ConfigureAwait(false) : default;
+        try
+        {
+            await RunTwiceAsync(db => Delete(db, schema, deletion, found, error, position), cancellation).ConfigureAwait(false);
+        }
+        finally
+        {
+            if (found is not null) File.Delete(found);
+        }
         _position = position;
         return _deletion.Id == deletion.Id ? _deletion.Outcome : new DeletionOutcome(Rows: null, Error: null);
     }
@@ -203,19 +211,26 @@ sealed class DuckDbStore(DuckDbDatabase database, Guid tableId) : ITableStore
         return hasLoaded;
     }
 
-    bool Delete(DuckDbInstance db, TableSchema schema, Deletion deletion, LogPosition position)
+    /// <summary>Finds the rows of a predicate without the database's turn: other tables are loaded meanwhile.</summary>
+    /// <returns>A file with their keys, to be deleted; or why the predicate does not run.</returns>
+    async Task<(string? Found, string? Error)> FindAsync(TableSchema schema, string predicate, CancellationToken cancellation)
     {
+        using var reader = await database.OpenReadConnectionAsync(cancellation).ConfigureAwait(false);
         try
         {
-            var hasMoved = Write(db, position, () =>
-                _deletion = (deletion.Id, new DeletionOutcome(RowDeletion.Run(db, schema, deletion.Predicate, database.DeletionTime, database.Time), Error: null)));
-            if (hasMoved && deletion.Predicate is null) _knownKeys = null; // cheap to read again, and appending is cheaper than replacing
-            return hasMoved;
+            return (await DuckDbDatabase.OnThreadAsync(() => RowDeletion.Find(reader, database.Catalog, schema, predicate, database.DeletionTime, database.Time)).ConfigureAwait(false), null);
         }
         catch (PredicateException e)
         {
-            return Write(db, position, () => _deletion = (deletion.Id, new DeletionOutcome(0, e.Message)));
+            return (null, e.Message);
         }
+    }
+
+    bool Delete(DuckDbInstance db, TableSchema schema, Deletion deletion, string? found, string? error, LogPosition position)
+    {
+        var hasMoved = Write(db, position, () => _deletion = (deletion.Id, new DeletionOutcome(error is null ? RowDeletion.Run(db, schema, found) : 0, error)));
+        if (hasMoved && deletion.Predicate is null) _knownKeys = null; // cheap to read again, and appending is cheaper than replacing
+        return hasMoved;
     }
 
     bool Check(DuckDbInstance db, LoadBatch batch)

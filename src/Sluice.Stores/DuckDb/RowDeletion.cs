@@ -1,3 +1,4 @@
+using DuckDB.NET.Data;
 using Sluice.Schema;
 
 namespace Sluice.Stores.DuckDb;
@@ -8,55 +9,79 @@ sealed class PredicateException(string message, Exception inner) : Exception(mes
 /// <summary>Deletes the rows that a predicate of a user names.</summary>
 /// <remarks>
 /// The predicate is proven again here, as the WHERE of a query that reads the table alone, and is only ever read with: the rows are
-/// deleted by their keys. The caller's transaction has written before it comes here.
+/// deleted by their keys. They are found on a connection for reading, because that may take long and other tables of the database are
+/// loaded meanwhile; of this table nothing is, since whoever loads it waits for the deletion. Their keys go through a file: a temporary
+/// table is seen by one connection only, and there may be more of them than fit in memory.
 /// </remarks>
 static class RowDeletion
 {
-    const string Doomed = "temp.\"_sluice doomed\"";
-
-    /// <returns>The number of rows deleted.</returns>
-    /// <exception cref="PredicateException">The predicate does not run; the transaction is to be undone.</exception>
-    public static long Run(DuckDbInstance db, TableSchema schema, string? predicate, TimeSpan limit, TimeProvider time)
+    /// <summary>Finds the rows, outside of any transaction that writes.</summary>
+    /// <param name="catalog">The name of the database in SQL.</param>
+    /// <returns>The path of a file with their keys; the caller deletes it.</returns>
+    /// <exception cref="PredicateException">The predicate does not run.</exception>
+    /// <exception cref="Load.StoreException">The database does not work now.</exception>
+    public static string Find(DuckDbReadConnection reader, string catalog, TableSchema schema, string predicate, TimeSpan limit, TimeProvider time)
     {
-        var table = $"main.{SqlTypes.Quote(schema.Name)}";
-        if (predicate is null) return db.Execute($"DELETE FROM {table}");
-        Select(db, schema, predicate, limit, time);
-        var count = db.Execute($"DELETE FROM {table} AS old USING {Doomed} AS doomed WHERE old._id = doomed._id");
-        db.Execute($"DROP TABLE {Doomed}");
-        return count;
+        var path = Path.Combine(reader.ExportDirectory, $"{Guid.NewGuid():n}.parquet");
+        try
+        {
+            Select(reader.Connection, catalog, schema, predicate, path, limit, time);
+            return path;
+        }
+        catch
+        {
+            File.Delete(path);
+            throw;
+        }
     }
 
-    static void Select(DuckDbInstance db, TableSchema schema, string predicate, TimeSpan limit, TimeProvider time)
+    /// <param name="found">From <see cref="Find"/>; <c>null</c>: every row goes.</param>
+    /// <returns>The number of rows deleted.</returns>
+    public static long Run(DuckDbInstance db, TableSchema schema, string? found)
+    {
+        var table = $"main.{SqlTypes.Quote(schema.Name)}";
+        return db.Execute(found is null ? $"DELETE FROM {table}" : $"DELETE FROM {table} AS old USING read_parquet({UserQuery.Literal(found)}) AS doomed WHERE old._id = doomed._id");
+    }
+
+    static void Select(DuckDBConnection connection, string catalog, TableSchema schema, string predicate, string path, TimeSpan limit, TimeProvider time)
     {
         using var deadline = new CancellationTokenSource(limit, time);
         try
         {
             var query = UserQuery.Selection("_id", schema.Name, predicate);
-            var source = $"{SqlTypes.Quote(db.Catalog)}.main.{SqlTypes.Quote(schema.Name)}";
-            using var interrupts = new Interrupts(db.Connection.NativeConnection, time, deadline.Token);
-            var proof = UserQuery.Admit(db.Connection, query, [new QueryTable(schema.Name, source)]);
+            var source = $"{SqlTypes.Quote(catalog)}.main.{SqlTypes.Quote(schema.Name)}";
+            using var interrupts = new Interrupts(connection.NativeConnection, time, deadline.Token);
+            var proof = UserQuery.Admit(connection, query, [new QueryTable(schema.Name, source)]);
             proof.ThrowUnlessPredicate();
-            var drops = new List<string>();
-            foreach (var (create, drop) in UserQuery.Define(db.Connection, proof))
-            {
-                db.Execute(create);
-                drops.Add(drop);
-            }
-            db.Execute($"CREATE TEMP TABLE {Doomed} AS {query}");
-            // at once: the view has the name of the table
-            foreach (var drop in drops) db.Execute(drop);
+            foreach (var (create, _) in UserQuery.Define(connection, proof)) Execute(connection, create); // the connection is nobody else's, and closed after
+            Execute(connection, $"COPY ({query}) TO {UserQuery.Literal(path)} (FORMAT parquet)");
         }
-        catch (Exception e) when (deadline.IsCancellationRequested && !db.IsInvalid && (e is QueryException || DuckDbErrors.IsDuckDb(e)))
+        catch (Exception e) when (deadline.IsCancellationRequested && !DuckDbErrors.IsFatal(e) && (e is QueryException || DuckDbErrors.IsDuckDb(e)))
         {
             throw new PredicateException($"the predicate took longer than {limit.TotalSeconds:0.#} s and was stopped", e);
         }
-        catch (QueryException e)
+        catch (QueryException e) when (e.InnerException is not { } inner || !DuckDbErrors.IsDuckDb(inner) || DuckDbErrors.IsOfStatement(inner))
         {
             throw new PredicateException(e.Message, e);
+        }
+        catch (QueryException e)
+        {
+            throw DuckDbErrors.Translate(e.InnerException!);
         }
         catch (Exception e) when (DuckDbErrors.IsOfStatement(e))
         {
             throw new PredicateException(QueryException.FromDuckDb(e.Message, "").Message, e);
         }
+        catch (Exception e) when (DuckDbErrors.IsDuckDb(e))
+        {
+            throw DuckDbErrors.Translate(e);
+        }
+    }
+
+    static void Execute(DuckDBConnection connection, string sql)
+    {
+        using var command = connection.CreateCommand();
+        command.CommandText = sql;
+        command.ExecuteNonQuery();
     }
 }
