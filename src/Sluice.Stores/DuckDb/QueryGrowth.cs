@@ -18,6 +18,9 @@ sealed class QueryGrowth
     /// <summary>What each element of a list is assumed to cost that is given to a lambda, or gone over within one.</summary>
     const double OfList = 100;
 
+    /// <summary>What each element of a list costs that is sorted.</summary>
+    const double OfSorting = 10;
+
     /// <summary>What is assumed of a text or list of any number of rows.</summary>
     const double OfRows = 1_000;
 
@@ -37,6 +40,9 @@ sealed class QueryGrowth
 
     // after each match the rest of the text is searched again
     static readonly FrozenSet<string> _searching = Set("regexp_extract_all regexp_split_to_array regexp_split_to_table string_split_regex str_split_regex");
+
+    // each element is compared with many others, and the list is copied
+    static readonly FrozenSet<string> _sorting = Set("list_sort array_sort list_reverse_sort array_reverse_sort list_grade_up array_grade_up grade_up list_distinct array_distinct list_unique array_unique");
 
     static readonly FrozenSet<string> _patterns = Set("~~ !~~ ~~* !~~* ~~~ like_escape not_like_escape ilike_escape not_ilike_escape");
 
@@ -108,7 +114,9 @@ sealed class QueryGrowth
         if (_doubling.Contains(name))
             return 2;
         var takesLambda = arguments.EnumerateArray().Any(argument => Text(argument, "class") == "LAMBDA");
-        return takesLambda || (_lambdas > 0 && IsOverList(name)) ? OfList : 1;
+        if (takesLambda || (_lambdas > 0 && IsOverList(name)))
+            return OfList;
+        return _sorting.Contains(name) ? OfSorting : 1;
     }
 
     static bool IsOverList(string name) =>

@@ -18,6 +18,7 @@ public sealed class SqlUnderLoadTests(ITestOutputHelper output) : IDisposable
     const int RecordsPerRequest = 100;
     const int RequestsPerSecond = 50;
     const int Connections = 4; // QueryLimits.MaxConcurrent
+    const int ShortAnswerBytes = 64 << 10;
     const long MostBytes = 3_000L << 20;
 
     static readonly TimeSpan s_limit = TimeSpan.FromSeconds(1);
@@ -48,7 +49,7 @@ public sealed class SqlUnderLoadTests(ITestOutputHelper output) : IDisposable
         var (normal, hostile) = await RunAsync(rounds: 3, TimeSpan.FromSeconds(20), HostileStatements.Hungry, form);
 
         Assert.All(_times, time => Assert.True(time.Took < s_limit + TimeSpan.FromSeconds(2), $"{time.Took.TotalSeconds:0.00} s: {time.Statement}"));
-        Assert.InRange(MedianP99(hostile), TimeSpan.Zero, 5 * Max(MedianP99(normal), TimeSpan.FromMilliseconds(10))); // the goal is twice; docs/reliability.md says what was measured
+        Assert.InRange(MedianP99(hostile), TimeSpan.Zero, 2 * Max(MedianP99(normal), TimeSpan.FromMilliseconds(10)));
     }
 
     static TimeSpan Max(TimeSpan one, TimeSpan other) => one > other ? one : other;
@@ -65,6 +66,8 @@ public sealed class SqlUnderLoadTests(ITestOutputHelper output) : IDisposable
         var sink = await MakeTablesAsync(api, database);
         using var load = new OpenLoop(server, api.Token, sink, RecordsPerRequest);
         await load.RunAsync(RequestsPerSecond, TimeSpan.FromSeconds(2), Cancellation); // warm
+        await AttackAsync(server, api.Token, database, [.. statements.Take(4 * Connections)], form); // warm, too
+        _times.Clear();
         var (normal, hostile) = (new List<LoadReport>(), new List<LoadReport>());
         for (var round = 0; round < rounds; round++)
         {
@@ -103,18 +106,30 @@ public sealed class SqlUnderLoadTests(ITestOutputHelper output) : IDisposable
             var started = TimeProvider.System.GetTimestamp();
             using var request = new HttpRequestMessage(HttpMethod.Post, address) { Content = new StringContent(sql) };
             using var answer = await http.SendAsync(request, HttpCompletionOption.ResponseHeadersRead, cancellation);
-            string text;
-            try
-            {
-                text = Encoding.UTF8.GetString(await answer.Content.ReadAsByteArrayAsync(cancellation));
-            }
-            catch (Exception e) when (e is HttpRequestException or IOException)
-            {
-                text = """{"error":"cut"}"""; // an answer that cannot be ended is cut, so that nobody takes it for whole; a server that died fails everything else
-            }
+            var text = await ReadAsync(answer, cancellation);
             _times.Add((TimeProvider.System.GetElapsedTime(started), statement));
             if (Fault(answer, text, HostileStatements.Escapes.Contains(statement)) is { } fault) _faults.Add($"{statement[..Math.Min(200, statement.Length)]}: {fault}");
         });
+    }
+
+    /// <returns>The whole of a short answer, the beginning of a long one: the reader shares the machine with the server, and must not take the time that is measured.</returns>
+    static async Task<string> ReadAsync(HttpResponseMessage answer, CancellationToken cancellation)
+    {
+        var kept = new byte[ShortAnswerBytes];
+        var rest = new byte[ShortAnswerBytes];
+        try
+        {
+            await using var body = await answer.Content.ReadAsStreamAsync(cancellation);
+            var count = await body.ReadAtLeastAsync(kept, kept.Length, throwOnEndOfStream: false, cancellation);
+            while (await body.ReadAsync(rest, cancellation) > 0)
+            {
+            }
+            return Encoding.Latin1.GetString(kept, 0, count); // a character for each byte
+        }
+        catch (Exception e) when (e is HttpRequestException or IOException)
+        {
+            return """{"error":"cut"}"""; // an answer that cannot be ended is cut, so that nobody takes it for whole; a server that died fails everything else
+        }
     }
 
     /// <returns>What is wrong with an answer; <c>null</c>: it is as documented.</returns>
@@ -124,6 +139,7 @@ public sealed class SqlUnderLoadTests(ITestOutputHelper output) : IDisposable
         if ((int)answer.StatusCode >= 500) return begin;
         if (text.Contains("root:", StringComparison.Ordinal)) return "got out: " + begin;
         if (answer.IsSuccessStatusCode && answer.Content.Headers.ContentType?.MediaType != "application/json") return mustFail ? "was answered" : null; // a file
+        if (text.Length == ShortAnswerBytes) return mustFail ? "was answered: " + begin : null; // only rows are so long
         var body = JsonElement.Parse(text);
         return !mustFail || body.TryGetProperty("error", out _) || body.TryGetProperty("code", out _) ? null : "was answered: " + begin;
     }

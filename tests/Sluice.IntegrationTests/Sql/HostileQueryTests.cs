@@ -71,6 +71,7 @@ public sealed class HostileQueryTests : IDisposable
         "SELECT length(repeat(x, 10000)) FROM (SELECT repeat('x', 10000) AS x)", "SELECT length(lpad(repeat('x', 10000), 10000, repeat('y', 10000)))",
         "SELECT length(REPLICATE(REPLICATE('x', 9999), 9999))", "SELECT REPLACEALL(SPACE(9999), ' ', SPACE(9999))",
         "SELECT list_sum(list_transform((SELECT list(range) FROM range(1000000)), lambda x: list_sum(list_transform(range(1000), lambda y: x * y))))",
+        "SELECT max(len(list_sort(list_transform(range(10000), lambda x: hash(x + range))))) FROM range(100000000)",
         "SELECT len([x + y FOR x IN range(10000) FOR y IN range(10000)])", "SELECT list_transform(range(10000), lambda x: range(10000))", "SELECT [range(10000) FOR x IN range(10000)]",
         "SELECT list_transform(range(10000), lambda x: list_transform(range(10000), lambda y: list_transform(range(10000), lambda z: x * y * z)))",
         "SELECT list_filter(l, lambda x: list_contains(l, x)) FROM (SELECT list(range) AS l FROM range(1000000))",
