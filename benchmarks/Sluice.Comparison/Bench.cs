@@ -12,10 +12,10 @@ sealed record Bench(TestBed Bed, int Seconds, int Rounds, bool IsLong)
     public MachineUse Use { get; } = new();
 
     /// <summary>A server compiles what it runs often within its first seconds, and is slower until then.</summary>
-    public int WarmupSeconds => Math.Max(5, Seconds / 6);
+    public int WarmupSeconds => Math.Clamp(Seconds / 6, 5, 10);
 
-    public Task<Report> SluiceAsync(string load, CancellationToken cancellation, bool isHttps = false, Func<SluiceServer, Task>? beside = null) =>
-        RunAsync("Sluice", async () => await SluiceServer.StartAsync(Bed, isHttps, cancellation), load, beside is null ? null : server => beside((SluiceServer)server), cancellation);
+    public Task<Report> SluiceAsync(string load, CancellationToken cancellation, bool isHttps = false, long? maxBacklogBytes = null, Func<SluiceServer, Task>? beside = null) =>
+        RunAsync("Sluice", async () => await SluiceServer.StartAsync(Bed, isHttps, cancellation, maxBacklogBytes), load, beside is null ? null : server => beside((SluiceServer)server), cancellation);
 
     public Task<Report> ClickHouseAsync(string load, CancellationToken cancellation) =>
         RunAsync("ClickHouse", async () => await ClickHouseServer.StartAsync(Bed, cancellation), load, null, cancellation);

@@ -1,3 +1,4 @@
+using System.Globalization;
 using static Sluice.Comparison.Figures;
 
 namespace Sluice.Comparison;
@@ -10,6 +11,8 @@ static class Measurements
     const long MaxBacklog = 1_000_000;
     const long TableRows = 10_000_000;
     const long LongTableRows = 100_000_000;
+    const long RaisedBacklogBytes = 32L << 30;
+    const int AllocationSeconds = 10;
 
     static readonly (int Batch, double Goal)[] Sizes = [(1_000, 3), (100, 10), (1, 30)];
 
@@ -19,19 +22,26 @@ static class Measurements
         foreach (var (batch, goal) in Sizes)
         {
             var load = $"--connections {Connections} --batch {batch} --drain 0 --probes 0";
-            var (sluice, clickHouse) = await bench.InTurnAsync(() => bench.SluiceAsync(load, cancellation), () => bench.ClickHouseAsync(load, cancellation));
-            rows.Add(
-            [
-                $"{batch:N0}", Rates(sluice), Rates(clickHouse), Ratio(sluice, clickHouse, goal), Latencies(sluice), Latencies(clickHouse),
-                $"{Spread([.. sluice.Select(run => (double)run.BacklogRows)], Count)}", $"{CpuPerMillionRows(sluice)}, {CpuPerMillionRows(clickHouse)}",
-                $"{Median(sluice.Select(run => run.GeneratorCpuSeconds / run.Seconds)):0%}, {Median(clickHouse.Select(run => run.GeneratorCpuSeconds / run.Seconds)):0%}", Errors(sluice.Concat(clickHouse)),
-            ]);
+            var (sluice, clickHouse) = await bench.InTurnAsync(() => bench.SluiceAsync(load, cancellation, maxBacklogBytes: RaisedBacklogBytes), () => bench.ClickHouseAsync(load, cancellation));
+            Add($"{batch:N0}", goal, sluice, clickHouse);
+            if (batch != Sizes[0].Batch) continue;
+            var limited = new List<Report>();
+            for (var round = 0; round < bench.Rounds; round++) limited.Add(await bench.SluiceAsync(load, cancellation));
+            Add($"{batch:N0}, backlog limit of 4 GiB", goal, limited, clickHouse);
         }
         return $"""
-            Closed loop, {Connections} connections, every key new, loading on. What was not loaded at the end is the backlog; both ways of being faster than the store (taking more than it loads, and loading less while taking) show there. By default a table may have 4 GiB of log that is not loaded; from then on what is more than is loaded is refused with 503.
+            Closed loop, {Connections} connections, every key new, loading on. What was not loaded at the end is the backlog; both ways of being faster than the store (taking more than it loads, and loading less while taking) show there. By default a table may have 4 GiB of log that is not loaded; from then on what is more than is loaded is refused with 503. The limit is raised to {RaisedBacklogBytes >> 30} GiB here, but for the row that says so.
 
             {Table(["records a request", "Sluice rows/s", "ClickHouse rows/s", "ratio", "Sluice p50, p99", "ClickHouse p50, p99", "backlog at the end", "CPU: Sluice, ClickHouse", "generator, of one core", "failed requests"], rows)}
             """;
+
+        void Add(string name, double goal, List<Report> sluice, List<Report> clickHouse) =>
+            rows.Add(
+            [
+                name, Rates(sluice), Rates(clickHouse), Ratio(sluice, clickHouse, goal), Latencies(sluice), Latencies(clickHouse),
+                $"{Spread([.. sluice.Select(run => (double)run.BacklogRows)], Count)}", $"{CpuPerMillionRows(sluice)}, {CpuPerMillionRows(clickHouse)}",
+                $"{Median(sluice.Select(run => run.GeneratorCpuSeconds / run.Seconds)):0%}, {Median(clickHouse.Select(run => run.GeneratorCpuSeconds / run.Seconds)):0%}", Errors(sluice.Concat(clickHouse)),
+            ]);
     }
 
     public static async Task<string> LoadedAsync(Bench bench, CancellationToken cancellation)
@@ -110,19 +120,21 @@ static class Measurements
 
     public static async Task<string> MemoryAsync(Bench bench, CancellationToken cancellation)
     {
-        var full = await bench.SluiceAsync($"--connections {Connections} --batch 1000 --max-backlog {MaxBacklog} --rows {TableRows}", cancellation);
+        var full = await bench.SluiceAsync($"--connections {Connections} --batch 1000 --max-backlog {MaxBacklog} --keys Known --rows {TableRows}", cancellation);
         var bytesPerSecond = 0.0;
-        var counted = await bench.SluiceAsync(
+        var brief = bench with { Seconds = Math.Min(bench.Seconds, AllocationSeconds) };
+        var counted = await brief.SluiceAsync(
             $"--connections {Connections} --batch 1000 --max-backlog {MaxBacklog}", cancellation,
-            beside: async server => bytesPerSecond = await AllocatedBytes.PerSecondAsync(bench, server.ProcessId, cancellation));
+            beside: async server => bytesPerSecond = await AllocatedBytes.PerSecondAsync(brief, server.ProcessId, cancellation));
         var allocated = bytesPerSecond / counted.RowsPerSecond;
+        var resident = full.Server!.ResidentMegabytes;
         return $"""
-            Closed loop as under *sustained until queryable*. Memory: on a table of {Count(TableRows)} rows, the most resident in each half of the run. Allocation: managed bytes the process allocated a second while sending, loader, probes and requests included, by acknowledged rows.
+            Closed loop as under *sustained until queryable*. Memory: a table of {Count(TableRows)} rows, each record replaces one of them, the most resident in each sixth of the {full.Seconds:0} s; {Rates([full], Visible)} rows/s were loaded. Allocation: managed bytes the process allocated a second while sending, loader, probes and requests included, by acknowledged rows, of a run with new keys of {counted.Seconds:0} s.
 
             {Table(
-                ["resident, first half", "resident, second half", "goal", "allocated a record", "goal", "failed requests"],
+                ["resident, by sixths of the time", "goal", "allocated a record", "goal", "failed requests"],
                 [[
-                    $"{full.Server!.ResidentMegabytesFirstHalf:N0} MiB", $"{full.Server.ResidentMegabytesSecondHalf:N0} MiB", $"1,024 MiB{(Math.Max(full.Server.ResidentMegabytesFirstHalf, full.Server.ResidentMegabytesSecondHalf) < 1_024 ? "" : ", missed")}",
+                    $"{string.Join(", ", resident.Select(most => most.ToString("N0", CultureInfo.InvariantCulture)))} MiB", $"1,024 MiB{(resident.Max() < 1_024 ? "" : ", missed")}",
                     $"{Short(allocated)} bytes", $"16 bytes{(allocated < 16 ? "" : ", missed")}", Errors([full, counted]),
                 ]])}
             """;

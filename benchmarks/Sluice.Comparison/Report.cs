@@ -4,7 +4,7 @@ namespace Sluice.Comparison;
 
 sealed record Latency(long Count, double P50Milliseconds, double P99Milliseconds, double P999Milliseconds);
 
-sealed record ServerUse(double CpuSeconds, double ResidentMegabytesFirstHalf, double ResidentMegabytesSecondHalf);
+sealed record ServerUse(double CpuSeconds, IReadOnlyList<double> ResidentMegabytes);
 
 /// <summary>What <c>sluice bench --json</c> prints, as far as it is used here.</summary>
 sealed record Report(

@@ -1,9 +1,10 @@
 using System.Diagnostics;
+using System.Globalization;
 using Sluice.Client;
 
 namespace Sluice.Comparison;
 
-/// <summary>Sluice as it is shipped, in Release, with default settings.</summary>
+/// <summary>Sluice as it is shipped, in Release, with default settings but for what is given.</summary>
 sealed class SluiceServer : MeasuredServer
 {
     const string Email = "bench@localhost";
@@ -12,7 +13,7 @@ sealed class SluiceServer : MeasuredServer
     readonly string _origin;
     readonly string? _ca;
 
-    SluiceServer(TestBed bed, string data, bool isHttps) : base(data, Start(bed, data))
+    SluiceServer(TestBed bed, string data, bool isHttps, long? maxBacklogBytes) : base(data, Start(bed, data, maxBacklogBytes))
     {
         _origin = isHttps ? $"https://localhost:{bed.Port}" : $"http://127.0.0.1:{bed.Port + 1}";
         _ca = isHttps ? Path.Combine(data, "tls", "ca.crt") : null;
@@ -28,9 +29,9 @@ sealed class SluiceServer : MeasuredServer
 
     public override IReadOnlyList<string> BenchArguments => ["--url", _origin, "--api-key", ApiKey, .. _ca is null ? Array.Empty<string>() : ["--ca", _ca]];
 
-    public static async Task<SluiceServer> StartAsync(TestBed bed, bool isHttps, CancellationToken cancellation)
+    public static async Task<SluiceServer> StartAsync(TestBed bed, bool isHttps, CancellationToken cancellation, long? maxBacklogBytes = null)
     {
-        var server = new SluiceServer(bed, bed.MakeDirectory("sluice"), isHttps);
+        var server = new SluiceServer(bed, bed.MakeDirectory("sluice"), isHttps, maxBacklogBytes);
         try
         {
             await server.WaitUntilAsync($"http://127.0.0.1:{bed.Port + 1}/health/ready", cancellation);
@@ -45,12 +46,17 @@ sealed class SluiceServer : MeasuredServer
         }
     }
 
-    static ProcessStartInfo Start(TestBed bed, string data) => new(
-        "dotnet",
-        [
-            Path.Combine(bed.Root, "src/Sluice.Server/bin/Release/net10.0/Sluice.Server.dll"), "--data", data, "--https-port", $"{bed.Port}", "--http-port", $"{bed.Port + 1}",
-        ])
+    static ProcessStartInfo Start(TestBed bed, string data, long? maxBacklogBytes)
     {
-        Environment = { ["SLUICE_ADMIN_EMAIL"] = Email, ["SLUICE_ADMIN_PASSWORD"] = Password },
-    };
+        var start = new ProcessStartInfo(
+            "dotnet",
+            [
+                Path.Combine(bed.Root, "src/Sluice.Server/bin/Release/net10.0/Sluice.Server.dll"), "--data", data, "--https-port", $"{bed.Port}", "--http-port", $"{bed.Port + 1}",
+            ])
+        {
+            Environment = { ["SLUICE_ADMIN_EMAIL"] = Email, ["SLUICE_ADMIN_PASSWORD"] = Password },
+        };
+        if (maxBacklogBytes is { } most) start.Environment["Sluice__Storage__MaxBacklogBytes"] = most.ToString(CultureInfo.InvariantCulture);
+        return start;
+    }
 }

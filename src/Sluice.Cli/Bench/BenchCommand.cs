@@ -16,7 +16,7 @@ static class BenchCommand
         var rate = new Option<int?>("--rate") { Description = "Open loop: requests a second, sent when they are due; latency counts from then. Closed loop unless given." };
         var shape = new Option<RecordShape>("--shape") { Description = "Flat (7 columns, 116 bytes), Wide (39 columns), or Sets (with a set column).", DefaultValueFactory = _ => RecordShape.Flat };
         var form = new Option<BodyForm>("--form") { Description = "Records ({\"records\":[...]}) or Ndjson (a value a line).", DefaultValueFactory = _ => BodyForm.Records };
-        var keys = new Option<KeyChoice>("--keys") { Description = "New: every record a new _id; Half: half of them exist; Same: every request repeats the same keys.", DefaultValueFactory = _ => KeyChoice.New };
+        var keys = new Option<KeyChoice>("--keys") { Description = "New: every record a new _id; Half: half of them exist; Known: all of them do (needs --rows); Same: every request repeats the same keys.", DefaultValueFactory = _ => KeyChoice.New };
         var rows = new Option<long>("--rows") { Description = "Rows in the table before measuring.", DefaultValueFactory = _ => 0L };
         var wait = new Option<WaitLevel>("--wait") { Description = "What each answer waits for: Durable, or Loaded (the records are visible to SQL).", DefaultValueFactory = _ => WaitLevel.Durable };
         var maxBacklog = new Option<long?>("--max-backlog") { Description = "Pause sending while more rows than these are not loaded: measures what is sustained." };
@@ -34,6 +34,10 @@ static class BenchCommand
         rate.Validators.Add(result =>
         {
             if (result.GetValueOrDefault<int?>() < 1) result.AddError("--rate must be at least 1");
+        });
+        keys.Validators.Add(result =>
+        {
+            if (result.GetValueOrDefault<KeyChoice>() == KeyChoice.Known && result.GetValue(rows) == 0) result.AddError("--keys Known needs --rows");
         });
         return new ServerCommand(
             "bench", "Measure a server: rows and bytes a second, latency until durable and until queryable, backlog at the end. Makes a database of its own and drops it.",
@@ -67,7 +71,7 @@ static class BenchCommand
         if (report.LoadedRowsPerSecond is { } loads) Line("loaded", $"{loads:N0} rows/s while sending");
         Line("backlog", $"{report.BacklogRowsAtStart:N0} rows at the start, {report.BacklogRows:N0} at the end, {(report.DrainSeconds is { } drain ? $"{drain:0.0} s until they were loaded" : $"not loaded within {report.Load.DrainPatience.TotalSeconds:0} s")}");
         if (report.RowsInTable is { } rows) Line("table", $"{rows:N0} rows, {report.RowsExpected:N0} acknowledged");
-        if (report.Server is { } server) Line("server", $"{server.CpuSeconds:0.0} s of CPU, {Math.Max(server.ResidentMegabytesFirstHalf, server.ResidentMegabytesSecondHalf):0} MiB resident");
+        if (report.Server is { } server) Line("server", $"{server.CpuSeconds:0.0} s of CPU, {server.ResidentMegabytes.Max():0} MiB resident");
         Line("generator", $"{report.GeneratorCpuSeconds:0.0} s of CPU, {report.BytesPerRecord:0.0} bytes a record");
         Line("errors", $"{report.Errors} requests failed, {report.RejectedRecords} records rejected{(report.FirstError is { } error ? $"; the first: {error}" : "")}");
 

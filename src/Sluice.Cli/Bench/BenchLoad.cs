@@ -15,6 +15,7 @@ enum KeyChoice
 {
     New,
     Half,
+    Known,
     Same,
 }
 
@@ -49,8 +50,8 @@ sealed record BenchLoad(
 sealed record LatencyReport(long Count, double P50Milliseconds, double P99Milliseconds, double P999Milliseconds, double MaxMilliseconds);
 
 /// <summary>What the server's process used between the first measured request and the last answer.</summary>
-/// <param name="ResidentMegabytesFirstHalf">The most memory in the first half of the time; growth shows against <paramref name="ResidentMegabytesSecondHalf"/>.</param>
-sealed record ServerUse(double CpuSeconds, double ResidentMegabytesFirstHalf, double ResidentMegabytesSecondHalf);
+/// <param name="ResidentMegabytes">The most memory in each sixth of the time, in order; growth shows.</param>
+sealed record ServerUse(double CpuSeconds, IReadOnlyList<double> ResidentMegabytes);
 
 /// <param name="BytesPerRecord">Mean length of a record in the body, with its separators.</param>
 /// <param name="Durable">From sending a request, or from when it was due, until its answer.</param>

@@ -202,7 +202,12 @@ sealed class BenchRun(BenchTarget target, BenchLoad load, ServerUsage? server) :
             request.SetKeys(BenchRequest.FirstKey);
             return 0;
         }
-        var newKeys = choice == KeyChoice.New ? request.RecordCount : (request.RecordCount + Random.Shared.Next(2)) / 2;
+        var newKeys = choice switch
+        {
+            KeyChoice.New => request.RecordCount,
+            KeyChoice.Half => (request.RecordCount + Random.Shared.Next(2)) / 2,
+            _ => 0,
+        };
         var firstNew = Interlocked.Add(ref _nextKey, newKeys) - newKeys;
         request.SetKeys(firstNew + newKeys - request.RecordCount); // the last ones are new, those before are replaced by known ones
         var known = Math.Max(1, firstNew - BenchRequest.FirstKey);

@@ -5,6 +5,8 @@ namespace Sluice.Cli.Bench;
 /// <summary>Watches the process of a server on this machine. One thread at a time.</summary>
 sealed class ServerUsage : IDisposable
 {
+    const int Parts = 6;
+
     readonly Process _process;
     readonly List<long> _resident = [];
     TimeSpan _cpuAtStart;
@@ -40,9 +42,7 @@ sealed class ServerUsage : IDisposable
     }
 
     public ServerUse Report() => new(
-        (_cpuAtEnd - _cpuAtStart).TotalSeconds, Megabytes(_resident.Take((_resident.Count + 1) / 2)), Megabytes(_resident.Skip(_resident.Count / 2)));
+        (_cpuAtEnd - _cpuAtStart).TotalSeconds, [.. _resident.Chunk((_resident.Count + Parts - 1) / Parts).Select(part => part.Max() / (1024.0 * 1024))]);
 
     public void Dispose() => _process.Dispose();
-
-    static double Megabytes(IEnumerable<long> bytes) => bytes.Max() / (1024.0 * 1024);
 }

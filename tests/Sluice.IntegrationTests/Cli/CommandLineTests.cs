@@ -146,6 +146,7 @@ public sealed class CommandLineTests(IngestServer server) : CommandLineTest(serv
     [Theory]
     [InlineData("--keys", "New")]
     [InlineData("--keys", "Half", "--rows", "77", "--max-backlog", "100")]
+    [InlineData("--keys", "Known", "--rows", "500", "--max-backlog", "100")]
     [InlineData("--keys", "Same", "--form", "Ndjson")]
     [InlineData("--wait", "Loaded", "--shape", "Wide")]
     [InlineData("--rate", "20", "--shape", "Sets")]
