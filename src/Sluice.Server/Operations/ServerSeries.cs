@@ -8,7 +8,8 @@ sealed class ServerSeries(ServerOptions options, DataDirectory data, Drain drain
 {
     static readonly (QueryEnd End, string Label)[] s_ends =
     [
-        (QueryEnd.Completed, "completed"), (QueryEnd.Failed, "failed"), (QueryEnd.TimedOut, "timed_out"), (QueryEnd.Cancelled, "cancelled"), (QueryEnd.NotBegun, "not_begun"),
+        (QueryEnd.Completed, "completed"), (QueryEnd.Failed, "failed"), (QueryEnd.TimedOut, "timed_out"), (QueryEnd.Cancelled, "cancelled"), (QueryEnd.Displaced, "displaced"),
+        (QueryEnd.NotBegun, "not_begun"),
     ];
 
     public void Read(MetricFactory make)

@@ -18,7 +18,7 @@ namespace Sluice.Stores.DuckDb;
 [SuppressMessage("Design", "CA1001", Justification = "neither wait handle is ever made, so there is nothing to dispose of")]
 public sealed class DuckDbDatabase
 {
-    // a query that was interrupted ends at its next chunk; when it does not, the loader tries again later
+    // a query that was interrupted ends at its next chunk; when it does not, the loader tries again
     static readonly TimeSpan s_readerPatience = TimeSpan.FromSeconds(5);
 
     // no load for so long: a checkpoint now delays nobody, and the next start has no write-ahead log to replay
@@ -39,7 +39,7 @@ public sealed class DuckDbDatabase
     readonly HashSet<DuckDbReadConnection> _readers = [];
     readonly ManualResetEventSlim _readersGone = new(initialState: true);
     DuckDbInstance? _instance;
-    bool _isClosing;
+    bool _refusesReaders;
     bool _isEnded;
     long _lastUse;
     long _nextCheckpointBytes;
@@ -180,16 +180,31 @@ public sealed class DuckDbDatabase
             {
                 return operation(instance);
             }
-            catch (Exception e) when (DuckDbErrors.IsOutOfMemory(e) && _memory.Share < _memory.Total)
+            catch (Exception e) when (DuckDbErrors.IsOutOfMemory(e))
             {
-                // once more with the memory of all; the next operation gets its share again
-                instance.LimitMemory(_memory.Total);
-                return operation(instance);
+                return RunAlone(instance, operation);
             }
         }
         catch (Exception e) when (DuckDbErrors.IsDuckDb(e))
         {
             throw DuckDbErrors.Translate(e);
+        }
+    }
+
+    /// <summary>Once more without queries, which come again after this turn, and with the memory of all; the next operation gets its share again.</summary>
+    T RunAlone<T>(DuckDbInstance instance, Func<DuckDbInstance, T> operation)
+    {
+        lock (_gate) _refusesReaders = true;
+        try
+        {
+            var stopped = StopReaders(reader => reader.YieldsToLoads, "loading needed its memory");
+            if (stopped > 0) StoresLog.QueriesStoppedForLoad(_log, stopped, _path);
+            instance.LimitMemory(_memory.Total);
+            return operation(instance);
+        }
+        finally
+        {
+            lock (_gate) _refusesReaders = false;
         }
     }
 
@@ -227,10 +242,11 @@ public sealed class DuckDbDatabase
     /// <exception cref="StoreException">A query did not end in time; nothing was closed.</exception>
     void CloseInstance()
     {
-        lock (_gate) _isClosing = true;
+        lock (_gate) _refusesReaders = true;
         try
         {
-            if (!InterruptReaders())
+            StopReaders(_ => true, "its database was closed");
+            if (!_readersGone.IsSet)
                 throw new StoreException(isTransient: true, "the database cannot be closed while queries run");
             DuckDbInstance? closed;
             lock (_gate) (closed, _instance) = (_instance, null);
@@ -239,24 +255,32 @@ public sealed class DuckDbDatabase
         }
         finally
         {
-            lock (_gate) _isClosing = false;
+            lock (_gate) _refusesReaders = false;
         }
     }
 
-    /// <returns>Whether all read connections were given back in time.</returns>
-    bool InterruptReaders()
+    /// <summary>Stops what runs on read connections, and waits for their return; not for ever.</summary>
+    /// <returns>How many there were.</returns>
+    int StopReaders(Func<DuckDbReadConnection, bool> which, string reason)
     {
         var started = _time.GetTimestamp();
-        while (_time.GetElapsedTime(started) < s_readerPatience)
+        var stopped = Open();
+        foreach (var reader in stopped) reader.Stop(reason); // outside the gate: it may be given back at once
+        for (var left = stopped; left.Count > 0 && _time.GetElapsedTime(started) < s_readerPatience; left = Open())
         {
             lock (_gate)
             {
-                foreach (var reader in _readers) reader.Connection.NativeConnection.Interrupt();
+                foreach (var reader in left.Where(_readers.Contains)) reader.Connection.NativeConnection.Interrupt();
             }
             // again and again: an interrupt that comes before a query begins is forgotten
-            if (_readersGone.Wait(TimeSpan.FromMilliseconds(20))) return true;
+            _readersGone.Wait(TimeSpan.FromMilliseconds(20));
         }
-        return false;
+        return stopped.Count;
+
+        List<DuckDbReadConnection> Open()
+        {
+            lock (_gate) return [.. _readers.Where(which)];
+        }
     }
 
     bool End()
@@ -321,7 +345,7 @@ public sealed class DuckDbDatabase
     {
         lock (_gate)
         {
-            if (_isClosing || _instance is not { IsInvalid: false }) return null;
+            if (_refusesReaders || _instance is not { IsInvalid: false }) return null;
             _lastUse = _time.GetTimestamp();
             var reader = new DuckDbReadConnection(_instance.OpenConnection(), Return) { ExportDirectory = _instance.ExportDirectory };
             _readers.Add(reader);

@@ -8,11 +8,12 @@ namespace Sluice.Stores.DuckDb;
 /// </summary>
 /// <remarks>
 /// DuckDB cannot make it read-only: what runs here must be a statement that was proven to be a SELECT, or a read-only transaction.
-/// When the database recovers or is dropped, what runs is interrupted.
+/// When the database recovers or is dropped, what runs is interrupted; when a load needs its memory, so are queries of users.
 /// </remarks>
 public sealed class DuckDbReadConnection : IDisposable
 {
     readonly Action<DuckDbReadConnection> _returned;
+    readonly CancellationTokenSource _stopped = new(); // has no timer, so there is nothing to dispose of, and it may be cancelled late
     bool _isDisposed;
 
     internal DuckDbReadConnection(DuckDBConnection connection, Action<DuckDbReadConnection> returned)
@@ -25,6 +26,22 @@ public sealed class DuckDbReadConnection : IDisposable
 
     /// <summary>The one directory that the instance may write files to, for <see cref="UserQuery.ExportAsync"/>; for its owner alone.</summary>
     public required string ExportDirectory { get; init; }
+
+    /// <summary>Whether what runs here is stopped when a load needs its memory. Set it before anything runs.</summary>
+    public bool YieldsToLoads { get; set; }
+
+    /// <summary>Cancelled when whoever runs something here must end: interrupt it, and dispose of this.</summary>
+    public CancellationToken Stopped => _stopped.Token;
+
+    /// <summary>Why <see cref="Stopped"/> was cancelled, as a fragment for the author of the query; <c>null</c>: it was not.</summary>
+    public string? StopReason { get; private set; }
+
+    /// <summary>Asks whoever runs something here to end. Any thread; not within a lock that <see cref="Dispose"/> takes.</summary>
+    internal void Stop(string reason)
+    {
+        StopReason ??= reason;
+        _stopped.Cancel();
+    }
 
     public void Dispose()
     {

@@ -14,6 +14,9 @@ public enum QueryEnd
     /// <summary>It was stopped because nobody waited for it any more.</summary>
     Cancelled,
 
+    /// <summary>It was stopped because a load needed its memory, or its database was closed.</summary>
+    Displaced,
+
     /// <summary>It did not begin: as many as may run at once did so for all of <see cref="QueryLimits.Queue"/>.</summary>
     NotBegun,
 }

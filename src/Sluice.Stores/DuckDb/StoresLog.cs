@@ -17,5 +17,8 @@ static partial class StoresLog
     [LoggerMessage(2004, LogLevel.Error, "database {Path} could not be closed")]
     public static partial void CloseFailed(ILogger log, string path, Exception error);
 
-    // highest id is 2004
+    [LoggerMessage(2005, LogLevel.Warning, "{Count} queries were stopped because a load into database {Path} needed their memory")]
+    public static partial void QueriesStoppedForLoad(ILogger log, int count, string path);
+
+    // highest id is 2005
 }

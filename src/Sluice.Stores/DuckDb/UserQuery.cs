@@ -146,12 +146,22 @@ public sealed partial class UserQuery(QueryLimits limits, TimeProvider time) : I
         var end = QueryEnd.Failed;
         try
         {
-            using var opened = await open(cancellation);
-            using var interrupts = new Interrupts(opened.Connection.NativeConnection, time, either.Token);
+            using var opened = await open(either.Token);
+            opened.YieldsToLoads = true;
+            using var stop = CancellationTokenSource.CreateLinkedTokenSource(either.Token, opened.Stopped);
+            using var interrupts = new Interrupts(opened.Connection.NativeConnection, time, stop.Token);
             using var thread = IdleThread.Start();
-            var answer = await run(opened, thread, either.Token);
-            end = QueryEnd.Completed;
-            return answer;
+            try
+            {
+                var answer = await run(opened, thread, stop.Token);
+                end = QueryEnd.Completed;
+                return answer;
+            }
+            catch (Exception e) when (e is QueryException or OperationCanceledException && opened.StopReason is not null && !either.IsCancellationRequested)
+            {
+                end = QueryEnd.Displaced;
+                throw new QueryException($"the query was stopped: {opened.StopReason}; send it again", inner: e);
+            }
         }
         catch (Exception e) when (e is QueryException or OperationCanceledException && deadline.IsCancellationRequested)
         {

@@ -14,6 +14,11 @@ public sealed class DuckDbDatabaseTests : IAsyncLifetime
 {
     const long MiB = 1024 * 1024;
 
+    // keeps a hash table for as long as its rows are read; the load fits beside nothing else
+    const string MemoryHolder = "SELECT a.range FROM range(100000000) a JOIN range(1500000) b ON a.range % 1500000 = b.range";
+    const string MemoryLoad = "SELECT len(list(range)) FROM range(4000000)";
+    static readonly DuckDbOptions s_tight = new() { MemoryBytes = 128 * MiB, MaxTempBytes = MiB, Threads = 1 };
+
     readonly TempDirectory _directory = new();
     readonly Guid _databaseId = Guid.NewGuid();
     DuckDbDatabases _databases = null!;
@@ -113,6 +118,61 @@ public sealed class DuckDbDatabaseTests : IAsyncLifetime
         Assert.Equal(2, attempts);
         var limit = await Database.RunAsync(db => db.Query("SELECT current_setting('memory_limit')", row => row.GetString(0))[0], Cancellation);
         Assert.Equal("64.0 MiB", limit);
+    }
+
+    [Fact]
+    public async Task A_load_stops_the_queries_that_hold_its_memory_and_new_ones_wait_for_it()
+    {
+        await using var databases = Open(_directory.Path, s_tight);
+        var database = databases.OpenDatabase(_databaseId);
+        using var queries = new UserQuery(new QueryLimits { Time = TimeSpan.FromMinutes(5) }, TimeProvider.System);
+        var begun = new TaskCompletionSource();
+        var query = queries.RunAsync(
+            database.OpenReadConnectionAsync, MemoryHolder, QueryForm.Rows, [],
+            async result =>
+            {
+                Assert.True(await result.ReadChunkAsync());
+                begun.SetResult();
+                await Task.Delay(Timeout.InfiniteTimeSpan, TimeProvider.System, result.Cancellation); // as a client that takes no more does
+            },
+            Cancellation);
+        await await Task.WhenAny(begun.Task, query);
+
+        var attempts = 0;
+        Task<DuckDbReadConnection>? next = null;
+        var length = await database.RunAsync(
+            db =>
+            {
+                if (++attempts == 2) next = database.OpenReadConnectionAsync(Cancellation).AsTask();
+                var result = db.Query(MemoryLoad, row => row.GetInt64(0))[0];
+                Assert.False(next?.IsCompleted);
+                return result;
+            },
+            Cancellation);
+        Assert.Equal((4_000_000, 2), (length, attempts));
+        var error = await Assert.ThrowsAsync<QueryException>(() => query);
+        Assert.Equal("the query was stopped: loading needed its memory; send it again", error.Message);
+        Assert.Equal((1, 0), (queries.CountEnded(QueryEnd.Displaced), queries.RunningCount));
+        (await next!).Dispose();
+    }
+
+    /// <summary>Also what shows that the queries above do hold the memory.</summary>
+    [Fact]
+    public async Task A_load_leaves_readers_of_our_own_alone_and_fails_beside_them()
+    {
+        await using var databases = Open(_directory.Path, s_tight);
+        var database = databases.OpenDatabase(_databaseId);
+        using (var reader = await database.OpenReadConnectionAsync(Cancellation))
+        {
+            using var command = reader.Connection.CreateCommand();
+            command.CommandText = MemoryHolder;
+            command.UseStreamingMode = true;
+            using var rows = command.ExecuteReader();
+            Assert.True(rows.Read());
+            await Assert.ThrowsAsync<StoreException>(async () => await database.RunAsync(db => db.Query(MemoryLoad, row => row.GetInt64(0)), Cancellation));
+            Assert.True(rows.Read());
+        }
+        Assert.Equal([4_000_000], await database.RunAsync(db => db.Query(MemoryLoad, row => row.GetInt64(0)), Cancellation));
     }
 
     [Fact]
