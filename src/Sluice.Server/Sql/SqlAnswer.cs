@@ -13,10 +13,14 @@ namespace Sluice.Server.Sql;
 /// </summary>
 /// <remarks>
 /// <c>error</c> is there only when the statement failed: clients take its mere presence for failure. A query that fails after its first
-/// rows has <c>schema</c>, the rows so far, and <c>error</c>. One caller at a time.
+/// rows has <c>schema</c>, the rows so far, and <c>error</c>. Rows are turned into bytes on the query's own thread, a piece at a time; the next piece is made when the client has room for it.
+/// One caller at a time.
 /// </remarks>
 sealed class SqlAnswer : IDisposable
 {
+    // no smaller than what Kestrel buffers for a connection before it makes the sender wait
+    const int PieceBytes = 64 * 1024;
+
     readonly PipeWriter _output;
     readonly Utf8JsonWriter _writer;
     readonly long _maxBytes;
@@ -25,6 +29,7 @@ sealed class SqlAnswer : IDisposable
     long _rowCount;
     bool _inData;
     string? _plan;
+    Task _sending = Task.CompletedTask;
 
     public SqlAnswer(PipeWriter output, long maxBytes, TimeProvider time)
     {
@@ -49,10 +54,11 @@ sealed class SqlAnswer : IDisposable
         BeginData(result.Columns);
         while (hasRows)
         {
-            for (var row = 0; row < result.RowCount && _rowCount != FirstRows; row++, _rowCount++)
-                WriteRow(result, row);
-            await _writer.FlushAsync(result.Cancellation);
-            await _output.FlushAsync(result.Cancellation);
+            for (var row = 0; row < result.RowCount && _rowCount != FirstRows;)
+            {
+                row = await result.RunAsync(() => WriteRows(result, row));
+                await SendAsync(result.Cancellation);
+            }
             hasRows = _rowCount != FirstRows && await result.ReadChunkAsync();
         }
         EndData();
@@ -90,6 +96,7 @@ sealed class SqlAnswer : IDisposable
     /// <param name="rowsAffected">Of a statement that writes; <c>null</c> for every other.</param>
     public async ValueTask FinishAsync(string? error, IReadOnlyList<string> warnings, long? rowsAffected, CancellationToken cancellation)
     {
+        await _sending; // a client that takes nothing is cut off by the least rate of answers
         if (_inData)
             EndData();
         if (error is not null)
@@ -119,6 +126,16 @@ sealed class SqlAnswer : IDisposable
     {
         _writer.Reset();
         _writer.Dispose();
+    }
+
+    /// <summary>
+    /// Hands over what was written and waits until the client has room for more, no longer than the query may run. The sending itself goes on: Kestrel cuts the connection when it is cancelled, and
+    /// then there is no way to say what became of the query.
+    /// </summary>
+    Task SendAsync(CancellationToken stop)
+    {
+        _sending = _output.FlushAsync(CancellationToken.None).AsTask();
+        return _sending.WaitAsync(stop);
     }
 
     void BeginData(IReadOnlyList<ResultColumn> columns)
@@ -156,6 +173,16 @@ sealed class SqlAnswer : IDisposable
     {
         _writer.WriteEndArray();
         _inData = false;
+    }
+
+    /// <returns>The first row of the chunk that is not written.</returns>
+    int WriteRows(QueryResult result, int row)
+    {
+        var end = _writer.BytesCommitted + _writer.BytesPending + PieceBytes;
+        for (; row < result.RowCount && _rowCount != FirstRows && _writer.BytesCommitted + _writer.BytesPending < end; row++, _rowCount++)
+            WriteRow(result, row);
+        _writer.Flush();
+        return row;
     }
 
     void WriteRow(QueryResult result, int row)

@@ -65,13 +65,18 @@ public sealed class QueryResult : IDisposable
         Cancellation = cancellation;
     }
 
+    /// <summary>Does work on the query's own thread, which makes room for requests: whatever takes time for each row belongs there.</summary>
+    public Task<T> RunAsync<T>(Func<T> work)
+    {
+        Cancellation.ThrowIfCancellationRequested();
+        return _thread!.RunAsync(work);
+    }
+
     /// <summary>Goes to the next chunk; false: there is none.</summary>
     /// <exception cref="QueryException">The query failed, or the answer has too many rows.</exception>
     public async ValueTask<bool> ReadChunkAsync()
     {
-        Cancellation.ThrowIfCancellationRequested();
-        // DuckDB computes while it is asked for a chunk.
-        var isRow = await _thread!.RunAsync(Fetch);
+        var isRow = await RunAsync(Fetch); // DuckDB computes while it is asked for a chunk
         _rowsRead += RowCount;
         if (_rowsRead > _maxRows)
             throw new QueryException($"the answer has more than {_maxRows} rows; add a LIMIT");

@@ -113,6 +113,27 @@ public sealed class SlowClientTests
         }
     }
 
+    [Fact]
+    public async Task A_client_that_takes_its_answer_slowly_is_told_that_the_query_was_stopped()
+    {
+        using var data = new TemporaryDirectory();
+        await using var server = await ServerProcess.StartAsync(data.Path, "Sluice.Server", Cancellation, ("Sluice__Query__Time", "00:00:01"));
+        using var api = await ApiClient.LoginAsync(server.HttpPort, Cancellation);
+        var database = await api.CreateAsync("v2/databases", """{"name":"slow"}""", Cancellation);
+        const string sql = "SELECT repeat('x', 1000) AS x FROM range(60000)"; // more than the sockets hold
+        using var client = await ConnectAsync(server.HttpPort);
+        var head = string.Create(CultureInfo.InvariantCulture, $"POST /v2/databases/{database}/query/sql HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {api.Token}\r\nConnection: close\r\nContent-Length: {sql.Length}\r\n\r\n");
+        await client.GetStream().WriteAsync(Encoding.ASCII.GetBytes(head + sql), Cancellation);
+        await client.GetStream().ReadExactlyAsync(new byte[100], Cancellation);
+        await Task.Delay(TimeSpan.FromSeconds(3), TimeProvider.System, Cancellation); // three times what a query may take
+
+        using var answer = new MemoryStream();
+        await client.GetStream().CopyToAsync(answer, Cancellation);
+        var end = Encoding.UTF8.GetString(answer.GetBuffer().AsSpan(0, (int)answer.Length)[^200..]);
+        Assert.Contains("\"error\":\"the query took longer than 1 s and was stopped\"", end, StringComparison.Ordinal);
+        Assert.EndsWith("\r\n0\r\n\r\n", end, StringComparison.Ordinal); // the whole of it came
+    }
+
     static async Task<TcpClient> ConnectAsync(int port)
     {
         var client = new TcpClient { NoDelay = true };
