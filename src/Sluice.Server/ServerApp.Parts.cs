@@ -88,12 +88,14 @@ public sealed partial class ServerApp
         logging.ClearProviders();
         // it tells of every request without a token
         logging.AddFilter(typeof(BearerTokens).FullName, LogLevel.Warning);
+        // it tells of every request with its query, where a careless caller may have put a password or a key
+        logging.AddFilter("Microsoft.AspNetCore.Hosting.Diagnostics", LogLevel.Warning);
         // the files of the console's keys are closed to others, as all of the data directory is
         logging.AddFilter("Microsoft.AspNetCore.DataProtection", LogLevel.Error);
         if (options.Json)
             logging.AddJsonConsole(console => console.UseUtcTimestamp = true);
         else
-            logging.AddSimpleConsole(console => (console.SingleLine, console.TimestampFormat, console.ColorBehavior) = (true, "yyyy-MM-ddTHH:mm:ss.fffK ", LoggerColorBehavior.Disabled));
+            logging.AddConsole(console => console.FormatterName = LogLineFormatter.FormatterName).AddConsoleFormatter<LogLineFormatter, ConsoleFormatterOptions>();
     }
 
     static void ConfigureKestrel(KestrelServerOptions kestrel, ServerOptions options)
