@@ -35,13 +35,13 @@ public sealed partial class Sink
             await using var parts = new PartWriter(_table.Log);
             while (true)
             {
-                await body.FillAsync(cancellation);
+                await body.FillAsync(cancellation, () => ThrowIfLate(request));
                 var taken = DecodePart(reader, body, rows, sender);
                 request.Add(rows, Show(definition, rows, body.Bytes.Span, request.ReceivedAt));
                 if (reader.IsDone) break;
                 if (rows.RecordCount > 0)
                 {
-                    ThrowIfNotGoingOn(request);
+                    _context.Admission.ThrowIfNoRoom(_table); // a body that arrives for hours may meet a full disk, or a loader that has fallen behind
                     parts.Append(Encode(await parts.NextAsync(hasMore: true)), rows.AcceptedCount);
                     rows.BeginPart();
                 }
@@ -89,10 +89,9 @@ public sealed partial class Sink
         }
     }
 
-    /// <summary>A body that arrives for hours may meet a full disk, or a loader that has fallen behind; and its parts keep the log from being trimmed.</summary>
-    void ThrowIfNotGoingOn(LargeRequest request)
+    /// <summary>Its parts keep the log from being trimmed as long as a body arrives.</summary>
+    void ThrowIfLate(LargeRequest request)
     {
-        _context.Admission.ThrowIfNoRoom(_table);
         var longest = _context.Options.Log.MaxReceiveTime;
         if (_context.Time.GetElapsedTime(request.Started) > longest) throw new SluiceException(ErrorCode.RequestTimeout, $"The body did not arrive within {longest}.");
     }

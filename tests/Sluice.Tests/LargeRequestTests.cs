@@ -81,6 +81,23 @@ public sealed class LargeRequestTests : IDisposable
     }
 
     [Fact]
+    public async Task A_body_that_trickles_is_refused_in_time_and_not_when_its_window_is_full()
+    {
+        await using var engine = await OpenAsync(create: true);
+        var (sent, drops) = (0L, 0);
+        var refused = await Assert.ThrowsAsync<SluiceException>(() => SendAsync(engine, room =>
+        {
+            if (sent < BodyWindow.DefaultBytes + 1_000) return Lines(room, ref sent, 100_000);
+            drops++;
+            _time.Advance(TimeSpan.FromMinutes(20));
+            return Lines(room[..Math.Min(room.Length, 1_000)], ref sent, 100_000);
+        }));
+        Assert.Equal((ErrorCode.RequestTimeout, RefusalOutcome.NotStored), (refused.Code, refused.Outcome));
+        Assert.InRange(drops, 3, 5);
+        await AssertNothingStoredAsync(engine);
+    }
+
+    [Fact]
     public async Task A_body_meets_the_backlog_while_it_arrives()
     {
         await using var engine = await OpenAsync(create: true, new LogOptions { MaxBacklogBytes = 1_000 });

@@ -64,10 +64,11 @@ public sealed class BodyWindow : IDisposable
     public long BodyBytes { get; private set; }
 
     /// <summary>Reads until the window is full or the body ends; a window whose bytes nobody could take grows.</summary>
+    /// <param name="afterRead">Called after each read, also while the window is not full: at a slow sender's pace that takes hours.</param>
     /// <exception cref="SluiceException">
-    /// <see cref="ErrorCode.RequestTooLarge"/>: the body, or one record of it; <see cref="ErrorCode.MemoryLow"/>; and what the source throws.
+    /// <see cref="ErrorCode.RequestTooLarge"/>: the body, or one record of it; <see cref="ErrorCode.MemoryLow"/>; and what the source and <paramref name="afterRead"/> throw.
     /// </exception>
-    public async ValueTask FillAsync(CancellationToken cancellation)
+    public async ValueTask FillAsync(CancellationToken cancellation, Action? afterRead = null)
     {
         if (IsComplete) return;
         MakeRoom();
@@ -82,6 +83,7 @@ public sealed class BodyWindow : IDisposable
             _buffer = _buffer.Extend(count);
             BodyBytes += count;
             if (BodyBytes > _maxBodyBytes) throw TooLarge(_maxBodyBytes);
+            afterRead?.Invoke();
         }
     }
 

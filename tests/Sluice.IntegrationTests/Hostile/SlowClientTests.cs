@@ -33,11 +33,7 @@ public sealed class SlowClientTests
         using var data = new TemporaryDirectory();
         await using var server = await ServerProcess.StartAsync(data.Path, "Sluice.Server", Cancellation, ("Sluice__Limits__HeaderTimeout", "00:00:02"));
         using var api = await ApiClient.LoginAsync(server.HttpPort, Cancellation);
-        var database = await api.CreateAsync("v2/databases", """{"name":"slow"}""", Cancellation);
-        await api.CreateAsync($"v2/tables/{database}", """{"name":"t","options":{"keys":false}}""", Cancellation);
-        var sink = await api.CreateAsync("v2/sinks", $$$"""
-            {"name":"t","sink_details":{"database_id":"{{{database}}}","table":"t"},"schema":{"type":"json","id_field":"_id","allow_missing_fields":true,"definition":[{"name":"_id","path":["id"]}]}}
-            """, Cancellation);
+        var sink = await MakeSinkAsync(api);
         var idle = new List<TcpClient>();
         try
         {
@@ -72,11 +68,67 @@ public sealed class SlowClientTests
             Assert.All(idle, client => Assert.False(client.Client.Poll(0, SelectMode.SelectRead), "an idle connection was closed before its time"));
             var ledger = await api.WaitLoadedAsync(sink, Cancellation);
             Assert.Equal((sent + 1, sent + 1), (ledger["received"]!.GetValue<int>(), ledger["loaded"]!.GetValue<int>()));
-            Assert.Equal(0, (await api.QueryAsync(database, "SELECT COUNT(*) FROM t WHERE _id = 7", Cancellation))[0]![0]!.GetValue<int>());
+            Assert.Equal(0, (await api.QueryAsync(await DatabaseAsync(api), "SELECT COUNT(*) FROM t WHERE _id = 7", Cancellation))[0]![0]!.GetValue<int>());
         }
         finally
         {
             idle.ForEach(client => client.Dispose());
+        }
+    }
+
+    [Fact]
+    public async Task A_large_body_that_takes_longer_than_is_allowed_is_refused_and_others_are_not()
+    {
+        const int quick = 60_000; // records, of more than a window
+        const string line = """{"id":7,"pad":"xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx"}""" + "\n";
+        using var data = new TemporaryDirectory();
+        string sink;
+        long sent = 0;
+        await using (var server = await ServerProcess.StartAsync(data.Path, "Sluice.Server", Cancellation, ("Sluice__Storage__MaxReceiveTime", "00:00:06")))
+        {
+            using var api = await ApiClient.LoginAsync(server.HttpPort, Cancellation);
+            sink = await MakeSinkAsync(api);
+            var start = string.Concat(Enumerable.Repeat(line, quick)); // 5 MiB: a part of it is in the log when it is refused
+            string Head(int length) => $"POST /v2/sinks/{sink}?format=ndjson&return=summary HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {api.Token}\r\nConnection: close\r\nContent-Length: {length.ToString(CultureInfo.InvariantCulture)}\r\n\r\n";
+            var started = TimeProvider.System.GetTimestamp();
+            // far above the least rate, and far from filling the next window
+            var slow = Enumerable.Range(0, 5).Select(_ => DripAsync(server.HttpPort, Head(30_000_000) + start, line, 10_000)).ToList();
+            // the control: as slow, and done in time
+            var inTime = DripAsync(server.HttpPort, Head(start.Length + (11 * line.Length)) + start.Replace(":7,", ":8,", StringComparison.Ordinal), line.Replace(":7,", ":8,", StringComparison.Ordinal), 10, line.Replace(":7,", ":8,", StringComparison.Ordinal));
+            var all = Task.WhenAll([.. slow, inTime]).WaitAsync(ClosedWithin, TimeProvider.System, Cancellation);
+            do
+            {
+                var answer = await api.PostAsync($"v2/sinks/{sink}", $$$"""{"records":[{"value":{"id":{{{1_000 + sent++}}}}}]}""", Cancellation);
+                Assert.True(answer.Status == HttpStatusCode.OK, answer.Text);
+                await Task.Delay(TimeSpan.FromMilliseconds(20), TimeProvider.System, Cancellation);
+            }
+            while (!all.IsCompleted);
+            await all;
+
+            Assert.InRange(TimeProvider.System.GetElapsedTime(started), TimeSpan.FromSeconds(6), ClosedWithin);
+            foreach (var body in slow)
+            {
+                Assert.StartsWith("HTTP/1.1 408", await body, StringComparison.Ordinal);
+                Assert.Contains("\"RequestTimeout\"", await body, StringComparison.Ordinal);
+                Assert.Contains("\"not_stored\"", await body, StringComparison.Ordinal);
+            }
+            Assert.StartsWith("HTTP/1.1 200", await inTime, StringComparison.Ordinal);
+            await AssertStoredAsync(api);
+            await server.KillAsync();
+        }
+
+        // nor do the parts that are in the log come back
+        await using var again = await ServerProcess.StartAsync(data.Path, "Sluice.Server", Cancellation);
+        using var reader = await ApiClient.LoginAsync(again.HttpPort, Cancellation);
+        await AssertStoredAsync(reader);
+
+        async Task AssertStoredAsync(ApiClient api)
+        {
+            var ledger = await api.WaitLoadedAsync(sink, Cancellation);
+            long Count(string name) => ledger[name]!.GetValue<long>();
+            Assert.Equal((sent + 1, sent + quick + 11, sent + quick + 11, 0, 0), (Count("requests"), Count("received"), Count("loaded"), Count("rejected"), Count("pending")));
+            var database = await DatabaseAsync(api);
+            Assert.Equal((0, sent + 1), ((await api.QueryAsync(database, "SELECT COUNT(*) FROM t WHERE _id = 7", Cancellation))[0]![0]!.GetValue<int>(), (await api.QueryAsync(database, "SELECT COUNT(*) FROM t", Cancellation))[0]![0]!.GetValue<long>()));
         }
     }
 
@@ -136,6 +188,17 @@ public sealed class SlowClientTests
         Assert.Contains("\"error\":\"the query took longer than 1 s and was stopped\"", answer[^200..], StringComparison.Ordinal);
         Assert.EndsWith("\r\n0\r\n\r\n", answer, StringComparison.Ordinal); // the whole of it came
     }
+
+    static async Task<string> MakeSinkAsync(ApiClient api)
+    {
+        var database = await api.CreateAsync("v2/databases", """{"name":"slow"}""", Cancellation);
+        await api.CreateAsync($"v2/tables/{database}", """{"name":"t","options":{"keys":false}}""", Cancellation);
+        return await api.CreateAsync("v2/sinks", $$$"""
+            {"name":"t","sink_details":{"database_id":"{{{database}}}","table":"t"},"schema":{"type":"json","id_field":"_id","allow_missing_fields":true,"definition":[{"name":"_id","path":["id"]}]}}
+            """, Cancellation);
+    }
+
+    static async Task<string> DatabaseAsync(ApiClient api) => (await api.GetAsync("v2/databases", Cancellation)).Json["resources"]![0]!["id"]!.GetValue<string>();
 
     static async Task<TcpClient> ConnectAsync(int port)
     {
