@@ -146,16 +146,24 @@ public sealed partial class FuzzTests(IngestServer server) : IClassFixture<Inges
                 _ => isRemoval ? Guid.NewGuid().ToString() : random.Next(4) switch { 0 => victim, 1 => server.DatabaseId, 2 => "current", _ => Guid.NewGuid().ToString() },
             });
             if (random.Next(3) == 0) address += $"?{Queries[random.Next(Queries.Length)]}={Uri.EscapeDataString(Names[random.Next(Names.Length)])}";
-            var body = Bodies[random.Next(Bodies.Length)]
-                .Replace("{name}", JsonEncodedText.Encode(Names[random.Next(Names.Length)].Replace('\ud800', '?')).ToString(), StringComparison.Ordinal)
-                .Replace("{db}", server.DatabaseId, StringComparison.Ordinal).Replace("{sink}", victim, StringComparison.Ordinal);
-            var bytes = Encoding.UTF8.GetBytes(body);
-            if (random.Next(3) != 0) bytes = Mutation.Mutate(bytes, random);
-            using var request = new HttpRequestMessage(new HttpMethod(method), new Uri(server.Http.BaseAddress!.GetLeftPart(UriPartial.Authority) + address, new UriCreationOptions { DangerousDisablePathAndQueryCanonicalization = true }));
+            var bytes = Body(random, victim);
+            using var request = Request(method, address);
             if (method is not "GET") request.Content = new ByteArrayContent(bytes);
             await AskAsync(request);
         });
     }
+
+    byte[] Body(Random random, string sink)
+    {
+        var body = Bodies[random.Next(Bodies.Length)]
+            .Replace("{name}", JsonEncodedText.Encode(Names[random.Next(Names.Length)].Replace('\ud800', '?')).ToString(), StringComparison.Ordinal)
+            .Replace("{db}", server.DatabaseId, StringComparison.Ordinal).Replace("{sink}", sink, StringComparison.Ordinal);
+        var bytes = Encoding.UTF8.GetBytes(body);
+        return random.Next(3) != 0 ? Mutation.Mutate(bytes, random) : bytes;
+    }
+
+    HttpRequestMessage Request(string method, string address) =>
+        new(new HttpMethod(method), new Uri(server.Http.BaseAddress!.GetLeftPart(UriPartial.Authority) + address, new UriCreationOptions { DangerousDisablePathAndQueryCanonicalization = true }));
 
     static readonly string[] Names =
     [
@@ -237,7 +245,11 @@ public sealed partial class FuzzTests(IngestServer server) : IClassFixture<Inges
         using var deadline = CancellationTokenSource.CreateLinkedTokenSource(Cancellation);
         deadline.CancelAfter(AnswerWithin);
         using var answer = await server.Http.SendAsync(request, deadline.Token);
-        var text = await answer.Content.ReadAsStringAsync(deadline.Token);
+        AssertAnswer(request, answer, await answer.Content.ReadAsStringAsync(deadline.Token));
+    }
+
+    static void AssertAnswer(HttpRequestMessage request, HttpResponseMessage answer, string text)
+    {
         var call = $"{request.Method} {request.RequestUri} {(int)answer.StatusCode} {text}";
         Assert.True((int)answer.StatusCode is < 500 or 503, call);
         // a request line that is none, or too long, is refused before there is a request to speak of

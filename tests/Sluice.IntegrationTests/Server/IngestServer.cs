@@ -9,6 +9,7 @@ namespace Sluice.IntegrationTests.Server;
 public sealed class IngestServer : IAsyncLifetime
 {
     readonly TemporaryDirectory _data = new();
+    readonly TemporaryDirectory _backups = new();
     ServerProcess? _process;
     ApiClient? _api;
     int _sinks;
@@ -21,11 +22,13 @@ public sealed class IngestServer : IAsyncLifetime
 
     internal string DataDirectory => _data.Path;
 
+    internal string BackupDirectory => _backups.Path;
+
     internal HttpClient Http { get; private set; } = new();
 
     public async ValueTask InitializeAsync()
     {
-        _process = await ServerProcess.StartAsync(_data.Path, "Sluice.Server", TestContext.Current.CancellationToken);
+        _process = await ServerProcess.StartAsync(_data.Path, "Sluice.Server", TestContext.Current.CancellationToken, ("Sluice__Backup__Directory", _backups.Path));
         _api = await ApiClient.LoginAsync(_process.HttpPort, TestContext.Current.CancellationToken);
         Http.BaseAddress = new Uri($"http://127.0.0.1:{_process.HttpPort}/");
         Http.DefaultRequestHeaders.Authorization = new AuthenticationHeaderValue("Bearer", _api.Token);
@@ -39,6 +42,7 @@ public sealed class IngestServer : IAsyncLifetime
         if (_process is not null)
             await _process.DisposeAsync();
         _data.Dispose();
+        _backups.Dispose();
     }
 
     /// <summary>A table with a Number <c>_id</c> and a column <c>price decimal(2)</c>, and a sink that maps <c>id</c> and <c>price</c> to them.</summary>
