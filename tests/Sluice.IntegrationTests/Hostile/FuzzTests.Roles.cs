@@ -55,6 +55,7 @@ public sealed partial class FuzzTests
             else if (credential is not null) request.Headers.TryAddWithoutValidation("Authorization", credential);
             var (status, text) = await AskAsync(stage.Http, request, isEndless: path.EndsWith("/tail", StringComparison.Ordinal));
 
+            if (text.Length == 0 && status is 400 or 414) return; // the request line is too long: refused before there is a caller
             var what = $"{role}: {method} {address} {status} {text}";
             var cell = table.Rows[table.RowOf($"{method} {path}")!][(int)role];
             if (isReal && cell is "401" or "403") Assert.True(status.ToString(System.Globalization.CultureInfo.InvariantCulture) == cell, $"{cell} instead of {what}");

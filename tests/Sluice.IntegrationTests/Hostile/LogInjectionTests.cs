@@ -118,7 +118,7 @@ public sealed partial class LogInjectionTests
                 await SendAsync(server.HttpPort, $"GET /sign-in HTTP/1.1\r\nHost: x\r\nConnection: close\r\n{header}: {text}\r\n\r\n");
             }
         }
-        foreach (var request in new[] { $"GE\u001bT /{Mark} HTTP/1.1\r\nHost: x\r\n\r\n", $"GET /{Mark}\u001b[31m HTTP/1.1\r\nHost: x\r\n\r\n", $"GET / HTTP/1.1\r\nHost: {Mark}\u001b[31m\r\n\r\n", $"GET / HTTP/1.1\r\nHost: x\r\nX\u001b: 1\r\n\r\n", $"{s_hostile}\r\n\r\n" })
+        foreach (var request in new[] { $"GE\u001bT /{Mark} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n", $"GET /{Mark}\u001b[31m HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n", $"GET / HTTP/1.1\r\nHost: {Mark}\u001b[31m\r\nConnection: close\r\n\r\n", $"GET / HTTP/1.1\r\nHost: x\r\nX\u001b: 1\r\nConnection: close\r\n\r\n", $"{s_hostile}\r\n\r\n" })
             await SendAsync(server.HttpPort, request);
     }
 
@@ -126,11 +126,11 @@ public sealed partial class LogInjectionTests
     {
         using var socket = new TcpClient { NoDelay = true };
         await socket.ConnectAsync("127.0.0.1", port, Cancellation);
+        var stream = socket.GetStream();
         try
         {
-            await socket.GetStream().WriteAsync(Encoding.UTF8.GetBytes(request), Cancellation);
-            socket.Client.Shutdown(SocketShutdown.Send);
-            await socket.GetStream().CopyToAsync(Stream.Null, Cancellation).WaitAsync(TimeSpan.FromSeconds(20), TimeProvider.System, Cancellation);
+            await stream.WriteAsync(Encoding.UTF8.GetBytes(request), Cancellation);
+            await stream.CopyToAsync(Stream.Null, Cancellation).WaitAsync(TimeSpan.FromSeconds(20), TimeProvider.System, Cancellation);
         }
         catch (IOException)
         {
