@@ -1,25 +1,26 @@
 using System.Collections.Concurrent;
 using System.Globalization;
 using System.Net;
-using System.Text;
 using System.Text.Json.Nodes;
 using Xunit;
 
 namespace Sluice.IntegrationTests.Crash;
 
-/// <summary>What the oracle found in both tables; everything behind <see cref="Unknown"/> must be zero.</summary>
+/// <summary>What the oracle found in both tables; everything behind <see cref="Stored"/> must be zero.</summary>
 /// <param name="Acknowledged">Batches that were answered 200.</param>
 /// <param name="Unknown">Batches whose answer was lost: they may be there once or not at all.</param>
+/// <param name="Stored">Batches of the table with keys that were found, whole or not.</param>
 /// <param name="Lost">Acknowledged batches that are not all there.</param>
 /// <param name="Partial">Batches of which some records are there and some not.</param>
+/// <param name="Phantom">Batches that nobody has sent.</param>
 /// <param name="Duplicated">Rows beyond one per key, and loads the ledger counted twice.</param>
 /// <param name="Corrupt">Batches whose values are not those that were sent.</param>
 /// <param name="Stale">Keys that hold an older value than the last acknowledged one.</param>
 /// <param name="Pending">Records that the ledger says are neither loaded nor failed when nothing moves any more; negative: loaded twice.</param>
 /// <param name="Unbalanced">Times that a ledger did not add up, had less than was acknowledged, or went back.</param>
-sealed record Verdict(int Acknowledged, int Unknown, int Lost, int Partial, int Duplicated, int Corrupt, int Stale, long Pending, int Unbalanced)
+sealed record Verdict(int Acknowledged, int Unknown, int Stored, int Lost, int Partial, int Phantom, int Duplicated, int Corrupt, int Stale, long Pending, int Unbalanced)
 {
-    public bool IsClean => Lost == 0 && Partial == 0 && Duplicated == 0 && Corrupt == 0 && Stale == 0 && Pending == 0 && Unbalanced == 0;
+    public bool IsClean => Lost == 0 && Partial == 0 && Phantom == 0 && Duplicated == 0 && Corrupt == 0 && Stale == 0 && Pending == 0 && Unbalanced == 0;
 }
 
 /// <summary>
@@ -27,9 +28,11 @@ sealed record Verdict(int Acknowledged, int Unknown, int Lost, int Partial, int 
 /// the ledgers meanwhile, and afterwards holds the tables against the journal. Upserts would hide a batch that is stored twice; the second table does not.
 /// </summary>
 /// <param name="hasAppends">False: the table with keys alone.</param>
-sealed class CrashOracle(bool hasAppends = true)
+/// <param name="recordsPerBatch">One more, the hot key's, goes to the table with keys.</param>
+/// <param name="asLines">Sends lines of about 150 bytes: large bodies, which are taken in parts.</param>
+sealed class CrashOracle(bool hasAppends = true, int recordsPerBatch = 50, bool asLines = false)
 {
-    const int RecordsPerBatch = 50;
+    const long KeysPerBatch = 1_000_000;
     const long FirstHotKey = 1_000_000_000_000;
 
     readonly ConcurrentDictionary<int, bool> _batches = []; // batch -> acknowledged
@@ -51,6 +54,9 @@ sealed class CrashOracle(bool hasAppends = true)
 
     /// <summary>Requests that reached a server and got no answer from it.</summary>
     public int Unanswered => Volatile.Read(ref _unanswered);
+
+    /// <summary>Records of one batch of a sink.</summary>
+    public int RecordsOf(string sinkId) => recordsPerBatch + (sinkId == SinkId ? 1 : 0);
 
     string[] SinkIds => hasAppends ? [SinkId, AppendSinkId] : [SinkId];
 
@@ -98,7 +104,7 @@ sealed class CrashOracle(bool hasAppends = true)
     /// <summary>What is known at this moment, to hold a table against that is of this moment or later: what was under way may be there or not.</summary>
     public CrashOracle Copy()
     {
-        var copy = new CrashOracle(hasAppends) { DatabaseId = DatabaseId, SinkId = SinkId, AppendSinkId = AppendSinkId };
+        var copy = new CrashOracle(hasAppends, recordsPerBatch, asLines) { DatabaseId = DatabaseId, SinkId = SinkId, AppendSinkId = AppendSinkId };
         foreach (var (sender, batch) in _lastAcknowledged) copy._lastAcknowledged[sender] = batch;
         foreach (var (batch, isAcknowledged) in _batches) copy._batches[batch] = isAcknowledged;
         foreach (var (batch, isAcknowledged) in _appended) copy._appended[batch] = isAcknowledged;
@@ -117,22 +123,68 @@ sealed class CrashOracle(bool hasAppends = true)
             var batch = Interlocked.Increment(ref _nextBatch);
             _batches[batch] = false;
             _lastSent[sender] = batch;
-            if (!await SendAsync(api, SinkId, _batches, batch, Body(sender, batch), cancellation)) return;
+            if (!await SendAsync(api, SinkId, _batches, batch, Body(sender, batch, recordsPerBatch), cancellation)) return;
             _lastAcknowledged[sender] = batch;
             if (!hasAppends) continue;
             _appended[batch] = false;
-            if (!await SendAsync(api, AppendSinkId, _appended, batch, Body(sender: null, batch), cancellation)) return;
+            if (!await SendAsync(api, AppendSinkId, _appended, batch, Body(sender: null, batch, recordsPerBatch), cancellation)) return;
         }
     }
+
+    /// <summary>A batch that somebody else sends, to one sink; it may be there or not until <see cref="Acknowledge"/>.</summary>
+    public (int Batch, string Body) Begin(string sinkId, int sender = 0)
+    {
+        var batch = Interlocked.Increment(ref _nextBatch);
+        JournalOf(sinkId)[batch] = false;
+        if (sinkId != SinkId) return (batch, Body(sender: null, batch, recordsPerBatch));
+        _lastSent[sender] = batch;
+        return (batch, Body(sender, batch, recordsPerBatch));
+    }
+
+    /// <summary>The batch was answered 200.</summary>
+    public void Acknowledge(string sinkId, int batch, int sender = 0)
+    {
+        JournalOf(sinkId)[batch] = true;
+        if (sinkId == SinkId) _lastAcknowledged[sender] = batch;
+        _ledgers.Acknowledge(sinkId, RecordsOf(sinkId));
+    }
+
+    /// <summary>For a control: a batch of which half is sent and stored, to both tables, as if the whole had been.</summary>
+    public async Task SendHalfAsync(ApiClient api, CancellationToken cancellation)
+    {
+        foreach (var sinkId in SinkIds)
+        {
+            var (batch, _) = Begin(sinkId);
+            await StoreAsync(api, sinkId, Body(sender: null, batch, recordsPerBatch / 2), cancellation);
+            JournalOf(sinkId)[batch] = true;
+        }
+    }
+
+    /// <summary>For a control: a batch that is in no journal, to both tables.</summary>
+    public async Task SendUnknownAsync(ApiClient api, CancellationToken cancellation)
+    {
+        var batch = Interlocked.Increment(ref _nextBatch);
+        foreach (var sinkId in SinkIds) await StoreAsync(api, sinkId, Body(sender: null, batch, recordsPerBatch), cancellation);
+    }
+
+    async Task StoreAsync(ApiClient api, string sinkId, string body, CancellationToken cancellation)
+    {
+        var answer = await api.PostAsync($"v2/sinks/{sinkId}?wait=loaded&timeout=60{Form}", body, cancellation);
+        Assert.True(answer.Status == HttpStatusCode.OK, answer.Text);
+    }
+
+    string Form => asLines ? "&format=ndjson&return=summary" : "";
+
+    ConcurrentDictionary<int, bool> JournalOf(string sinkId) => sinkId == SinkId ? _batches : _appended;
 
     /// <returns>Whether the batch was acknowledged.</returns>
     async Task<bool> SendAsync(ApiClient api, string sinkId, ConcurrentDictionary<int, bool> journal, int batch, string body, CancellationToken cancellation)
     {
-        var records = RecordsPerBatch + (sinkId == SinkId ? 1 : 0);
+        var records = RecordsOf(sinkId);
         var started = TimeProvider.System.GetTimestamp();
         try
         {
-            var answer = await api.PostAsync($"v2/sinks/{sinkId}", body, cancellation);
+            var answer = await api.PostAsync($"v2/sinks/{sinkId}?{Form}", body, cancellation);
             if ((int)answer.Status >= 500)
             {
                 Interlocked.CompareExchange(ref _firstRefusal, TimeProvider.System.GetTimestamp(), 0);
@@ -169,10 +221,9 @@ sealed class CrashOracle(bool hasAppends = true)
         var appendsPending = hasAppends ? (await api.WaitLoadedAsync(AppendSinkId, cancellation))["pending"]!.GetValue<long>() : 0;
         await _ledgers.CheckAsync(api, SinkIds, cancellation);
         var stored = new Dictionary<int, (int Count, long Sum)>();
-        const int page = 5_000;
-        for (var from = 0; from <= _nextBatch; from += page)
+        foreach (var range in await RangesAsync(api, "events", cancellation))
         {
-            var sql = string.Create(CultureInfo.InvariantCulture, $"SELECT batch, COUNT(*) AS n, SUM(val) AS total FROM events WHERE _id < {FirstHotKey} AND batch >= {from} AND batch < {from + page} GROUP BY batch");
+            var sql = string.Create(CultureInfo.InvariantCulture, $"SELECT batch, COUNT(*) AS n, SUM(val) AS total FROM events WHERE _id < {FirstHotKey} AND {range} GROUP BY batch");
             foreach (var row in await api.QueryAsync(DatabaseId, sql, cancellation))
                 stored.Add(Int(row![0]), (Int(row[1]), row[2]!.GetValue<long>()));
         }
@@ -184,30 +235,30 @@ sealed class CrashOracle(bool hasAppends = true)
             {
                 if (isAcknowledged) lost++;
             }
-            else if (found.Count != RecordsPerBatch)
+            else if (found.Count != recordsPerBatch)
             {
                 partial++;
             }
-            else if (found.Sum != Enumerable.Range(0, RecordsPerBatch).Sum(i => Value(batch, i)))
+            else if (found.Sum != Enumerable.Range(0, recordsPerBatch).Sum(i => Value(batch, i)))
             {
                 corrupt++;
             }
         }
         var appends = await JudgeAppendsAsync(api, cancellation);
         return new Verdict(
-            _batches.Count(batch => batch.Value) + _appended.Count(batch => batch.Value), unknown + _appended.Count(batch => !batch.Value), lost + appends.Lost, partial + appends.Partial,
+            _batches.Count(batch => batch.Value) + _appended.Count(batch => batch.Value), unknown + _appended.Count(batch => !batch.Value), stored.Count, lost + appends.Lost, partial + appends.Partial,
+            stored.Keys.Count(batch => !_batches.ContainsKey(batch)) + appends.Phantom,
             await CountDuplicatesAsync(api, ledger, cancellation) + appends.Duplicated, corrupt + appends.Corrupt, await CountStaleAsync(api, cancellation),
             ledger["pending"]!.GetValue<long>() + appendsPending, _ledgers.Faults.Count);
     }
 
     /// <summary>Each batch is in the table without keys once, whole and as it was sent, or not at all.</summary>
-    async Task<(int Lost, int Partial, int Duplicated, int Corrupt)> JudgeAppendsAsync(ApiClient api, CancellationToken cancellation)
+    async Task<(int Lost, int Partial, int Phantom, int Duplicated, int Corrupt)> JudgeAppendsAsync(ApiClient api, CancellationToken cancellation)
     {
         var stored = new Dictionary<int, (int Count, int Distinct, long Sum)>();
-        const int page = 5_000;
-        for (var from = 0; hasAppends && from <= _nextBatch; from += page)
+        foreach (var range in hasAppends ? await RangesAsync(api, "appends", cancellation) : [])
         {
-            var sql = string.Create(CultureInfo.InvariantCulture, $"SELECT batch, COUNT(*) AS n, COUNT(DISTINCT val) AS vals, SUM(val) AS total FROM appends WHERE batch >= {from} AND batch < {from + page} GROUP BY batch");
+            var sql = string.Create(CultureInfo.InvariantCulture, $"SELECT batch, COUNT(*) AS n, COUNT(DISTINCT val) AS vals, SUM(val) AS total FROM appends WHERE {range} GROUP BY batch");
             foreach (var row in await api.QueryAsync(DatabaseId, sql, cancellation))
                 stored.Add(Int(row![0]), (Int(row[1]), Int(row[2]), row[3]!.GetValue<long>()));
         }
@@ -215,11 +266,19 @@ sealed class CrashOracle(bool hasAppends = true)
         foreach (var (batch, isAcknowledged) in _appended)
         {
             if (!stored.TryGetValue(batch, out var found)) lost += isAcknowledged ? 1 : 0;
-            else if (found.Count > RecordsPerBatch) duplicated += found.Count - RecordsPerBatch;
-            else if (found.Count < RecordsPerBatch) partial++;
-            else if (found.Distinct != RecordsPerBatch || found.Sum != Enumerable.Range(0, RecordsPerBatch).Sum(i => Value(batch, i))) corrupt++;
+            else if (found.Count > recordsPerBatch) duplicated += found.Count - recordsPerBatch;
+            else if (found.Count < recordsPerBatch) partial++;
+            else if (found.Distinct != recordsPerBatch || found.Sum != Enumerable.Range(0, recordsPerBatch).Sum(i => Value(batch, i))) corrupt++;
         }
-        return (lost, partial, duplicated, corrupt);
+        return (lost, partial, stored.Keys.Count(batch => !_appended.ContainsKey(batch)), duplicated, corrupt);
+    }
+
+    /// <summary>Conditions that take all batches of a table together, and each few enough for one answer.</summary>
+    async Task<List<string>> RangesAsync(ApiClient api, string table, CancellationToken cancellation)
+    {
+        const int page = 5_000;
+        var last = (await api.QueryAsync(DatabaseId, $"SELECT MAX(batch) AS last FROM {table}", cancellation))[0]![0]?.GetValue<long>() ?? 0;
+        return [.. Enumerable.Range(0, (int)(Math.Max(last, _nextBatch) / page) + 1).Select(n => string.Create(CultureInfo.InvariantCulture, $"batch >= {n * page} AND batch < {(n + 1) * page}"))];
     }
 
     async Task<int> CountDuplicatesAsync(ApiClient api, JsonNode ledger, CancellationToken cancellation)
@@ -243,18 +302,16 @@ sealed class CrashOracle(bool hasAppends = true)
         return stale;
     }
 
-    /// <summary>Records of a batch have keys of their own; one more record overwrites the sender's hot key. Without a sender they have no keys.</summary>
-    static string Body(int? sender, int batch)
+    /// <summary>Records of a batch have keys of their own; one more record overwrites the sender's hot key. Without a sender there is none.</summary>
+    string Body(int? sender, int batch, int count)
     {
-        var body = new StringBuilder("{\"records\":[");
-        for (var i = 0; i < RecordsPerBatch; i++) body.Append(Record(((long)batch * 1_000) + i, batch, Value(batch, i))).Append(',');
-        if (sender is { } hot) body.Append(Record(FirstHotKey + hot, batch, 0));
-        else body.Length--;
-        return body.Append("]}").ToString();
+        var records = Enumerable.Range(0, count).Select(i => Record((batch * KeysPerBatch) + i, batch, Value(batch, i)));
+        if (sender is { } hot) records = records.Append(Record(FirstHotKey + hot, batch, 0));
+        return asLines ? string.Concat(records.Select(record => record + "\n")) : $$"""{"records":[{{string.Join(',', records.Select(record => $$"""{"value":{{record}} }"""))}}]}""";
     }
 
-    static string Record(long id, int batch, long value) =>
-        string.Create(CultureInfo.InvariantCulture, $$"""{"value":{"id":{{id}},"batch":{{batch}},"val":{{value}} } }""");
+    string Record(long id, int batch, long value) =>
+        string.Create(CultureInfo.InvariantCulture, $$"""{"id":{{id}},"batch":{{batch}},"val":{{value}}{{(asLines ? $",\"pad\":\"{new string('x', 100)}\"" : "")}} }""");
 
     static long Value(int batch, int index) => ((long)batch * 7_919 % 100_003 * 31) + index;
 
