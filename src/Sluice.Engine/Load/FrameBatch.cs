@@ -67,6 +67,13 @@ sealed class FrameBatch
     /// <summary>Whether any row is more than an upsert without version.</summary>
     public bool HasOperations { get; private set; }
 
+    /// <summary>
+    /// Whether a fold has to know which keys the table has: rows are more than upserts, or a record may bring members to a set that an earlier one of the
+    /// batch left to its default, which only a new row has.
+    /// </summary>
+    public bool FoldsByKeyState => HasOperations || Schema.Columns.Any(
+        column => column is { Type.IsSet: true, Default: not null } && _columns[column.Id].States is var states && states.Contains(CellState.Absent) && states.Contains(CellState.Value));
+
     public RecordOperation OperationOf(int row) =>
         HasOperations && Operations.States[row] == CellState.Value ? (RecordOperation)Operations.Bytes[row] : RecordOperation.Upsert;
 

@@ -359,7 +359,7 @@ sealed class Loader : IDisposable
             try
             {
                 // what a record does may depend on those before it: they are taken along, without the bad ones, and known to be good together
-                var start = batch.HasOperations ? batch.Frames[index].FirstRow : from;
+                var start = batch.FoldsByKeyState ? batch.Frames[index].FirstRow : from;
                 var folded = await FoldAsync(batch, start, to, bad, cancellation);
                 await _store.CheckAsync(
                     new LoadBatch(batch.Schema, folded.Rows, batch.Frames[index].UpTo, NoCounts, []) { Operations = folded.Operations }, cancellation);
@@ -441,11 +441,11 @@ sealed class Loader : IDisposable
             counts.Values.Sum(count => count.Loaded), counts.Values.Sum(count => count.Failed), counts.Values.Sum(count => count.Superseded), _time.GetElapsedTime(started));
     }
 
-    /// <summary>Folds to one row a key; where operations are among the records, with what the store has of their keys.</summary>
+    /// <summary>Folds to one row a key; where it depends on what the store has of a key, with that.</summary>
     async Task<FoldedBatch> FoldAsync(FrameBatch batch, int start, int end, BadRecords bad, CancellationToken cancellation)
     {
         var excluded = _replayedBefore.Count == 0 ? bad.Rows : [.. bad.Rows, .. _replayedBefore];
-        if (!batch.HasOperations) return new FoldedBatch(_folder.Fold(batch, start, end, excluded), null, [], []);
+        if (!batch.FoldsByKeyState) return new FoldedBatch(_folder.Fold(batch, start, end, excluded), null, [], []);
         var now = Now();
         var operations = new RowOperations(batch.Schema.Key) { TimeMicroseconds = now, TombstonesCountFrom = now - (_options.TombstoneWindow.Ticks / TimeSpan.TicksPerMicrosecond) };
         _operations.Begin(batch, start, end, excluded);

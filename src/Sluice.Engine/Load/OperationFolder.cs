@@ -28,6 +28,7 @@ sealed class OperationFolder
     readonly List<int> _asked = []; // of each key, its place among the asked keys, or NoRow
     readonly List<int> _applied = []; // the rows of the present key that make up its row
     readonly HashSet<(string? Text, long Id)> _removed = []; // pairs hash with a seed: no sender can choose members that collide
+    readonly Dictionary<int, ColumnBuffer> _setDefaults = []; // by column id, as the one row
     int[] _next = []; // per row: the row after it with the same key, or NoRow
     int[] _keyOf = []; // per row: its key
     FrameBatch _batch = null!;
@@ -44,6 +45,7 @@ sealed class OperationFolder
         _index.Reset(end - start);
         _first.Clear();
         _asked.Clear();
+        ReadSetDefaults(batch.Schema);
         if (_next.Length < end - start) (_next, _keyOf) = (new int[end - start], new int[end - start]);
         for (var row = start; row < end; row++)
         {
@@ -53,7 +55,7 @@ sealed class OperationFolder
             if (previous >= 0) _next[previous - start] = row;
             else Add(row);
             var key = _keyOf[row - start] = previous >= 0 ? _keyOf[previous - start] : _first.Count - 1;
-            if (_asked[key] == NoRow && IsConditional(row)) Ask(key);
+            if (_asked[key] == NoRow && (IsConditional(row) || (previous >= 0 && MayJoinDefault(row)))) Ask(key);
         }
     }
 
@@ -91,6 +93,15 @@ sealed class OperationFolder
         AskedKeys.AddFrom(_batch.Rows.Key, _first[key]);
     }
 
+    void ReadSetDefaults(TableSchema schema)
+    {
+        _setDefaults.Clear();
+        foreach (var column in schema.Columns.Where(column => column is { Type.IsSet: true, Default: not null })) _setDefaults.Add(column.Id, ColumnDefault.Read(column));
+    }
+
+    /// <summary>Whether members of the row would come to those of a default, if the key's first record makes a row.</summary>
+    bool MayJoinDefault(int row) => _setDefaults.Count > 0 && _batch.Rows.Columns.Any(cells => _setDefaults.ContainsKey(cells.ColumnId) && cells.States[row] == CellState.Value);
+
     bool IsConditional(int row) =>
         _batch.OperationOf(row) is RecordOperation.Insert or RecordOperation.Patch or RecordOperation.Remove
             or RecordOperation.Replace // keeps the stored version, and nothing else
@@ -101,7 +112,7 @@ sealed class OperationFolder
         int first, KeyState stored, RowBatch rows, RowOperations operations, List<(int, LateErrorCode)> failed, List<int> superseded)
     {
         var state = stored;
-        var (isReset, tombstone) = (false, RecordOperations.NoVersion);
+        var (isReset, isNew, tombstone) = (false, false, RecordOperations.NoVersion);
         _applied.Clear();
         for (var row = first; row != NoRow; row = _next[row - _start])
         {
@@ -132,12 +143,13 @@ sealed class OperationFolder
                     isReset = true;
                     _applied.Clear();
                 }
+                if (_applied.Count == 0) isNew = operation == RecordOperation.Replace || !state.IsPresent;
                 state = state with { IsPresent = true, RowVersion = Math.Max(state.RowVersion, version) };
                 _applied.Add(row);
             }
         }
         var key = _batch.Rows.Key;
-        if (_applied.Count > 0) AddRow(rows, operations, state.RowVersion, isReset && stored.IsPresent);
+        if (_applied.Count > 0) AddRow(rows, operations, state.RowVersion, isReset && stored.IsPresent, isNew);
         else if (isReset && stored.IsPresent) operations.DeletedKeys.AddFrom(key, first);
         if (tombstone == RecordOperations.NoVersion) return;
         operations.TombstoneKeys.AddFrom(key, first);
@@ -145,7 +157,8 @@ sealed class OperationFolder
     }
 
     /// <summary>Makes the row of the applied records.</summary>
-    void AddRow(RowBatch rows, RowOperations operations, long version, bool isReset)
+    /// <param name="isNew">The first of them made it; false also where nothing depends on that.</param>
+    void AddRow(RowBatch rows, RowOperations operations, long version, bool isReset, bool isNew)
     {
         var source = _batch.Rows;
         var last = _applied[^1];
@@ -157,7 +170,7 @@ sealed class OperationFolder
         for (var i = 0; i < source.Columns.Count; i++)
         {
             var (from, to) = (source.Columns[i], rows.Columns[i]);
-            if (from.Kind is PhysicalKind.Int64List or PhysicalKind.TextList) FoldSet(from, to, operations, rows.RowCount - 1);
+            if (from.Kind is PhysicalKind.Int64List or PhysicalKind.TextList) FoldSet(from, to, operations, rows.RowCount - 1, isNew);
             else to.AddFrom(from, LastPresent(from));
         }
     }
@@ -173,7 +186,7 @@ sealed class OperationFolder
     /// Members added and members removed, the newest record first: a member is added unless a later record removes it. What is removed is removed
     /// from what is stored, also where an earlier record of the batch added it.
     /// </summary>
-    void FoldSet(ColumnBuffer source, ColumnBuffer target, RowOperations operations, int targetRow)
+    void FoldSet(ColumnBuffer source, ColumnBuffer target, RowOperations operations, int targetRow, bool isNew)
     {
         _removed.Clear();
         var isValue = false;
@@ -188,6 +201,11 @@ sealed class OperationFolder
             }
             isValue = true;
             AddMembers(source, target, row);
+        }
+        if (isNew && (isValue || _removed.Count > 0) && source.States[_applied[0]] == CellState.Absent && _setDefaults.TryGetValue(source.ColumnId, out var fresh))
+        {
+            isValue = true; // the first record gave the new row its default, and the others changed that
+            AddMembers(fresh, target, 0);
         }
         if (_removed.Count > 0) AddRemoved(source, operations, targetRow);
         if (isValue) target.EndSet();

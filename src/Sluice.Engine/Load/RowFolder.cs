@@ -93,14 +93,16 @@ sealed class RowFolder
 
     void FoldSet(ColumnBuffer source, ColumnBuffer target, int row, int start)
     {
-        var isValue = false;
+        var (isValue, first) = (false, row);
         for (; row >= 0; row = _previous[row - start])
         {
+            first = row;
             if (source.States[row] != CellState.Value) continue;
             isValue = true;
             target.AddMembersFrom(source, row);
         }
-        if (!isValue) target.AddAbsent();
-        else target.EndSet();
+        if (isValue) target.EndSet();
+        else if (source.States[first] == CellState.Null) target.AddNull(); // a new row gets no default
+        else target.AddAbsent();
     }
 }

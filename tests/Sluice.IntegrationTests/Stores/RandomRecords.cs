@@ -38,6 +38,7 @@ public sealed class RandomRecords
         };
         Schema = s_columns.Where(column => (withSets || !column.Type.IsSet) && _random.Next(2) == 0)
             .Aggregate(empty, (made, column) => made.WithColumn(column.Name, column.Type));
+        if (_random.Next(2) == 0) Schema = Schema with { Columns = [.. Schema.Columns.Select(column => column with { Default = column.Name is "v" or "iq" ? null : TestRows.DefaultOf(column.Type).Json })] };
     }
 
     public TableSchema Schema { get; }

@@ -41,13 +41,13 @@ public sealed class LoaderTests
     }
 
     [Fact]
-    public async Task A_default_is_for_new_rows_that_no_record_of_the_batch_says_anything_of()
+    public async Task A_default_is_for_new_rows_whose_first_record_says_nothing_of_it_wherever_a_batch_ends()
     {
         var schema = TableOf(KeyKind.Number) with { Columns = [new(1, "i", ColumnType.Int) { Default = "5" }, new(2, "ss", ColumnType.StringSet) { Default = "[\"x\"]" }] };
         using var load = await LoadFixture.CreateAsync(schema);
         await load.SendAsync(schema, """{"_id":1}""", """{"_id":2,"i":null}""", """{"_id":3}""", """{"_id":3,"i":8}""", """{"_id":2,"ss":["y"]}""");
         await load.LoadAllAsync();
-        Assert.Equal(["1: 1=5 2=['x']", "2: 2=['y']", "3: 1=8 2=['x']"], load.Database.Rows());
+        Assert.Equal(["1: 1=5 2=['x']", "2: 2=['x','y']", "3: 1=8 2=['x']"], load.Database.Rows());
     }
 
     [Fact]

@@ -19,7 +19,7 @@ public sealed class RowFolderTests
     [InlineData("""{"_id":1,"v":[1.5]}""", """{"_id":1}""", "1 | absent | absent | absent | absent | <1.5>")]
     [InlineData("""{"_id":1,"ss":["a"]}""", """{"_id":1,"ss":["b","a"]}""", "1 | absent | absent | ['b','a'] | absent | absent")]
     [InlineData("""{"_id":1,"ss":["a"]}""", """{"_id":1,"ss":null}""", "1 | absent | absent | ['a'] | absent | absent")]
-    [InlineData("""{"_id":1,"ss":null}""", """{"_id":1,"ss":null}""", "1 | absent | absent | absent | absent | absent")]
+    [InlineData("""{"_id":1,"ss":null}""", """{"_id":1,"ss":null}""", "1 | absent | absent | null | absent | absent")]
     [InlineData("""{"_id":1,"ss":[]}""", """{"_id":1}""", "1 | absent | absent | [] | absent | absent")]
     public void Two_records_of_a_key_make_one_row(string first, string second, string expected)
     {
