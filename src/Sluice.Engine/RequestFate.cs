@@ -27,10 +27,14 @@ public sealed record RecordFate(
     int Index, RecordFateKind Kind, IReadOnlyList<FieldError> Errors, LateErrorCode? Code = null, string? Message = null, string? Key = null, string? Value = null, bool IsReplayed = false);
 
 /// <summary>What became of one request. What is not known any more is <c>null</c>.</summary>
-/// <param name="IsLoaded">False: it waits in the log.</param>
+/// <param name="IsLoaded">False: it waits in the log, or is lost.</param>
 /// <param name="Received">Its records. Received = accepted + rejected; once it is loaded, accepted = loaded + failed.</param>
 /// <param name="Records">Those that were not simply loaded, by index.</param>
 /// <param name="HasMore">More of them have a higher index.</param>
 public sealed record RequestFate(
     string RequestId, bool IsLoaded, long? ReceivedAtMicroseconds, long? LoadedAtMicroseconds, int? Received, int? Accepted, int? Rejected, int? Loaded, int? Failed,
-    IReadOnlyList<RecordFate> Records, bool HasMore);
+    IReadOnlyList<RecordFate> Records, bool HasMore)
+{
+    /// <summary>A repair or a rebuild found that nothing has its accepted records any more.</summary>
+    public bool IsLost { get; init; }
+}

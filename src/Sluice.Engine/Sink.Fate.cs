@@ -24,6 +24,7 @@ public sealed partial class Sink
         requestId = FrameHeader.FormatRequestId(new LogPosition(logId, 0, sequence)); // as the store has it
         var isLoaded = sequence <= _table.LoadedSequence; // asked first: what the log has no more is in the store then
         if (logId != _table.Log.Id || sequence == 0 || sequence > _table.Log.DurablePosition.Sequence) throw NoRequest();
+        var isLost = _table.IsLost(sequence); // the loader has passed it, and loaded nothing
         var logged = FindLoggedFate(sequence);
         var kept = isLoaded ? await _table.Store.ReadFateAsync(Definition.Id, requestId, sequence, cancellation) : s_nothingKept;
         if (logged is null && kept.IsOfOtherSink) throw NoRequest();
@@ -33,6 +34,10 @@ public sealed partial class Sink
         int? failed = kept.HasAllErrors ? kept.Errors.Count(error => error.RecordIndex >= 0) : null;
         var accepted = outcome?.AcceptedCount ?? logged?.Header.RequestAcceptedCount;
         var received = outcome?.RecordCount ?? logged?.Header.RequestRecordCount;
+        if (isLost)
+        {
+            return new RequestFate(requestId, IsLoaded: false, receivedAt, null, received, accepted, received - accepted, 0, accepted, [.. records.Take(limit)], records.Count > limit) { IsLost = true };
+        }
         return new RequestFate(
             requestId, isLoaded, receivedAt ?? ReceivedAtOf(kept), kept.LoadedAtMicroseconds, received, accepted, received - accepted, isLoaded ? accepted - failed : 0, failed,
             [.. records.Take(limit)], records.Count > limit);

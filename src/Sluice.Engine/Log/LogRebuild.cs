@@ -28,7 +28,11 @@ public static class LogRebuild
     public static async Task<RebuildReport> RunAsync(LogFiles files, string directory, ITableStore store, TableSchema schema, long nowMicroseconds, CancellationToken cancellation)
     {
         var (summary, report) = Read(files, directory, nowMicroseconds);
-        if (summary.Sequence == 0) return report; // the loader begins at the first frame by itself
+        if (summary.Sequence == 0)
+        {
+            if (!summary.IsEmpty) summary.Write(files, directory); // what a repair took out was in the lost database
+            return report; // the loader begins at the first frame by itself
+        }
         var incarnation = TableLog.BeginIncarnation(files, directory);
         summary.Write(files, directory);
         await store.ApplySchemaAsync(schema, incarnation with { Sequence = summary.Sequence }, cancellation);
@@ -40,7 +44,7 @@ public static class LogRebuild
         var summary = LogSummary.Read(files, directory);
         var parts = new RequestParts();
         var torn = new HashSet<ulong>();
-        var lost = summary.Sinks.ToDictionary(sink => sink.SinkId, sink => summary.Sequence > 0 ? sink.Accepted : sink.Lost);
+        var lost = summary.Sinks.ToDictionary(sink => sink.SinkId, sink => sink.Accepted); // of what is not in the log; what a repair has found torn is met there again
         var kept = 0L;
         FrameVisitor visit = (in FrameHeader header, ReadOnlySpan<byte> _) =>
         {
@@ -60,6 +64,6 @@ public static class LogRebuild
         }
         var sinks = summary.Sinks.Select(sink => sink with { Lost = lost[sink.SinkId], LostAt = lost[sink.SinkId] > 0 ? now : 0 })
             .Concat(lost.Where(sink => summary.Sinks.All(known => known.SinkId != sink.Key)).Select(sink => new SummarisedSink(sink.Key, 0, 0, 0, []) { Lost = sink.Value, LostAt = now }));
-        return (summary with { Sinks = [.. sinks], Torn = LogSummary.TornOf(torn) }, new RebuildReport(summary.Sequence, lost.Values.Sum(), kept));
+        return (summary with { Sinks = [.. sinks], Torn = LogSummary.TornOf(torn), LostUpTo = summary.Sequence }, new RebuildReport(summary.Sequence, lost.Values.Sum(), kept));
     }
 }

@@ -30,9 +30,13 @@ sealed record LogSummary(int Format, Guid LogId, ulong Sequence, List<Summarised
     const int CurrentFormat = 1;
     const int CrcDigits = 8;
 
-    /// <summary>Sequences of retained requests of which a repair or a rebuild took parts: they are counted as lost and take no effect.</summary>
+    /// <summary>Sequences of requests of which a repair or a rebuild took parts: they are counted as lost and take no effect. Known also when they are trimmed.</summary>
     [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)]
     public HashSet<ulong>? Torn { get; init; }
+
+    /// <summary>Requests up to this sequence were trimmed before a rebuild: nothing has their records any more. 0: none.</summary>
+    [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingDefault)]
+    public ulong LostUpTo { get; init; }
 
     public static LogSummary Empty { get; } = new(CurrentFormat, Guid.Empty, 0, []);
 
@@ -46,7 +50,7 @@ sealed record LogSummary(int Format, Guid LogId, ulong Sequence, List<Summarised
 
     /// <summary>The same further on.</summary>
     public LogSummary With(Guid logId, ulong sequence, TableLedger ledger) =>
-        this with { LogId = logId, Sequence = sequence, Sinks = ledger.ReadSummary(), Torn = TornOf(Torn?.Where(torn => torn > sequence)) };
+        this with { LogId = logId, Sequence = sequence, Sinks = ledger.ReadSummary() };
 
     /// <summary>The summary in a log's directory; an empty one when nothing was ever trimmed.</summary>
     /// <exception cref="SluiceException"><see cref="ErrorCode.Corrupt"/>: damaged, or of a newer version.</exception>

@@ -104,7 +104,7 @@ static class SinkReports
 
         var fate = await sink.ReadFateAsync(requestId, after ?? -1, limit, cancellation);
         return new(
-            fate.RequestId, fate.IsLoaded ? "loaded" : "pending", Time(fate.ReceivedAtMicroseconds), Time(fate.LoadedAtMicroseconds), fate.Received, fate.Accepted, fate.Rejected,
+            fate.RequestId, fate.IsLost ? "lost" : fate.IsLoaded ? "loaded" : "pending", Time(fate.ReceivedAtMicroseconds), Time(fate.LoadedAtMicroseconds), fate.Received, fate.Accepted, fate.Rejected,
             fate.Loaded, fate.Failed, [.. fate.Records.Select(Answer)], fate.HasMore ? fate.Records[^1].Index : null);
     }
 
