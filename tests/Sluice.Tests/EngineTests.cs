@@ -164,12 +164,14 @@ public sealed class EngineTests : IDisposable
     public async Task A_table_rebuilt_from_a_trimmed_log_says_what_is_lost()
     {
         _logOptions = new LogOptions { SegmentBytes = 600, RetainedBytes = 1_000 };
+        var requests = new List<string>();
         await using (var engine = await CreateAsync())
         {
             for (var i = 0; i < 30; i++)
             {
                 _time.Advance(TimeSpan.FromSeconds(13));
                 var outcome = await IngestAsync(engine, $"{{\"_id\":{i}}}", "{}");
+                requests.Add(outcome.RequestId);
                 await engine.FindTable(Table.TableId)!.WaitLoadedAsync(outcome.Sequence, Cancellation);
             }
         }
@@ -191,6 +193,11 @@ public sealed class EngineTests : IDisposable
             Assert.Equal((int)expected.KeptRecords, Database.Rows().Length);
             var error = Assert.Single(await sink.ReadErrorsAsync(10, Cancellation));
             Assert.Equal((LateErrorCode.RecordsLost, -1), (error.Code, error.RecordIndex));
+            var fates = new List<RequestFate>();
+            foreach (var request in requests) fates.Add(await sink.ReadFateAsync(request, -1, 10, Cancellation));
+            Assert.Equal(expected.LostRecords, fates.Count(fate => fate is { IsLost: true, IsLoaded: false, LoadedAtMicroseconds: null, Loaded: 0 }));
+            Assert.Equal(expected.KeptRecords, fates.Count(fate => fate is { IsLost: false, IsLoaded: true }));
+            Assert.True(fates[0].IsLost && fates[^1].IsLoaded);
             Assert.StartsWith($"{expected.LostRecords} accepted records are lost", error.Message, StringComparison.Ordinal);
             for (var i = 100; i < 130; i++) // trimming goes on with what is lost
             {
@@ -200,8 +207,12 @@ public sealed class EngineTests : IDisposable
             }
         }
         await using (var again = await OpenAsync())
-            Assert.Equal(
-                new SinkLedger(60, 120, 60, 60, expected.KeptRecords + 30, expected.LostRecords, 0) { Lost = expected.LostRecords }, again.FindSink(SinkDefinition.Id)!.ReadLedger());
+        {
+            var sink = again.FindSink(SinkDefinition.Id)!;
+            Assert.Equal(new SinkLedger(60, 120, 60, 60, expected.KeptRecords + 30, expected.LostRecords, 0) { Lost = expected.LostRecords }, sink.ReadLedger());
+            Assert.True((await sink.ReadFateAsync(requests[0], -1, 10, Cancellation)).IsLost, "trimming has forgotten what was lost");
+            Assert.False((await sink.ReadFateAsync(requests[^1], -1, 10, Cancellation)).IsLost);
+        }
 
         // the old database, found again, does not meet the new counts
         _databases[Table.TableId] = lostDatabase;
