@@ -19,7 +19,8 @@ public sealed record EngineHealth(bool IsReady, IReadOnlyList<string> Reasons);
 
 /// <summary>A table that is not open, because its database is lost, damaged, or of another time than its log. Its log is untouched.</summary>
 /// <param name="Reason">For the operator: what is wrong and what to do.</param>
-public sealed record ClosedTable(Guid TableId, Guid DatabaseId, string Reason);
+/// <param name="IsDamaged">False: something around the database's file is at fault, and what is in it may be as good as ever.</param>
+public sealed record ClosedTable(Guid TableId, Guid DatabaseId, string Reason, bool IsDamaged);
 
 /// <summary>All tables and sinks of one data directory. Any thread; schema changes of one table wait for each other.</summary>
 public sealed class Engine : IAsyncDisposable
@@ -98,7 +99,7 @@ public sealed class Engine : IAsyncDisposable
         }
     }
 
-    /// <summary>Tables whose database is damaged, in no order: they take no records and answer no queries until the server has started again.</summary>
+    /// <summary>Tables whose database is damaged or could not be opened, in no order: they take no records and answer no queries until the server has started again.</summary>
     public IReadOnlyCollection<ClosedTable> ClosedTables => [.. _closedTables.Values];
 
     /// <summary>Completes when a log or loader has failed for good: the process must end and recover from disk.</summary>
@@ -166,11 +167,15 @@ public sealed class Engine : IAsyncDisposable
         return null;
     }
 
-    /// <exception cref="SluiceException"><see cref="ErrorCode.DatabaseDamaged"/>: the table's database is damaged.</exception>
+    /// <exception cref="SluiceException"><see cref="ErrorCode.DatabaseDamaged"/>: the table's database is damaged, or could not be opened.</exception>
     public void ThrowIfClosed(Guid tableId)
     {
-        if (_closedTables.ContainsKey(tableId))
-            throw new SluiceException(ErrorCode.DatabaseDamaged, "The table's database is damaged: the table is closed until the operator has restored or rebuilt it. Nothing that was acknowledged has been removed from its log.");
+        if (!_closedTables.TryGetValue(tableId, out var closed)) return;
+        throw new SluiceException(
+            ErrorCode.DatabaseDamaged,
+            closed.IsDamaged
+                ? "The table's database is damaged: the table is closed until the operator has restored or rebuilt it. Nothing that was acknowledged has been removed from its log."
+                : "The table's database could not be opened: the table is closed until the operator has mended the cause, which the server's log tells, and started the server again. Nothing that was acknowledged has been removed from its log.");
     }
 
     /// <summary>Returns when everything up to and including the requests is in the store, and so visible to queries.</summary>
@@ -227,7 +232,7 @@ public sealed class Engine : IAsyncDisposable
         }
         catch (SluiceException e) when (e.Code == ErrorCode.DatabaseDamaged)
         {
-            _closedTables[table.Schema.TableId] = new ClosedTable(table.Schema.TableId, table.DatabaseId, e.Message);
+            _closedTables[table.Schema.TableId] = new ClosedTable(table.Schema.TableId, table.DatabaseId, e.Message, e.InnerException is not StoreException { IsOfSurroundings: true });
             _context.Logger.TableClosed(e, table.Schema.TableId, e.Message);
         }
     }

@@ -22,7 +22,11 @@ sealed class EngineSlot
         : _engine.Health;
 
     /// <summary>Databases of which a table is closed.</summary>
-    public IReadOnlyList<Guid> DamagedDatabases => _engine is null ? [] : [.. _engine.ClosedTables.Select(table => table.DatabaseId).Distinct().Order()];
+    public IReadOnlyList<string> ClosedDatabases => _engine is null ? [] :
+    [
+        .. _engine.ClosedTables.GroupBy(table => table.DatabaseId).OrderBy(database => database.Key)
+            .Select(database => $"database {database.Key} {(database.Any(table => table.IsDamaged) ? "is damaged" : "could not be opened")}"),
+    ];
 
     public void Set(Engine engine) => _engine = engine;
 

@@ -85,6 +85,27 @@ public sealed record LoadBatch(
     public long? TimeMicroseconds { get; init; }
 }
 
+/// <summary>Why a store cannot be used, as far as that can be told apart.</summary>
+public enum StoreFault
+{
+    /// <summary>None of the others is known to be it.</summary>
+    Other,
+
+    /// <summary>What is in the file makes no sense.</summary>
+    Damaged,
+
+    DiskFull,
+
+    /// <summary>The process may not read or write the file.</summary>
+    NotPermitted,
+
+    /// <summary>Memory, threads or file handles do not suffice.</summary>
+    OutOfResources,
+
+    /// <summary>Another process has the file open.</summary>
+    InUse,
+}
+
 /// <summary>A store that did not do what was asked; nothing of it is in the table.</summary>
 /// <param name="isTransient">
 /// True: the same call may succeed later (conflict, full disk, lost connection). False: the store refuses these rows for what
@@ -93,6 +114,11 @@ public sealed record LoadBatch(
 public sealed class StoreException(bool isTransient, string message, Exception? inner = null) : Exception(message, inner)
 {
     public bool IsTransient { get; } = isTransient;
+
+    public StoreFault Fault { get; init; }
+
+    /// <summary>Something around the file is at fault, and what is in it may be as good as ever.</summary>
+    public bool IsOfSurroundings => Fault is StoreFault.DiskFull or StoreFault.NotPermitted or StoreFault.OutOfResources or StoreFault.InUse;
 }
 
 /// <summary>

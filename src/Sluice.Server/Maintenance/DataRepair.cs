@@ -84,6 +84,10 @@ sealed class DataRepair(DataDirectory data, TextWriter output, TimeProvider time
         {
             return (data.InspectDatabase(table.DatabaseId).GetValueOrDefault(table.Schema.TableId), true);
         }
+        catch (StoreException e) when (e.IsOfSurroundings) // what it has would be counted as lost
+        {
+            throw new StartupException(ExitCode.DamagedData, $"the log is not repaired, as its database cannot be read now: {e.Message}", e);
+        }
         catch (StoreException e)
         {
             await output.WriteLineAsync($"         the database of table {table.Schema.Name} cannot be read, so what it has is counted as lost: {e.Message}");
@@ -107,7 +111,12 @@ sealed class DataRepair(DataDirectory data, TextWriter output, TimeProvider time
 
     Task TellAsync(TableDefinition table, RebuildReport report) => output.WriteLineAsync(
         $"table {table.Schema.Name} ({table.Schema.TableId}): the log has {report.KeptRecords} accepted records"
-        + (report.TrimmedUpTo == 0 ? " and is complete" : $"; {report.LostRecords} up to sequence {report.TrimmedUpTo} are not in it any more: lost, unless the database is restored from a backup"));
+        + (report switch
+        {
+            { LostRecords: 0, TrimmedUpTo: 0 } => " and is complete",
+            { TrimmedUpTo: 0 } => $"; {report.LostRecords} that a repair took out are not in it any more: lost, unless the database is restored from a backup",
+            _ => $"; {report.LostRecords} up to sequence {report.TrimmedUpTo} are not in it any more: lost, unless the database is restored from a backup",
+        }));
 
     void MoveAside(Guid databaseId)
     {

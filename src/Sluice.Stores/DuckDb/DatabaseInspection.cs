@@ -10,7 +10,7 @@ public sealed record DatabaseInspection(Guid? Id, IReadOnlyDictionary<Guid, Stor
 {
     /// <summary>Reads the whole file, so that every block's checksum is looked at. Nothing in it changes.</summary>
     /// <param name="tempDirectory">For what does not fit into memory; made and removed.</param>
-    /// <exception cref="StoreException">The file is damaged, or no database of ours.</exception>
+    /// <exception cref="StoreException">The file is damaged, no database of ours, or cannot be read (<see cref="StoreException.Fault"/>).</exception>
     public static DatabaseInspection Run(string path, string tempDirectory)
     {
         try
@@ -22,11 +22,12 @@ public sealed record DatabaseInspection(Guid? Id, IReadOnlyDictionary<Guid, Stor
         }
         catch (Exception e) when (DuckDbErrors.IsDuckDb(e))
         {
-            throw new StoreException(isTransient: false, $"{path}: {e.Message}", e);
+            var fault = DuckDbErrors.FaultOf(e);
+            throw new StoreException(isTransient: false, $"{path}: {e.Message}{DuckDbErrors.WayOut(fault)}", e) { Fault = fault };
         }
         catch (Exception e) when (e is System.Text.Json.JsonException or InvalidDataException or FormatException or InvalidOperationException)
         {
-            throw new StoreException(isTransient: false, $"{path}: what it says of its tables cannot be understood: {e.Message}", e);
+            throw new StoreException(isTransient: false, $"{path}: what it says of its tables cannot be understood: {e.Message}{DuckDbErrors.WayOut(StoreFault.Damaged)}", e) { Fault = StoreFault.Damaged };
         }
         finally
         {

@@ -38,6 +38,46 @@ static class DuckDbErrors
     public static bool IsOfStatement(Exception error) => IsDuckDb(error) && TypeOf(error) is not (
         DuckDBErrorType.Fatal or DuckDBErrorType.Internal or DuckDBErrorType.Io or DuckDBErrorType.Connection or DuckDBErrorType.Transaction or DuckDBErrorType.Interrupt);
 
+    /// <summary>Why a database file cannot be opened or read. DuckDB says it in words only.</summary>
+    public static StoreFault FaultOf(Exception error) => error switch
+    {
+        UnauthorizedAccessException => StoreFault.NotPermitted,
+        QueryException => StoreFault.OutOfResources, // no thread is to be had
+        _ when IsDuckDb(error) && TypeOf(error) == DuckDBErrorType.OutOfMemory => StoreFault.OutOfResources,
+        _ => s_faultTexts.FirstOrDefault(known => error.Message.Contains(known.Text, StringComparison.OrdinalIgnoreCase)).Fault,
+    };
+
+    /// <summary>What an operator does about it; nothing when it is not known what it is.</summary>
+    public static string WayOut(StoreFault fault) => fault switch
+    {
+        StoreFault.Damaged => ". It is damaged: restore the file from a backup, or rebuild it from the logs (sluice-server rebuild)",
+        StoreFault.DiskFull => ". The disk is full, the file need not be damaged: make room, and start again",
+        StoreFault.NotPermitted => ". The file need not be damaged: let the server's user read and write it and its directory, and start again",
+        StoreFault.OutOfResources => ". Memory, threads or file handles did not suffice, the file need not be damaged: give the server more, and start again",
+        StoreFault.InUse => ". The file need not be damaged: end the other process that has it open, and start again",
+        _ => "",
+    };
+
+    // the first that fits: a text about a lock or a full disk may name a damaged write-ahead log as well
+    static readonly (string Text, StoreFault Fault)[] s_faultTexts =
+    [
+        ("Could not set lock", StoreFault.InUse),
+        ("No space left on device", StoreFault.DiskFull),
+        ("not enough space on the disk", StoreFault.DiskFull),
+        ("Disk quota exceeded", StoreFault.DiskFull),
+        ("Permission denied", StoreFault.NotPermitted),
+        ("Operation not permitted", StoreFault.NotPermitted),
+        ("Read-only file system", StoreFault.NotPermitted),
+        ("Too many open files", StoreFault.OutOfResources),
+        ("Cannot allocate memory", StoreFault.OutOfResources),
+        ("not a valid DuckDB database", StoreFault.Damaged),
+        ("Corrupt", StoreFault.Damaged),
+        ("checksum", StoreFault.Damaged),
+        ("Serialization Error", StoreFault.Damaged),
+        ("Failure while replaying WAL", StoreFault.Damaged),
+        ("INTERNAL Error", StoreFault.Damaged),
+    ];
+
     public static StoreException Translate(Exception error) => new(!IsPermanent(TypeOf(error)), error.Message, error);
 
     /// <summary>

@@ -43,7 +43,7 @@ sealed class DuckDbInstance : IDisposable
     /// <summary>Bytes of the write-ahead log.</summary>
     public long WalBytes => new FileInfo(_path + ".wal") is { Exists: true } wal ? wal.Length : 0;
 
-    /// <exception cref="StoreException">The file cannot be opened; transient.</exception>
+    /// <exception cref="StoreException">The file cannot be opened, for the reason that <see cref="StoreException.Fault"/> says; transient, as the same file may open later.</exception>
     public static DuckDbInstance Open(string path, string tempDirectory, long memoryBytes, DuckDbOptions options) =>
         Open(path, tempDirectory, memoryBytes, options, writable: true);
 
@@ -74,7 +74,8 @@ sealed class DuckDbInstance : IDisposable
         {
             connection.Dispose();
             if (!DuckDbErrors.IsDuckDb(e) && e is not (IOException or UnauthorizedAccessException or QueryException)) throw; // the last: there is no thread to be had
-            throw new StoreException(isTransient: true, $"database {path} cannot be opened: {e.Message}", e);
+            var fault = DuckDbErrors.FaultOf(e);
+            throw new StoreException(isTransient: true, $"database {path} cannot be opened: {e.Message}{DuckDbErrors.WayOut(fault)}", e) { Fault = fault };
         }
     }
 
