@@ -60,6 +60,73 @@ public sealed class DamageTests(ITestOutputHelper output) : IDisposable
         Assert.Equal(baseline, await MaintenanceRun.RunAsync("check", "--data", Data)); // looking has changed nothing
     }
 
+    /// <summary>Rows that are in blocks of the file and not in its write-ahead log: read by a check, and by queries of a server that has started on them.</summary>
+    [Fact]
+    public async Task A_flipped_bit_in_a_checkpointed_database_is_told_or_changes_nothing_and_the_table_is_rebuilt()
+    {
+        var (filled, _) = await FillAsync(kill: false); // an orderly stop checkpoints
+        var path = Path.Combine(Data, "databases", $"{filled.Database}.duckdb");
+        Assert.False(File.Exists(path + ".wal"));
+        var seed = System.Environment.TickCount;
+        output.WriteLine($"seed {seed}");
+        var random = new Random(seed);
+        var baseline = await MaintenanceRun.RunAsync("check", "--data", Data);
+        var content = ContentOf(Data);
+        var length = (int)new FileInfo(path).Length;
+        var (told, harmless, silent, started) = (0, 0, new List<string>(), 0);
+        var last = (At: 0, Bit: 0);
+        for (var flip = 0; flip < (IsLong ? 2_000 : 100); flip++)
+        {
+            var (at, bit) = (random.Next(length), random.Next(8));
+            await FlipAsync(path, at, bit);
+            var check = await MaintenanceRun.RunAsync("check", "--data", Data);
+            if (check.Code == ExitCode.DamagedData) told++;
+            else if (check.Output == baseline.Output && ContentOf(Data) == content) harmless++;
+            else silent.Add($"bit {bit} of byte {at}: {check.Output}");
+            if (check.Code == ExitCode.DamagedData && started < (IsLong ? 50 : 3))
+            {
+                started++;
+                var copy = Path.Combine(_directory.Path, "started"); // the server writes
+                MaintenanceRun.CopyDirectory(Data, copy);
+                if (await QueryAsync(copy, filled) is { } wrong) silent.Add($"bit {bit} of byte {at}, a server: {wrong}");
+                Directory.Delete(copy, recursive: true);
+            }
+            if (check.Code == ExitCode.DamagedData) last = (at, bit);
+            await FlipAsync(path, at, bit);
+        }
+        output.WriteLine($"{length} bytes: {told} told, {harmless} harmless, {silent.Count} silent");
+        Assert.True(silent.Count == 0, string.Join('\n', silent));
+        Assert.True(told > 0, "no flip met what is in use");
+
+        await FlipAsync(path, last.At, last.Bit);
+        Assert.Equal(ExitCode.Stopped, (await MaintenanceRun.RunAsync("rebuild", "--data", Data, "--database", filled.Database, "--apply")).Code);
+        await using var server = await ServerProcess.StartAsync(Data, "Sluice.Server", Cancellation);
+        using var api = await ApiClient.LoginAsync(server.HttpPort, Cancellation);
+        var ledger = await api.WaitLoadedAsync(filled.Sink, Cancellation);
+        Assert.Equal((Batches * BatchRecords, 0), (ledger["loaded"]!.GetValue<int>(), ledger["lost"]!.GetValue<int>()));
+        Assert.Equal(Batches * BatchRecords, await CountAsync(api, filled.Database));
+    }
+
+    /// <returns><c>null</c>: the server did not start, its query was refused, or it gave the right rows.</returns>
+    static async Task<string?> QueryAsync(string data, Filled filled)
+    {
+        await using var server = ServerProcess.Start(data, "Sluice.Server");
+        try
+        {
+            await server.WaitReadyAsync(Cancellation);
+        }
+        catch (Exception) when (server.HasExited)
+        {
+            return null;
+        }
+        using var api = await ApiClient.LoginAsync(server.HttpPort, Cancellation);
+        var answer = await api.PostAsync($"v2/databases/{filled.Database}/query/sql", "SELECT COUNT(*) AS n, SUM(val) AS total, SUM(_id) AS ids FROM events", Cancellation);
+        if (answer.Status != HttpStatusCode.OK || answer.Json["error"] is not null) return null;
+        const long records = Batches * BatchRecords;
+        const long ids = records * (records - 1) / 2;
+        return answer.Json["data"]![0]!.AsArray().Select(value => value!.GetValue<long>()).SequenceEqual([records, ids * 7, ids]) ? null : answer.Text;
+    }
+
     [Fact]
     public async Task A_flipped_bit_in_the_catalogue_of_a_server_that_was_stopped_is_found()
     {
