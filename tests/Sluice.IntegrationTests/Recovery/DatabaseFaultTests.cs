@@ -5,7 +5,6 @@ using Sluice.IntegrationTests.Crash;
 using Sluice.IntegrationTests.Faults;
 using Sluice.IntegrationTests.Server;
 using Sluice.Load;
-using Sluice.Server;
 using Sluice.Stores.DuckDb;
 using Xunit;
 
