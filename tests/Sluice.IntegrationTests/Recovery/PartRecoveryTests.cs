@@ -98,7 +98,8 @@ public sealed class PartRecoveryTests(ITestOutputHelper output) : IDisposable
         using var api = await ApiClient.LoginAsync(server.HttpPort, Cancellation);
         var verdict = await _oracle.JudgeAsync(api, Cancellation);
         output.WriteLine(verdict.ToString());
-        Assert.True((verdict with { Lost = 0, Stale = 0 }).IsClean && verdict.Lost == lost && verdict.Stale <= lost, $"{verdict}\n{string.Join('\n', _oracle.LedgerFaults)}");
+        Assert.True((verdict with { Lost = 0, Stale = 0, Unbalanced = 0 }).IsClean && verdict.Lost == lost && verdict.Stale <= lost, verdict.ToString());
+        Assert.All(_oracle.LedgerFaults, fault => Assert.True(lost > 0 && fault.StartsWith("loaded was ", StringComparison.Ordinal), fault)); // what is lost is loaded no more
         var ledger = await api.WaitLoadedAsync(_oracle.SinkId, Cancellation);
         var records = _oracle.RecordsOf(_oracle.SinkId);
         Assert.Equal(
