@@ -70,7 +70,14 @@ public sealed class DatabaseFaultTests(ITestOutputHelper output) : IDisposable
         SmallVolume.Need();
         await using var volume = await SmallVolume.CreateAsync(4 << 20);
         volume.FillBut(0);
-        await File.WriteAllBytesAsync(Path.Combine(volume.Path, "rest"), new byte[1], Cancellation).ContinueWith(_ => { }, TaskScheduler.Default);
+        await using (var rest = new FileStream(Path.Combine(volume.Path, "rest"), FileMode.Create, FileAccess.Write, FileShare.None, bufferSize: 0))
+        {
+            var page = new byte[4_096];
+            Assert.ThrowsAny<IOException>(() =>
+            {
+                while (true) rest.Write(page);
+            });
+        }
         var fault = Assert.Throws<StoreException>(() => Open(Path.Combine(volume.Path, "one.duckdb"), 64 << 20));
         output.WriteLine(fault.Message);
         Assert.Equal(StoreFault.DiskFull, fault.Fault);
