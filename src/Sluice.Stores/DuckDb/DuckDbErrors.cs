@@ -73,6 +73,7 @@ static class DuckDbErrors
         ("not a valid DuckDB database", StoreFault.Damaged),
         ("Corrupt", StoreFault.Damaged),
         ("checksum", StoreFault.Damaged),
+        ("Could not read enough bytes", StoreFault.Damaged),
         ("Serialization Error", StoreFault.Damaged),
         ("Failure while replaying WAL", StoreFault.Damaged),
         ("INTERNAL Error", StoreFault.Damaged),
