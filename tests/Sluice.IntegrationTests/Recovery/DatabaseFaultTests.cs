@@ -73,10 +73,12 @@ public sealed class DatabaseFaultTests(ITestOutputHelper output) : IDisposable
         await using (var rest = new FileStream(Path.Combine(volume.Path, "rest"), FileMode.Create, FileAccess.Write, FileShare.None, bufferSize: 0))
         {
             var page = new byte[4_096];
-            Assert.ThrowsAny<IOException>(() =>
+            Assert.ThrowsAny<IOException>(Fill);
+
+            void Fill()
             {
                 while (true) rest.Write(page);
-            });
+            }
         }
         var fault = Assert.Throws<StoreException>(() => Open(Path.Combine(volume.Path, "one.duckdb"), 64 << 20));
         output.WriteLine(fault.Message);

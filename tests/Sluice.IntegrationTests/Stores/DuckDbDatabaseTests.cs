@@ -126,7 +126,7 @@ public sealed class DuckDbDatabaseTests : IAsyncLifetime
         await using var databases = Open(_directory.Path, s_tight);
         var database = databases.OpenDatabase(_databaseId);
         using var queries = new UserQuery(new QueryLimits { Time = TimeSpan.FromMinutes(5) }, TimeProvider.System);
-        var begun = new TaskCompletionSource();
+        var begun = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
         var query = queries.RunAsync(
             database.OpenReadConnectionAsync, MemoryHolder, QueryForm.Rows, [],
             async result =>
