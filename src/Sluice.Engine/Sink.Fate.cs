@@ -34,7 +34,7 @@ public sealed partial class Sink
         int? failed = kept.HasAllErrors ? kept.Errors.Count(error => error.RecordIndex >= 0) : null;
         var accepted = outcome?.AcceptedCount ?? logged?.Header.RequestAcceptedCount;
         var received = outcome?.RecordCount ?? logged?.Header.RequestRecordCount;
-        if (isLost)
+        if (isLost && accepted != 0)
         {
             return new RequestFate(requestId, IsLoaded: false, receivedAt, null, received, accepted, received - accepted, 0, accepted, [.. records.Take(limit)], records.Count > limit) { IsLost = true };
         }

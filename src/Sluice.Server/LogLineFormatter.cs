@@ -22,7 +22,7 @@ sealed class LogLineFormatter() : ConsoleFormatter(FormatterName)
     {
         var time = TimeProvider.System.GetLocalNow().ToString("yyyy-MM-ddTHH:mm:ss.fffK", CultureInfo.InvariantCulture);
         textWriter.Write(string.Create(CultureInfo.InvariantCulture, $"{time} {NameOf(logEntry.LogLevel)}: {logEntry.Category}[{logEntry.EventId.Id}] "));
-        Write(textWriter, logEntry.Formatter(logEntry.State, logEntry.Exception), MaxMessage);
+        Write(textWriter, logEntry.Formatter(logEntry.State, logEntry.Exception) ?? "", MaxMessage);
         if (logEntry.Exception is { } exception)
         {
             textWriter.Write(' ');

@@ -86,12 +86,12 @@ public sealed partial class ServerApp
     static void ConfigureLogging(ILoggingBuilder logging, LogOutputOptions options)
     {
         logging.ClearProviders();
-        // it tells of every request without a token
-        logging.AddFilter(typeof(BearerTokens).FullName, LogLevel.Warning);
+        // of the provider itself, so that no setting brings them back; this one tells of every request without a token
+        logging.AddFilter<ConsoleLoggerProvider>(typeof(BearerTokens).FullName, LogLevel.Warning);
         // it tells of every request with its query, where a careless caller may have put a password or a key
-        logging.AddFilter("Microsoft.AspNetCore.Hosting.Diagnostics", LogLevel.Warning);
+        logging.AddFilter<ConsoleLoggerProvider>("Microsoft.AspNetCore.Hosting.Diagnostics", LogLevel.Warning);
         // the files of the console's keys are closed to others, as all of the data directory is
-        logging.AddFilter("Microsoft.AspNetCore.DataProtection", LogLevel.Error);
+        logging.AddFilter<ConsoleLoggerProvider>("Microsoft.AspNetCore.DataProtection", LogLevel.Error);
         if (options.Json)
             logging.AddJsonConsole(console => console.UseUtcTimestamp = true);
         else

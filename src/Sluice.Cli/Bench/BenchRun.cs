@@ -169,7 +169,7 @@ sealed class BenchRun(BenchTarget target, BenchLoad load, ServerUsage? server) :
     /// <summary>In a closed loop as long as the server asks, within bounds, but not beyond the end; an open loop sends what is due.</summary>
     TimeSpan PauseAfter(BenchAnswer refusal, SendPhase? phase)
     {
-        if (phase is not { Rate: null } || refusal is not { Status: 429 or 503, RetryAfter: { } asked }) return RefusalPause;
+        if (phase is not { Rate: null } || refusal is not { Status: 429 or 503, RetryAfter: { } asked } || asked < RefusalPause) return RefusalPause;
         var left = phase.Until == long.MaxValue ? LongestRefusalPause : _time.GetElapsedTime(_time.GetTimestamp(), phase.Until);
         return new[] { asked, LongestRefusalPause, left }.Min() is var pause && pause > TimeSpan.Zero ? pause : TimeSpan.Zero;
     }

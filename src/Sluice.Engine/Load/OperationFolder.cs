@@ -100,7 +100,15 @@ sealed class OperationFolder
     }
 
     /// <summary>Whether members of the row would come to those of a default, if the key's first record makes a row.</summary>
-    bool MayJoinDefault(int row) => _setDefaults.Count > 0 && _batch.Rows.Columns.Any(cells => _setDefaults.ContainsKey(cells.ColumnId) && cells.States[row] == CellState.Value);
+    bool MayJoinDefault(int row)
+    {
+        if (_setDefaults.Count == 0) return false;
+        foreach (var cells in _batch.Rows.Columns)
+        {
+            if (_setDefaults.ContainsKey(cells.ColumnId) && cells.States[row] == CellState.Value) return true;
+        }
+        return false;
+    }
 
     bool IsConditional(int row) =>
         _batch.OperationOf(row) is RecordOperation.Insert or RecordOperation.Patch or RecordOperation.Remove

@@ -28,13 +28,10 @@ public static class LogRebuild
     public static async Task<RebuildReport> RunAsync(LogFiles files, string directory, ITableStore store, TableSchema schema, long nowMicroseconds, CancellationToken cancellation)
     {
         var (summary, report) = Read(files, directory, nowMicroseconds);
-        if (summary.Sequence == 0)
-        {
-            if (!summary.IsEmpty) summary.Write(files, directory); // what a repair took out was in the lost database
-            return report; // the loader begins at the first frame by itself
-        }
+        if (summary.IsEmpty) return report; // nothing is lost, and the loader begins at the first frame by itself
         var incarnation = TableLog.BeginIncarnation(files, directory);
         summary.Write(files, directory);
+        if (summary.Sequence == 0) return report; // what is lost is what a repair took out
         await store.ApplySchemaAsync(schema, incarnation with { Sequence = summary.Sequence }, cancellation);
         return report;
     }

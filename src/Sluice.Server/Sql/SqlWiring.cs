@@ -75,7 +75,7 @@ static class SqlWiring
         ValueTask<DuckDbReadConnection> OpenAsync(Guid databaseId, CancellationToken cancellation)
         {
             if (slot.Engine.ClosedTables.FirstOrDefault(table => table.DatabaseId == databaseId) is { } closed) slot.Engine.ThrowIfClosed(closed.TableId);
-            return stores.OpenDatabase(databaseId).OpenReadConnectionAsync(cancellation);
+            return stores.OpenDatabase(databaseId).OpenQueryConnectionAsync(cancellation);
         }
     }
 

@@ -1,4 +1,5 @@
 using System.Diagnostics.CodeAnalysis;
+using System.Runtime.ExceptionServices;
 using DuckDB.NET.Data;
 using Microsoft.Extensions.Logging;
 using Sluice.Load;
@@ -13,7 +14,7 @@ namespace Sluice.Stores.DuckDb;
 /// <remarks>
 /// Everything that writes goes through <see cref="RunAsync"/>, one operation at a time in the order of the calls: a load, a change of
 /// schema, a checkpoint. So a checkpoint never runs beside a load, which it would corrupt or stop. Queries have connections of their
-/// own and wait for nobody.
+/// own and wait for nobody, but for a load that did not find memory beside them.
 /// </remarks>
 [SuppressMessage("Design", "CA1001", Justification = "neither wait handle is ever made, so there is nothing to dispose of")]
 public sealed class DuckDbDatabase
@@ -40,6 +41,7 @@ public sealed class DuckDbDatabase
     readonly ManualResetEventSlim _readersGone = new(initialState: true);
     DuckDbInstance? _instance;
     bool _refusesReaders;
+    bool _refusesQueries;
     bool _isEnded;
     long _lastUse;
     long _nextCheckpointBytes;
@@ -64,20 +66,26 @@ public sealed class DuckDbDatabase
 
     internal TimeProvider Time => _time;
 
-    /// <summary>A connection for queries. Opens the database when it is closed; then, and only then, waits for the turn.</summary>
+    /// <summary>A connection for reads of the server itself. Opens the database when it is closed; then, and only then, waits for the turn.</summary>
     /// <exception cref="StoreException">The database cannot be opened now.</exception>
     /// <exception cref="ObjectDisposedException">It was dropped, or the process is stopping.</exception>
-    public async ValueTask<DuckDbReadConnection> OpenReadConnectionAsync(CancellationToken cancellation)
+    public ValueTask<DuckDbReadConnection> OpenReadConnectionAsync(CancellationToken cancellation) => OpenReaderAsync(yieldsToLoads: false, cancellation);
+
+    /// <summary>A connection for a query of a user: stopped when a load needs its memory; waits for the turn then, too.</summary>
+    /// <inheritdoc cref="OpenReadConnectionAsync"/>
+    public ValueTask<DuckDbReadConnection> OpenQueryConnectionAsync(CancellationToken cancellation) => OpenReaderAsync(yieldsToLoads: true, cancellation);
+
+    async ValueTask<DuckDbReadConnection> OpenReaderAsync(bool yieldsToLoads, CancellationToken cancellation)
     {
         try
         {
-            if (TryOpenReadConnection() is { } reader) return reader;
+            if (TryOpenReadConnection(yieldsToLoads) is { } reader) return reader;
         }
         catch (DuckDBException e)
         {
             throw DuckDbErrors.Translate(e);
         }
-        return await RunAsync(_ => TryOpenReadConnection()
+        return await RunAsync(_ => TryOpenReadConnection(yieldsToLoads)
             ?? throw new StoreException(isTransient: true, "the database has just become invalid"), cancellation).ConfigureAwait(false);
     }
 
@@ -165,7 +173,7 @@ public sealed class DuckDbDatabase
         }
         catch (TaskSchedulerException e)
         {
-            throw new StoreException(isTransient: true, "the system has no thread to give", e); // out of threads or file handles for a while
+            throw new StoreException(isTransient: true, "the system has no thread to give", e) { Fault = StoreFault.OutOfResources }; // out of threads or file handles for a while
         }
     }
 
@@ -182,7 +190,7 @@ public sealed class DuckDbDatabase
             }
             catch (Exception e) when (DuckDbErrors.IsOutOfMemory(e))
             {
-                return RunAlone(instance, operation);
+                return RunAlone(instance, operation, e);
             }
         }
         catch (Exception e) when (DuckDbErrors.IsDuckDb(e))
@@ -192,19 +200,20 @@ public sealed class DuckDbDatabase
     }
 
     /// <summary>Once more without queries, which come again after this turn, and with the memory of all; the next operation gets its share again.</summary>
-    T RunAlone<T>(DuckDbInstance instance, Func<DuckDbInstance, T> operation)
+    T RunAlone<T>(DuckDbInstance instance, Func<DuckDbInstance, T> operation, Exception first)
     {
-        lock (_gate) _refusesReaders = true;
+        lock (_gate) _refusesQueries = true;
         try
         {
             var stopped = StopReaders(reader => reader.YieldsToLoads, "loading needed its memory");
             if (stopped > 0) StoresLog.QueriesStoppedForLoad(_log, stopped, _path);
+            if (stopped == 0 && _memory.Share == _memory.Total) ExceptionDispatchInfo.Throw(first); // there is no more to be had
             instance.LimitMemory(_memory.Total);
             return operation(instance);
         }
         finally
         {
-            lock (_gate) _refusesReaders = false;
+            lock (_gate) _refusesQueries = false;
         }
     }
 
@@ -341,13 +350,13 @@ public sealed class DuckDbDatabase
         }
     }
 
-    DuckDbReadConnection? TryOpenReadConnection()
+    DuckDbReadConnection? TryOpenReadConnection(bool yieldsToLoads)
     {
         lock (_gate)
         {
-            if (_refusesReaders || _instance is not { IsInvalid: false }) return null;
+            if (_refusesReaders || (_refusesQueries && yieldsToLoads) || _instance is not { IsInvalid: false }) return null;
             _lastUse = _time.GetTimestamp();
-            var reader = new DuckDbReadConnection(_instance.OpenConnection(), Return) { ExportDirectory = _instance.ExportDirectory };
+            var reader = new DuckDbReadConnection(_instance.OpenConnection(), yieldsToLoads, Return) { ExportDirectory = _instance.ExportDirectory };
             _readers.Add(reader);
             _readersGone.Reset();
             return reader;

@@ -79,7 +79,7 @@ static class DuckDbErrors
         ("INTERNAL Error", StoreFault.Damaged),
     ];
 
-    public static StoreException Translate(Exception error) => new(!IsPermanent(TypeOf(error)), error.Message, error);
+    public static StoreException Translate(Exception error) => new(!IsPermanent(TypeOf(error)), error.Message, error) { Fault = FaultOf(error) };
 
     /// <summary>
     /// Whether the values are at fault. Everything else is transient, the unknown too: waiting loses nothing, while a wrong

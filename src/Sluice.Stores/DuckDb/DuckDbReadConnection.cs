@@ -16,9 +16,10 @@ public sealed class DuckDbReadConnection : IDisposable
     readonly CancellationTokenSource _stopped = new(); // has no timer, so there is nothing to dispose of, and it may be cancelled late
     bool _isDisposed;
 
-    internal DuckDbReadConnection(DuckDBConnection connection, Action<DuckDbReadConnection> returned)
+    internal DuckDbReadConnection(DuckDBConnection connection, bool yieldsToLoads, Action<DuckDbReadConnection> returned)
     {
         Connection = connection;
+        YieldsToLoads = yieldsToLoads;
         _returned = returned;
     }
 
@@ -27,8 +28,8 @@ public sealed class DuckDbReadConnection : IDisposable
     /// <summary>The one directory that the instance may write files to, for <see cref="UserQuery.ExportAsync"/>; for its owner alone.</summary>
     public required string ExportDirectory { get; init; }
 
-    /// <summary>Whether what runs here is stopped when a load needs its memory. Set it before anything runs.</summary>
-    public bool YieldsToLoads { get; set; }
+    /// <summary>Whether what runs here is stopped when a load needs its memory.</summary>
+    public bool YieldsToLoads { get; }
 
     /// <summary>Cancelled when whoever runs something here must end: interrupt it, and dispose of this.</summary>
     public CancellationToken Stopped => _stopped.Token;
@@ -40,7 +41,7 @@ public sealed class DuckDbReadConnection : IDisposable
     internal void Stop(string reason)
     {
         StopReason ??= reason;
-        _stopped.Cancel();
+        _ = _stopped.CancelAsync(); // what goes on then does not on this thread, which may have the turn
     }
 
     public void Dispose()

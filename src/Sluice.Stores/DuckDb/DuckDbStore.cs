@@ -67,7 +67,7 @@ sealed class DuckDbStore(DuckDbDatabase database, Guid tableId) : ITableStore
         }
         finally
         {
-            if (found is not null) File.Delete(found);
+            if (found is not null) RowDeletion.Remove(found);
         }
         _position = position;
         return _deletion.Id == deletion.Id ? _deletion.Outcome : new DeletionOutcome(Rows: null, Error: null);
@@ -228,7 +228,11 @@ sealed class DuckDbStore(DuckDbDatabase database, Guid tableId) : ITableStore
 
     bool Delete(DuckDbInstance db, TableSchema schema, Deletion deletion, string? found, string? error, LogPosition position)
     {
-        var hasMoved = Write(db, position, () => _deletion = (deletion.Id, new DeletionOutcome(error is null ? RowDeletion.Run(db, schema, found) : 0, error)));
+        var hasMoved = Write(db, position, () =>
+        {
+            var rows = error is not null ? 0 : deletion.Predicate is null ? RowDeletion.RunAll(db, schema) : RowDeletion.Run(db, schema, found ?? throw new InvalidOperationException("the rows were not looked for"));
+            _deletion = (deletion.Id, new DeletionOutcome(rows, error));
+        });
         if (hasMoved && deletion.Predicate is null) _knownKeys = null; // cheap to read again, and appending is cheaper than replacing
         return hasMoved;
     }

@@ -17,7 +17,7 @@ static class RowDeletion
 {
     /// <summary>Finds the rows, outside of any transaction that writes.</summary>
     /// <param name="catalog">The name of the database in SQL.</param>
-    /// <returns>The path of a file with their keys; the caller deletes it.</returns>
+    /// <returns>The path of a file with their keys, for <see cref="Remove"/>.</returns>
     /// <exception cref="PredicateException">The predicate does not run.</exception>
     /// <exception cref="Load.StoreException">The database does not work now.</exception>
     public static string Find(DuckDbReadConnection reader, string catalog, TableSchema schema, string predicate, TimeSpan limit, TimeProvider time)
@@ -30,18 +30,18 @@ static class RowDeletion
         }
         catch
         {
-            File.Delete(path);
+            Remove(path);
             throw;
         }
     }
 
-    /// <param name="found">From <see cref="Find"/>; <c>null</c>: every row goes.</param>
+    /// <param name="found">From <see cref="Find"/>.</param>
     /// <returns>The number of rows deleted.</returns>
-    public static long Run(DuckDbInstance db, TableSchema schema, string? found)
-    {
-        var table = $"main.{SqlTypes.Quote(schema.Name)}";
-        return db.Execute(found is null ? $"DELETE FROM {table}" : $"DELETE FROM {table} AS old USING read_parquet({UserQuery.Literal(found)}) AS doomed WHERE old._id = doomed._id");
-    }
+    public static long Run(DuckDbInstance db, TableSchema schema, string found) =>
+        db.Execute($"DELETE FROM main.{SqlTypes.Quote(schema.Name)} AS old USING read_parquet({UserQuery.Literal(found)}) AS doomed WHERE old._id = doomed._id");
+
+    /// <returns>The number of rows deleted.</returns>
+    public static long RunAll(DuckDbInstance db, TableSchema schema) => db.Execute($"DELETE FROM main.{SqlTypes.Quote(schema.Name)}");
 
     static void Select(DuckDBConnection connection, string catalog, TableSchema schema, string predicate, string path, TimeSpan limit, TimeProvider time)
     {
@@ -53,20 +53,16 @@ static class RowDeletion
             using var interrupts = new Interrupts(connection.NativeConnection, time, deadline.Token);
             var proof = UserQuery.Admit(connection, query, [new QueryTable(schema.Name, source)]);
             proof.ThrowUnlessPredicate();
-            foreach (var (create, _) in UserQuery.Define(connection, proof)) Execute(connection, create); // the connection is nobody else's, and closed after
+            foreach (var definition in UserQuery.Define(connection, proof)) Execute(connection, definition); // the connection is nobody else's, and closed after
             Execute(connection, $"COPY ({query}) TO {UserQuery.Literal(path)} (FORMAT parquet)");
         }
         catch (Exception e) when (deadline.IsCancellationRequested && !DuckDbErrors.IsFatal(e) && (e is QueryException || DuckDbErrors.IsDuckDb(e)))
         {
             throw new PredicateException($"the predicate took longer than {limit.TotalSeconds:0.#} s and was stopped", e);
         }
-        catch (QueryException e) when (e.InnerException is not { } inner || !DuckDbErrors.IsDuckDb(inner) || DuckDbErrors.IsOfStatement(inner))
-        {
-            throw new PredicateException(e.Message, e);
-        }
         catch (QueryException e)
         {
-            throw DuckDbErrors.Translate(e.InnerException!);
+            throw new PredicateException(e.Message, e);
         }
         catch (Exception e) when (DuckDbErrors.IsOfStatement(e))
         {
@@ -75,6 +71,19 @@ static class RowDeletion
         catch (Exception e) when (DuckDbErrors.IsDuckDb(e))
         {
             throw DuckDbErrors.Translate(e);
+        }
+    }
+
+    /// <summary>Deletes a file of keys. What cannot be deleted goes when the database is opened the next time.</summary>
+    public static void Remove(string path)
+    {
+        try
+        {
+            File.Delete(path);
+        }
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+        {
+            // the disk is at fault, and says so elsewhere
         }
     }
 

@@ -147,7 +147,6 @@ public sealed partial class UserQuery(QueryLimits limits, TimeProvider time) : I
         try
         {
             using var opened = await open(either.Token);
-            opened.YieldsToLoads = true;
             using var stop = CancellationTokenSource.CreateLinkedTokenSource(either.Token, opened.Stopped);
             using var interrupts = new Interrupts(opened.Connection.NativeConnection, time, stop.Token);
             using var thread = IdleThread.Start();
@@ -227,7 +226,7 @@ public sealed partial class UserQuery(QueryLimits limits, TimeProvider time) : I
     {
         Run(connection, "BEGIN TRANSACTION READ ONLY");
         foreach (var definition in Define(connection, proof))
-            Run(connection, definition.Create);
+            Run(connection, definition);
         var proven = Prepare(connection, sql);
         if (PreparedStatementType(proven) == SelectStatement)
             return proven;
@@ -248,12 +247,12 @@ public sealed partial class UserQuery(QueryLimits limits, TimeProvider time) : I
     }
 
     /// <summary>What must be there while the query runs: its macros, and the views that show it its tables.</summary>
-    internal static IEnumerable<(string Create, string Drop)> Define(DuckDBConnection connection, QueryProof proof)
+    internal static IEnumerable<string> Define(DuckDBConnection connection, QueryProof proof)
     {
-        foreach (var (name, macro) in Macros.Needed(proof.Functions))
-            yield return (macro, $"DROP MACRO temp.{name}");
+        foreach (var (_, macro) in Macros.Needed(proof.Functions))
+            yield return macro;
         foreach (var table in proof.Tables)
-            yield return (ViewOf(connection, table, proof.NamedHiddenColumns), $"DROP VIEW temp.{Quote(table.Name)}");
+            yield return ViewOf(connection, table, proof.NamedHiddenColumns);
     }
 
     static void ThrowUnlessOneStatement(DuckDBConnection connection, string sql)

@@ -103,7 +103,7 @@ public sealed class QueryDatabase : IDisposable
     {
         var connection = new DuckDBConnection($"Data Source={_path}");
         connection.Open();
-        return ValueTask.FromResult(new DuckDbReadConnection(connection, _ => connection.Dispose()) { ExportDirectory = ExportDirectory });
+        return ValueTask.FromResult(new DuckDbReadConnection(connection, yieldsToLoads: true, _ => connection.Dispose()) { ExportDirectory = ExportDirectory });
     }
 
     public void Execute(string sql)

@@ -128,7 +128,7 @@ public sealed class DuckDbDatabaseTests : IAsyncLifetime
         using var queries = new UserQuery(new QueryLimits { Time = TimeSpan.FromMinutes(5) }, TimeProvider.System);
         var begun = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
         var query = queries.RunAsync(
-            database.OpenReadConnectionAsync, MemoryHolder, QueryForm.Rows, [],
+            database.OpenQueryConnectionAsync, MemoryHolder, QueryForm.Rows, [],
             async result =>
             {
                 Assert.True(await result.ReadChunkAsync());
@@ -143,7 +143,7 @@ public sealed class DuckDbDatabaseTests : IAsyncLifetime
         var length = await database.RunAsync(
             db =>
             {
-                if (++attempts == 2) next = database.OpenReadConnectionAsync(Cancellation).AsTask();
+                if (++attempts == 2) next = database.OpenQueryConnectionAsync(Cancellation).AsTask();
                 var result = db.Query(MemoryLoad, row => row.GetInt64(0))[0];
                 Assert.False(next?.IsCompleted);
                 return result;
