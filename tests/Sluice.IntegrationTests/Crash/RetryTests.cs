@@ -21,7 +21,7 @@ public sealed class RetryTests : IDisposable
     [InlineData(true)]
     public async Task With_a_key_a_retry_after_a_kill_stores_nothing_twice(bool isAppend)
     {
-        const int kills = 4;
+        const int kills = 2;
         var (verdict, records, ledger, repeated) = await SendOverKillsAsync(kills, hasKey: true, isAppend);
 
         // killed behind the log and before the answer: the retry is the first again; in the table and in the counters of its transaction once

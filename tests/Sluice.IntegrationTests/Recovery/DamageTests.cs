@@ -75,7 +75,7 @@ public sealed class DamageTests(ITestOutputHelper output) : IDisposable
         var length = (int)new FileInfo(path).Length;
         var (told, harmless, silent, started) = (0, 0, new List<string>(), 0);
         var last = (At: 0, Bit: 0);
-        for (var flip = 0; flip < (IsLong ? 2_000 : 100); flip++)
+        for (var flip = 0; flip < (IsLong ? 2_000 : 40); flip++)
         {
             var (at, bit) = (random.Next(length), random.Next(8));
             await FlipAsync(path, at, bit);
