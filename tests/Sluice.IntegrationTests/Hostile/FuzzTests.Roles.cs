@@ -120,8 +120,18 @@ public sealed partial class FuzzTests
                 var user = role is Role.User or Role.Reader ? await stage.UserIdAsync(stage._credentials[role]) : await stage.UserIdAsync(server.Api.Token);
                 stage._known[role] = new(StringComparer.Ordinal)
                 {
-                    ["sinks {id}"] = role == Role.IngestKeyElsewhere ? other : sink, ["databases {id}"] = server.DatabaseId, ["{database}"] = server.DatabaseId, ["{table}"] = "t1", ["{column}"] = "price", ["users {id}"] = user,
-                    ["invites {id}"] = Text(invited, "id"), ["{keyId}"] = Text(await stage.PostAsync($"v2/users/{user}/keys", "{}"), "id"), ["{requestId}"] = request, ["{group}"] = "0000000000000001", ["{documentName}"] = "v2", ["{id}"] = server.DatabaseId,
+                    ["sinks {id}"] = role == Role.IngestKeyElsewhere ? other : sink,
+                    ["databases {id}"] = server.DatabaseId,
+                    ["{database}"] = server.DatabaseId,
+                    ["{table}"] = "t1",
+                    ["{column}"] = "price",
+                    ["users {id}"] = user,
+                    ["invites {id}"] = Text(invited, "id"),
+                    ["{keyId}"] = Text(await stage.PostAsync($"v2/users/{user}/keys", "{}"), "id"),
+                    ["{requestId}"] = request,
+                    ["{group}"] = "0000000000000001",
+                    ["{documentName}"] = "v2",
+                    ["{id}"] = server.DatabaseId,
                 };
             }
             return stage;
