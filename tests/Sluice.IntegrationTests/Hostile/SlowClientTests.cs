@@ -211,10 +211,17 @@ public sealed class SlowClientTests
     static async Task<string> AskAsync(TcpClient client)
     {
         var buffer = new byte[4_096];
+        var length = 0;
         try
         {
             await client.GetStream().WriteAsync("GET /health/live HTTP/1.1\r\nHost: x\r\n\r\n"u8.ToArray(), Cancellation);
-            return Encoding.ASCII.GetString(buffer, 0, await client.GetStream().ReadAsync(buffer, Cancellation));
+            while (!buffer.AsSpan(0, length).EndsWith("\r\n0\r\n\r\n"u8)) // its last chunk may come by itself
+            {
+                var read = await client.GetStream().ReadAsync(buffer.AsMemory(length), Cancellation);
+                if (read == 0) break;
+                length += read;
+            }
+            return Encoding.ASCII.GetString(buffer, 0, length);
         }
         catch (IOException)
         {

@@ -136,6 +136,8 @@ public sealed class HostileQueryTests : IDisposable
 
         Assert.StartsWith("error: ", answer, StringComparison.Ordinal);
         Assert.True(Stopwatch.GetElapsedTime(started) < TimeSpan.FromSeconds(3), $"took {Stopwatch.GetElapsedTime(started)}");
+        using var patient = new UserQuery(new QueryLimits(), TimeProvider.System); // beside other tests a second may not do
+        _database.Queries = patient;
         Assert.Equal("[[2]]", await _database.RowsAsync("SELECT count(*) FROM iris"));
     }
 

@@ -194,7 +194,7 @@ public sealed class QueryTests : IDisposable
             },
             gone.Token));
 
-        Assert.Equal([1, 1, 1, 1, 0], Enum.GetValues<QueryEnd>().Select(queries.CountEnded));
+        Assert.Equal([1, 1, 1, 1, 0, 0], Enum.GetValues<QueryEnd>().Select(queries.CountEnded));
         Assert.Equal((1, 0), (running, queries.RunningCount));
     }
 
