@@ -10,9 +10,10 @@ static class CatalogMigrations
     /// <exception cref="SluiceException"><see cref="ErrorCode.Corrupt"/>: a later version wrote the catalogue; nothing was changed.</exception>
     public static async Task ApplyAsync(CatalogContext catalog, CancellationToken cancellation)
     {
-        var applied = await catalog.Database.GetAppliedMigrationsAsync(cancellation);
-        if (applied.Except(catalog.Database.GetMigrations()).LastOrDefault() is { } unknown)
+        string[] applied = [.. await catalog.Database.GetAppliedMigrationsAsync(cancellation)], known = [.. catalog.Database.GetMigrations()];
+        if (applied.Except(known).LastOrDefault() is { } unknown)
             throw new SluiceException(ErrorCode.Corrupt, $"the catalogue was written by a later version of the server (migration {unknown})");
+        if (applied.Length == known.Length) return;
 
         // On SQLite, EF takes a lock row before it migrates and waits for ever when a killed process left one. This process owns the
         // directory, so such a row is always stale.
