@@ -84,7 +84,7 @@ sealed class DataRepair(DataDirectory data, TextWriter output, TimeProvider time
         {
             return (data.InspectDatabase(table.DatabaseId).GetValueOrDefault(table.Schema.TableId), true);
         }
-        catch (StoreException e) when (e.IsOfSurroundings) // what it has would be counted as lost
+        catch (StoreException e) when (e.Fault != StoreFault.Damaged) // what it has would be counted as lost
         {
             throw new StartupException(ExitCode.DamagedData, $"the log is not repaired, as its database cannot be read now: {e.Message}", e);
         }
