@@ -10,17 +10,6 @@ namespace Sluice.IntegrationTests.Hostile;
 
 public sealed partial class FuzzTests
 {
-    /// <summary>In the order of the first columns of the table in docs/security.md.</summary>
-    enum Role
-    {
-        Nobody,
-        IngestKey,
-        IngestKeyElsewhere,
-        Reader,
-        User,
-        Administrator,
-    }
-
     /// <summary>
     /// Every route, with whatever body and query, on things that really exist: a role that the table of docs/security.md refuses is refused with that status and changes nothing, and nobody gets a 500.
     /// </summary>
@@ -38,7 +27,7 @@ public sealed partial class FuzzTests
         await EachAsync("routes by role", short_: 400, long_: 40_000, sink, async random =>
         {
             var (path, method) = calls[random.Next(calls.Length)];
-            var role = (Role)random.Next((int)Role.Administrator + 1);
+            var role = (Who)random.Next((int)Who.Administrator + 1);
             var isRemoval = method == "DELETE";
             var isReal = random.Next(4) != 0;
             var target = new Target(path, isReal && isRemoval ? await stage.MakeAsync(path) : stage.Known(role));
@@ -51,7 +40,7 @@ public sealed partial class FuzzTests
             using var request = Request(method, address);
             if (method != "GET") request.Content = new ByteArrayContent(isRemoval ? [] : Body(random, sink));
             if (credential is not null && random.Next(3) != 0) request.Headers.Authorization = new AuthenticationHeaderValue("Bearer", credential);
-            else if (credential is not null && role is Role.IngestKey or Role.IngestKeyElsewhere) request.Headers.Add("X-API-Key", credential);
+            else if (credential is not null && role is Who.IngestKey or Who.IngestKeyElsewhere) request.Headers.Add("X-API-Key", credential);
             else if (credential is not null) request.Headers.TryAddWithoutValidation("Authorization", credential);
             var (status, text) = await AskAsync(stage.Http, request, isEndless: path.EndsWith("/tail", StringComparison.Ordinal));
 
@@ -60,7 +49,7 @@ public sealed partial class FuzzTests
             var cell = table.Rows[table.RowOf($"{method} {path}")!][(int)role];
             if (isReal && cell is "401" or "403") Assert.True(status.ToString(System.Globalization.CultureInfo.InvariantCulture) == cell, $"{cell} instead of {what}");
             else if (cell is "401" or "403") Assert.True(status >= 400, what);
-            else if (isReal && isRemoval && role is Role.Administrator && !path.Contains("users", StringComparison.Ordinal)) Assert.True(status is 200 or 202, what);
+            else if (isReal && isRemoval && role is Who.Administrator && !path.Contains("users", StringComparison.Ordinal)) Assert.True(status is 200 or 202, what);
             if (cell is "401" or "403") Interlocked.Increment(ref denied);
             else if (status < 300) Interlocked.Increment(ref granted);
             if (isReal && isRemoval) await stage.ClearAsync(target, mustExist: cell is "401" or "403");
@@ -93,8 +82,8 @@ public sealed partial class FuzzTests
     /// <summary>Callers of every role, and things to call for.</summary>
     sealed class RoleStage(IngestServer server)
     {
-        readonly Dictionary<Role, string> _credentials = [];
-        readonly Dictionary<Role, Dictionary<string, string>> _known = [];
+        readonly Dictionary<Who, string> _credentials = [];
+        readonly Dictionary<Who, Dictionary<string, string>> _known = [];
         int _made;
 
         /// <summary>Sends no credential by itself.</summary>
@@ -109,18 +98,18 @@ public sealed partial class FuzzTests
                 var invite = (await server.Api.PostAsync("v2/invites", $$"""{"email":"{{email}}","role":"{{role}}"}""", Cancellation)).Json["token"]!.GetValue<string>();
                 await server.Api.PostAsync("v2/invites/accept", $$"""{"token":"{{invite}}","password":"{{ServerProcess.Password}}"}""", Cancellation);
             }
-            stage._credentials[Role.Administrator] = server.Api.Token;
-            stage._credentials[Role.User] = await stage.LogInAsync("a@x.org");
-            stage._credentials[Role.Reader] = await stage.LogInAsync("r@x.org");
-            stage._credentials[Role.IngestKey] = stage._credentials[Role.IngestKeyElsewhere] = (await server.Api.PostAsync("v2/users/current/keys", $$"""{"role":"IngestKey","sinks":["{{sink}}"]}""", Cancellation)).Json["secret"]!.GetValue<string>();
+            stage._credentials[Who.Administrator] = server.Api.Token;
+            stage._credentials[Who.User] = await stage.LogInAsync("a@x.org");
+            stage._credentials[Who.Reader] = await stage.LogInAsync("r@x.org");
+            stage._credentials[Who.IngestKey] = stage._credentials[Who.IngestKeyElsewhere] = (await server.Api.PostAsync("v2/users/current/keys", $$"""{"role":"IngestKey","sinks":["{{sink}}"]}""", Cancellation)).Json["secret"]!.GetValue<string>();
             var request = (await server.Api.PostAsync($"v2/sinks/{sink}", """{"records":[{"value":{"id":1,"price":"no"}}]}""", Cancellation)).Json["request_id"]!.GetValue<string>();
             var invited = await stage.PostAsync("v2/invites", """{"email":"open@x.org"}""");
-            foreach (var role in Enum.GetValues<Role>())
+            foreach (var role in Enum.GetValues<Who>().Where(who => who <= Who.Administrator))
             {
-                var user = role is Role.User or Role.Reader ? await stage.UserIdAsync(stage._credentials[role]) : await stage.UserIdAsync(server.Api.Token);
+                var user = role is Who.User or Who.Reader ? await stage.UserIdAsync(stage._credentials[role]) : await stage.UserIdAsync(server.Api.Token);
                 stage._known[role] = new(StringComparer.Ordinal)
                 {
-                    ["sinks {id}"] = role == Role.IngestKeyElsewhere ? other : sink,
+                    ["sinks {id}"] = role == Who.IngestKeyElsewhere ? other : sink,
                     ["databases {id}"] = server.DatabaseId,
                     ["{database}"] = server.DatabaseId,
                     ["{table}"] = "t1",
@@ -137,20 +126,20 @@ public sealed partial class FuzzTests
             return stage;
         }
 
-        public Dictionary<string, string> Known(Role role) => _known[role];
+        public Dictionary<string, string> Known(Who role) => _known[role];
 
         /// <param name="isFresh">A login of its own, for the call that ends it.</param>
-        public async Task<string?> CredentialAsync(Role role, bool isFresh) => role switch
+        public async Task<string?> CredentialAsync(Who role, bool isFresh) => role switch
         {
-            Role.Nobody => null,
-            Role.Administrator or Role.User or Role.Reader when isFresh => await LogInAsync(role switch { Role.User => "a@x.org", Role.Reader => "r@x.org", _ => ServerProcess.Email }),
+            Who.Nobody => null,
+            Who.Administrator or Who.User or Who.Reader when isFresh => await LogInAsync(role switch { Who.User => "a@x.org", Who.Reader => "r@x.org", _ => ServerProcess.Email }),
             _ => _credentials[role],
         };
 
         /// <summary>Something to delete, made for it.</summary>
         public async Task<Dictionary<string, string>> MakeAsync(string path)
         {
-            var made = new Dictionary<string, string>(_known[Role.Administrator], StringComparer.Ordinal);
+            var made = new Dictionary<string, string>(_known[Who.Administrator], StringComparer.Ordinal);
             var name = $"victim{Interlocked.Increment(ref _made)}";
             switch (path)
             {

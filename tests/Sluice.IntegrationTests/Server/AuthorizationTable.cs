@@ -55,3 +55,17 @@ sealed partial record AuthorizationTable(IReadOnlyDictionary<string, IReadOnlyLi
     [GeneratedRegex(@"^(yes|-|[2-5]\d\d)$")]
     private static partial Regex Cell();
 }
+
+/// <summary>In the order of <see cref="AuthorizationTable.Columns"/>.</summary>
+enum Who
+{
+    Nobody,
+    IngestKey,
+    IngestKeyElsewhere,
+    Reader,
+    User,
+    Administrator,
+    Deactivated,
+    ExpiredKey,
+    UserForeign,
+}

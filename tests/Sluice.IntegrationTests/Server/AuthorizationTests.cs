@@ -102,20 +102,6 @@ public sealed partial class AuthorizationTests : IAsyncLifetime
         Assert.True(Calls().Count > 50);
     }
 
-    /// <summary>In the order of the table's columns.</summary>
-    enum Who
-    {
-        Nobody,
-        IngestKey,
-        IngestKeyElsewhere,
-        Reader,
-        User,
-        Administrator,
-        Deactivated,
-        ExpiredKey,
-        UserForeign,
-    }
-
     IReadOnlyList<string> Calls() =>
     [
         .. _server.Services.GetRequiredService<EndpointDataSource>().Endpoints.OfType<RouteEndpoint>()
