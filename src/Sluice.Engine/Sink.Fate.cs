@@ -23,9 +23,10 @@ public sealed partial class Sink
             throw new SluiceException(ErrorCode.InvalidParameter, "That is no request id.");
         requestId = FrameHeader.FormatRequestId(new LogPosition(logId, 0, sequence)); // as the store has it
         var isLoaded = sequence <= _table.LoadedSequence; // asked first: what the log has no more is in the store then
-        if (logId != _table.Log.Id || sequence == 0 || sequence > _table.Log.DurablePosition.Sequence) throw NoRequest();
+        if (logId != _table.Log.Id || sequence == 0) throw NoRequest();
         var isLost = _table.IsLost(sequence); // the loader has passed it, and loaded nothing
-        var logged = FindLoggedFate(sequence);
+        if (!isLost && sequence > _table.Log.DurablePosition.Sequence) throw NoRequest();
+        var logged = FindLoggedFate(sequence, isLost);
         var kept = isLoaded ? await _table.Store.ReadFateAsync(Definition.Id, requestId, sequence, cancellation) : s_nothingKept;
         if (logged is null && kept.IsOfOtherSink) throw NoRequest();
         var (receivedAt, outcome) = logged is null ? await FindAnsweredAsync(sequence, cancellation) : (logged.Header.ReceivedAtMicroseconds, logged.Outcome);
@@ -45,16 +46,16 @@ public sealed partial class Sink
 
     static readonly KeptFate s_nothingKept = new(null, [], HasAllErrors: true, [], IsOfOtherSink: false);
 
-    /// <returns><c>null</c>: it was trimmed.</returns>
+    /// <returns><c>null</c>: it was trimmed, or a repair took it out whole.</returns>
     /// <exception cref="SluiceException"><see cref="ErrorCode.NotFound"/>: what stands there is no request of this sink.</exception>
-    LoggedFate? FindLoggedFate(ulong sequence)
+    LoggedFate? FindLoggedFate(ulong sequence, bool isLost)
     {
         var log = _table.Log;
         if (IsTrimmed(log, sequence)) return null;
         try
         {
             using var reader = log.OpenReader(sequence - 1);
-            if (!reader.TryPeek(out var last) || last.Header.Position.Sequence != sequence) throw NoRequest();
+            if (!reader.TryPeek(out var last) || last.Header.Position.Sequence != sequence) return isLost ? null : throw NoRequest();
             var header = last.Header;
             if (header.Kind is not (FrameKind.Records or FrameKind.Replay) || !header.IsLastPart || header.SinkId != Definition.Id) throw NoRequest();
             var hasAllParts = header.FirstPart == 0 || !IsTrimmed(log, header.FirstPart);

@@ -21,7 +21,7 @@ public sealed class Table : IAsyncDisposable
     readonly TableContext _context;
     readonly string _directory;
     readonly TableLedger _ledger;
-    readonly ulong _lostUpTo;
+    readonly LogSummary _summary; // as it was opened: what is lost does not change meanwhile
     readonly ITableStore _store;
     readonly Loader _loader;
     readonly CancellationTokenSource _stop = new();
@@ -35,11 +35,11 @@ public sealed class Table : IAsyncDisposable
     long _lastTrim;
     TableSchema _schema;
 
-    Table(TableContext context, TableDefinition definition, string directory, TableLog log, TableLedger ledger, ITableStore store, StoredTable? stored, ulong lostUpTo)
+    Table(TableContext context, TableDefinition definition, string directory, TableLog log, TableLedger ledger, ITableStore store, StoredTable? stored, LogSummary summary)
     {
         (_context, _directory, Log, _ledger, _store) = (context, directory, log, ledger, store);
         (Id, DatabaseId, _schema) = (definition.Schema.TableId, definition.DatabaseId, stored?.Schema ?? definition.Schema);
-        _lostUpTo = lostUpTo;
+        _summary = summary;
         _trimIntervalTimestamp = 10 * context.Time.TimestampFrequency;
         _loader = new Loader(Id, log, store, stored, ledger, context.Meters, context.Options.Load, context.Time, context.Logger, sinkId => _quarantines.GetValueOrDefault(sinkId, DefaultQuarantine), context.Mappings.Find)
         {
@@ -107,7 +107,7 @@ public sealed class Table : IAsyncDisposable
     public ulong LoadedSequence => _loader.Loaded;
 
     /// <summary>Whether nothing has the accepted records of a request any more, after a repair or a rebuild.</summary>
-    internal bool IsLost(ulong sequence) => sequence <= _lostUpTo || Log.IsTorn(sequence);
+    internal bool IsLost(ulong sequence) => _summary.IsLost(sequence);
 
     /// <summary>Rows that have outlived the table's retention since the table was made.</summary>
     public long ExpiredRows => _loader.ExpiredRows;
@@ -174,7 +174,7 @@ public sealed class Table : IAsyncDisposable
             }
             if (log.DroppedBytes > 0) context.Logger.LogTailDropped(tableId, log.DroppedBytes);
             context.Logger.LogRecovered(tableId, log.BytesAfter(0), log.DurablePosition.Sequence, stored?.Position.Sequence ?? 0, (long)Stopwatch.GetElapsedTime(started).TotalMilliseconds);
-            var table = new Table(context, definition, directory, log, ledger, store, stored, summary.LostUpTo);
+            var table = new Table(context, definition, directory, log, ledger, store, stored, summary);
             table._running = Task.Factory.StartNew(table.RunAsync, CancellationToken.None, TaskCreationOptions.DenyChildAttach, TaskScheduler.Current).Unwrap();
             return table;
         }

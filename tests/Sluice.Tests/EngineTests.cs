@@ -219,6 +219,47 @@ public sealed class EngineTests : IDisposable
         await AssertCorruptAsync("incarnation");
     }
 
+    [Theory]
+    [InlineData(2, false)] // in the middle: its header says what it was
+    [InlineData(2, true)] // its header is damaged too
+    [InlineData(4, false)]
+    [InlineData(4, true)] // at the end of the log
+    public async Task A_request_that_a_repair_took_out_whole_is_lost_and_stays_so(int damaged, bool isHeaderDamaged)
+    {
+        _logOptions = new LogOptions { SegmentBytes = 600, RetainedBytes = 1_000 };
+        var requests = new List<string>();
+        await using (var engine = await CreateAsync())
+        {
+            for (var i = 0; i < 5; i++) requests.Add((await IngestAsync(engine, $"{{\"_id\":{i}}}")).RequestId);
+        }
+        var sequence = (ulong)damaged + 2; // the first frame is the schema's
+        FlipInFrame(sequence, isHeaderDamaged);
+        _databases.Clear(); // no table has any of it
+        await AssertCorruptAsync("");
+        var plan = LogRepair.Plan(DiskFiles.Instance, LogDirectory, null, 1);
+        plan.Apply(Path.Combine(_directory, "aside"));
+        Assert.Equal(isHeaderDamaged ? 0 : 1, plan.LostRecords);
+
+        for (var round = 0; round < 2; round++)
+        {
+            await using var engine = await OpenAsync();
+            var sink = engine.FindSink(SinkDefinition.Id)!;
+            for (var i = 0; i < 30; i++)
+            {
+                _time.Advance(TimeSpan.FromSeconds(13));
+                await engine.FindTable(Table.TableId)!.WaitLoadedAsync((await IngestAsync(engine, $"{{\"_id\":{i}}}")).Sequence, Cancellation);
+                for (var request = 0; request < requests.Count; request++)
+                    Assert.Equal(request == damaged, (await sink.ReadFateAsync(requests[request], -1, 10, Cancellation)) is { IsLost: true, IsLoaded: false });
+            }
+            Assert.True(engine.FindTable(Table.TableId)!.Log.FindSegmentAfter(0)!.PreviousSequence >= sequence, "it is not trimmed");
+        }
+        Assert.Equal(ErrorCode.NotFound, (await Assert.ThrowsAsync<SluiceException>(async () =>
+        {
+            await using var engine = await OpenAsync();
+            await engine.FindSink(SinkDefinition.Id)!.ReadFateAsync(FrameHeader.FormatRequestId(engine.FindTable(Table.TableId)!.Log.DurablePosition with { Sequence = 9_999_999 }), -1, 10, Cancellation);
+        })).Code);
+    }
+
     [Fact]
     public async Task A_damaged_store_closes_its_table_and_no_other()
     {
@@ -261,7 +302,7 @@ public sealed class EngineTests : IDisposable
     public async Task A_summary_of_another_log_is_refused()
     {
         await using (var engine = await CreateAsync()) await IngestAsync(engine, """{"_id":1}""");
-        LogSummary.Of(Guid.NewGuid(), 1, new TableLedger()).Write(DiskFiles.Instance, LogDirectory);
+        LogSummary.Empty.With(Guid.NewGuid(), 1, new TableLedger()).Write(DiskFiles.Instance, LogDirectory);
         await AssertCorruptAsync("summary");
     }
 
@@ -707,4 +748,22 @@ public sealed class EngineTests : IDisposable
     }
 
     string[] Segments() => Directory.GetFiles(LogDirectory, "segment-*");
+
+    /// <summary>Damages the payload of one frame, and its header as well.</summary>
+    void FlipInFrame(ulong sequence, bool alsoInHeader)
+    {
+        foreach (var path in Directory.GetFiles(LogDirectory, LogSegment.Prefix + "*"))
+        {
+            var bytes = File.ReadAllBytes(path);
+            for (var offset = 0; offset + FrameHeader.Size < bytes.Length; offset++)
+            {
+                if (!FrameHeader.TryRead(bytes.AsSpan(offset, FrameHeader.Size), out var header) || header.Position.Sequence != sequence) continue;
+                bytes[offset + FrameHeader.Size] ^= 1;
+                if (alsoInHeader) bytes[offset + 8] ^= 1;
+                File.WriteAllBytes(path, bytes);
+                return;
+            }
+        }
+        Assert.Fail($"there is no frame {sequence}");
+    }
 }

@@ -28,7 +28,7 @@ public static class LogRebuild
     public static async Task<RebuildReport> RunAsync(LogFiles files, string directory, ITableStore store, TableSchema schema, long nowMicroseconds, CancellationToken cancellation)
     {
         var (summary, report) = Read(files, directory, nowMicroseconds);
-        if (summary.IsEmpty) return report; // nothing is lost, and the loader begins at the first frame by itself
+        if (summary is { IsEmpty: true, Missing: null }) return report; // nothing is lost, and the loader begins at the first frame by itself
         var incarnation = TableLog.BeginIncarnation(files, directory);
         summary.Write(files, directory);
         if (summary.Sequence == 0) return report; // what is lost is what a repair took out
@@ -42,10 +42,13 @@ public static class LogRebuild
         var parts = new RequestParts();
         var torn = new HashSet<ulong>();
         var lost = summary.Sinks.ToDictionary(sink => sink.SinkId, sink => sink.Accepted); // of what is not in the log; what a repair has found torn is met there again
-        var kept = 0L;
+        var missing = new List<ulong[]>();
+        var (kept, previous) = (0L, summary.Sequence);
         FrameVisitor visit = (in FrameHeader header, ReadOnlySpan<byte> _) =>
         {
             if (header.Position.Sequence <= summary.Sequence) return;
+            LogSummary.AddGap(missing, previous, header.Position.Sequence); // of it, the table may have had some; with it they are gone
+            previous = header.Position.Sequence;
             var isWhole = parts.IsWhole(header);
             if (header.Kind != FrameKind.Records || !header.IsLastPart) return;
             if (isWhole)
@@ -59,8 +62,9 @@ public static class LogRebuild
         using (TableLog.Open(files, directory, new LogOptions(), summary.Sequence, visit, summary.Torn, writable: false))
         {
         }
+        missing.AddRange((summary.Missing ?? []).Where(range => range[0] > previous)); // the end of the log, which a repair took
         var sinks = summary.Sinks.Select(sink => sink with { Lost = lost[sink.SinkId], LostAt = lost[sink.SinkId] > 0 ? now : 0 })
             .Concat(lost.Where(sink => summary.Sinks.All(known => known.SinkId != sink.Key)).Select(sink => new SummarisedSink(sink.Key, 0, 0, 0, []) { Lost = sink.Value, LostAt = now }));
-        return (summary with { Sinks = [.. sinks], Torn = LogSummary.TornOf(torn), LostUpTo = summary.Sequence }, new RebuildReport(summary.Sequence, lost.Values.Sum(), kept));
+        return (summary with { Sinks = [.. sinks], Torn = LogSummary.TornOf(torn), Missing = missing.Count > 0 ? missing : null, LostUpTo = summary.Sequence }, new RebuildReport(summary.Sequence, lost.Values.Sum(), kept));
     }
 }

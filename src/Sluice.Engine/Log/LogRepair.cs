@@ -27,6 +27,7 @@ public sealed class LogRepair
     readonly Dictionary<Guid, long> _settled = []; // accepted records up to the store's position, by what is left
     readonly HashSet<ulong> _droppedFrames = [];
     readonly HashSet<ulong> _torn = [];
+    readonly List<ulong[]> _missing = [];
     readonly RequestParts _parts = new();
     readonly long _now;
     Guid _logId;
@@ -90,7 +91,7 @@ public sealed class LogRepair
         }
         foreach (var name in _files.List(_directory).Where(name => IsSegment(name) && !wanted.Contains(name))) _files.Delete(Path.Combine(_directory, name));
         _files.SyncDirectory(_directory);
-        (_summary.With(_logId, _summary.Sequence, _summaryLedger) with { Torn = LogSummary.TornOf(_torn) }).Write(_files, _directory);
+        (_summary.With(_logId, _summary.Sequence, _summaryLedger) with { Torn = LogSummary.TornOf(_torn), Missing = _missing.Count > 0 ? _missing : null }).Write(_files, _directory);
         Watermark.Create(_files, _directory, End, Lineage);
     }
 
@@ -124,6 +125,7 @@ public sealed class LogRepair
             _faults.Add(e.Message);
         }
         _torn.UnionWith(_summary.Torn ?? []);
+        _missing.AddRange(_summary.Missing ?? []);
         _summaryLedger.AddSummary(_summary.Sinks);
         _highest = Math.Max(_highest, _summary.Sequence);
     }
@@ -228,12 +230,17 @@ public sealed class LogRepair
         if (_summary.IsEmpty && _pieces is [{ First.Sequence: > 1 } first, ..] && (_stored is null || IsSettled(first.PreviousSequence)))
             _summary = _summary with { Sequence = first.PreviousSequence };
         if (_highest > End.Sequence) _faults.Add($"{_directory}: the log ends at sequence {End.Sequence}, and {_highest} was given out");
-        var before = _summary.Sequence;
+        var (before, settled) = (_summary.Sequence, _stored?.Position.Sequence ?? 0);
         foreach (var piece in _pieces)
         {
-            if (piece.PreviousSequence > before) _faults.Add($"{piece.Path}: offset {piece.Start}: sequences {before + 1} to {piece.PreviousSequence} are missing before it");
+            if (piece.PreviousSequence > before)
+            {
+                _faults.Add($"{piece.Path}: offset {piece.Start}: sequences {before + 1} to {piece.PreviousSequence} are missing before it");
+                LogSummary.AddGap(_missing, Math.Max(before, settled), piece.PreviousSequence + 1);
+            }
             before = piece.LastSequence;
         }
+        LogSummary.AddGap(_missing, Math.Max(before, settled), _highest + 1);
         // settled, and no frame is left that says so
         foreach (var (sinkId, counts) in _stored?.Counts ?? new Dictionary<Guid, SinkCounts>())
         {

@@ -34,6 +34,10 @@ sealed record LogSummary(int Format, Guid LogId, ulong Sequence, List<Summarised
     [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)]
     public HashSet<ulong>? Torn { get; init; }
 
+    /// <summary>Sequences that a repair or a rebuild found missing and no table has, each <c>[first, last]</c>: nothing has the records of a request that was among them.</summary>
+    [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)]
+    public List<ulong[]>? Missing { get; init; }
+
     /// <summary>Requests up to this sequence were trimmed before a rebuild: nothing has their records any more. 0: none.</summary>
     [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingDefault)]
     public ulong LostUpTo { get; init; }
@@ -42,11 +46,18 @@ sealed record LogSummary(int Format, Guid LogId, ulong Sequence, List<Summarised
 
     public static HashSet<ulong>? TornOf(IEnumerable<ulong>? sequences) => sequences?.ToHashSet() is { Count: > 0 } torn ? torn : null;
 
+    /// <summary>Adds what lies behind one sequence and before the next; nothing when they follow each other.</summary>
+    public static void AddGap(List<ulong[]> missing, ulong behind, ulong before)
+    {
+        if (before > behind + 1) missing.Add([behind + 1, before - 1]);
+    }
+
+    /// <summary>Whether nothing has the accepted records of a request any more.</summary>
+    public bool IsLost(ulong sequence) => sequence <= LostUpTo || Torn?.Contains(sequence) == true || Missing?.Exists(range => range[0] <= sequence && sequence <= range[1]) == true;
+
     /// <summary>Nothing was trimmed, and nothing lost.</summary>
     [JsonIgnore]
     public bool IsEmpty => Sequence == 0 && Sinks.Count == 0;
-
-    public static LogSummary Of(Guid logId, ulong sequence, TableLedger ledger) => Empty.With(logId, sequence, ledger);
 
     /// <summary>The same further on.</summary>
     public LogSummary With(Guid logId, ulong sequence, TableLedger ledger) =>

@@ -250,7 +250,7 @@ public sealed class RecordsFrameTests
 
         var ledger = new TableLedger();
         ledger.AddSummary([new SummarisedSink(SinkId, 1, 3, 2, [[5, 1, 2, 1]], 99)]);
-        LogSummary.Of(SinkId, 7, ledger).Write(files, "/log");
+        LogSummary.Empty.With(SinkId, 7, ledger).Write(files, "/log");
         var json = """{"format":1,"log_id":"00112233-4455-6677-8899-aabbccddeeff","sequence":7,"sinks":[{"sink_id":"00112233-4455-6677-8899-aabbccddeeff","requests":1,"received":3,"accepted":2,"minutes":[[5,1,2,1]],"bytes":99}]}""";
         Assert.Equal($"{Crc32C.Of(Encoding.UTF8.GetBytes(json)):x8}\n{json}", Encoding.UTF8.GetString(files.Read("/log/summary")));
     }
