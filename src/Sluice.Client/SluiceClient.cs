@@ -1,6 +1,7 @@
 using System.Net;
 using System.Net.Http.Headers;
 using System.Net.Http.Json;
+using System.Net.Sockets;
 using System.Runtime.CompilerServices;
 using System.Text;
 using System.Text.Json;
@@ -187,7 +188,8 @@ public sealed class SluiceClient(HttpClient http)
     /// <summary>Whether the server takes records.</summary>
     public async Task<bool> IsReadyAsync(CancellationToken cancellation)
     {
-        using var response = await http.GetAsync(new Uri("health/ready", UriKind.Relative), cancellation);
+        using var request = new HttpRequestMessage(HttpMethod.Get, "health/ready");
+        using var response = await ReachAsync(request, HttpCompletionOption.ResponseContentRead, cancellation);
         return response.IsSuccessStatusCode;
     }
 
@@ -240,9 +242,22 @@ public sealed class SluiceClient(HttpClient http)
         using var request = new HttpRequestMessage(method, path) { Content = content?.Invoke() };
         if (idempotencyKey is not null) request.Headers.Add("Idempotency-Key", idempotencyKey);
         if (_idToken is { } token) request.Headers.Authorization = new AuthenticationHeaderValue("Bearer", token);
-        var response = await http.SendAsync(request, completion, cancellation);
+        var response = await ReachAsync(request, completion, cancellation);
         if (response.IsSuccessStatusCode) return response;
         using (response) throw await RefusalAsync(response, cancellation);
+    }
+
+    /// <summary>Of a connection that is reset as it is made, .NET throws what the socket says as it is.</summary>
+    async Task<HttpResponseMessage> ReachAsync(HttpRequestMessage request, HttpCompletionOption completion, CancellationToken cancellation)
+    {
+        try
+        {
+            return await http.SendAsync(request, completion, cancellation);
+        }
+        catch (SocketException e)
+        {
+            throw new HttpRequestException(HttpRequestError.ConnectionError, e.Message, e);
+        }
     }
 
     /// <summary>Gets a new id token, unless another call has done so, or is doing so, since <paramref name="expired"/> was sent.</summary>

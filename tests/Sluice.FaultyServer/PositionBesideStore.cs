@@ -9,12 +9,14 @@ using Sluice.Schema;
 namespace Sluice.FaultyServer;
 
 /// <summary>
-/// A store whose position is not in its transaction, as if the loader kept a bookmark in a file: what design rule and ADR 4 forbid. A pause between the
-/// two writes makes a kill in between likely.
+/// A store whose position is not in its transaction, as if the loader kept a bookmark in a file: what design rule and ADR 4 forbid.
 /// </summary>
-sealed class PositionBesideStore(ITableStore store, string file, bool isBefore) : ITableStore
+/// <param name="stays">After a few loads it stays between the two writes for ever, and says so with an empty file: whoever waits for that kills in between.</param>
+sealed class PositionBesideStore(ITableStore store, string file, bool isBefore, bool stays) : ITableStore
 {
-    static readonly TimeSpan Gap = TimeSpan.FromMilliseconds(150);
+    const int GoodLoads = 3; // of each start: what comes after them is loaded wrongly
+
+    int _loads;
 
     public async ValueTask<StoredTable?> ReadStateAsync(CancellationToken cancellation)
     {
@@ -33,12 +35,12 @@ sealed class PositionBesideStore(ITableStore store, string file, bool isBefore) 
         if (isBefore)
         {
             WriteSequence(batch.UpTo.Sequence);
-            await Task.Delay(Gap, TimeProvider.System, cancellation);
+            await StayAsync(batch, cancellation);
         }
         await LoadRowsAsync(batch, cancellation);
         if (!isBefore)
         {
-            await Task.Delay(Gap, TimeProvider.System, cancellation);
+            await StayAsync(batch, cancellation);
             WriteSequence(batch.UpTo.Sequence);
         }
     }
@@ -89,6 +91,13 @@ sealed class PositionBesideStore(ITableStore store, string file, bool isBefore) 
     {
         var inner = await store.ReadStateAsync(cancellation) ?? throw new InvalidOperationException("the table was never created");
         await store.LoadAsync(batch with { UpTo = inner.Position with { Sequence = inner.Position.Sequence + 1 } }, cancellation);
+    }
+
+    async Task StayAsync(LoadBatch batch, CancellationToken cancellation)
+    {
+        if (!stays || batch.Rows.RowCount == 0 || ++_loads <= GoodLoads) return;
+        await File.WriteAllTextAsync(file + ".between", "", cancellation);
+        await Task.Delay(Timeout.InfiniteTimeSpan, TimeProvider.System, cancellation);
     }
 
     ulong ReadSequence() => ulong.Parse(File.ReadAllText(file), CultureInfo.InvariantCulture);

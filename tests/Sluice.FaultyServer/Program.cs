@@ -1,6 +1,7 @@
 // The server, broken on purpose, for tests that need a store which misbehaves. One of:
 //   SLUICE_FAULT_POSITION=before          the position is kept in a file beside the store, written before the rows: a kill in between loses rows
 //   SLUICE_FAULT_POSITION=after           written after the rows: a kill in between loads rows twice
+//     and SLUICE_FAULT_STAYS=1            after a few loads a table stays between the two writes, and position-….between is there
 //   SLUICE_FAULT_RECORDS_PER_SECOND=N     loads are held up to this rate
 //   SLUICE_FAULT_FAILING_WHILE=FILE       loads fail as long as the file is there
 //   SLUICE_FAULT_FORGETTING=N             of every N-th load the rows are dropped
@@ -20,4 +21,4 @@ ITableStore Wrap(ITableStore store, string positionFile) =>
     recordsPerSecond is not null ? SteeredStore.Slow(store, double.Parse(recordsPerSecond, CultureInfo.InvariantCulture))
     : failingWhile is not null ? SteeredStore.FailingWhile(store, failingWhile)
     : forgetting is not null ? SteeredStore.Forgetting(store, int.Parse(forgetting, CultureInfo.InvariantCulture))
-    : new PositionBesideStore(store, positionFile, position == "before");
+    : new PositionBesideStore(store, positionFile, position == "before", Environment.GetEnvironmentVariable("SLUICE_FAULT_STAYS") == "1");

@@ -11,7 +11,7 @@ sealed class ApiClient : IDisposable
 {
     readonly HttpClient _http;
 
-    public ApiClient(int httpPort) => _http = new HttpClient { BaseAddress = new Uri($"http://127.0.0.1:{httpPort}/"), Timeout = TimeSpan.FromSeconds(30) };
+    public ApiClient(int httpPort) => _http = new HttpClient(new LostConnections()) { BaseAddress = new Uri($"http://127.0.0.1:{httpPort}/"), Timeout = TimeSpan.FromSeconds(30) };
 
     public static async Task<ApiClient> LoginAsync(int httpPort, CancellationToken cancellation)
     {
@@ -69,7 +69,7 @@ sealed class ApiClient : IDisposable
             var ledger = (await GetAsync($"v2/sinks/{sinkId}/ledger", cancellation)).Json;
             var pending = ledger["pending"]!.GetValue<long>();
             if (pending != last) (last, since) = (pending, TimeProvider.System.GetTimestamp());
-            if (pending <= 0 || TimeProvider.System.GetElapsedTime(since) > TimeSpan.FromSeconds(5)) return ledger;
+            if (pending == 0 || TimeProvider.System.GetElapsedTime(since) > TimeSpan.FromSeconds(5)) return ledger;
             await Task.Delay(TimeSpan.FromMilliseconds(50), TimeProvider.System, cancellation);
         }
     }

@@ -150,7 +150,7 @@ sealed partial class ServerProcess : IAsyncDisposable
     /// <exception cref="InvalidOperationException">The server ended instead.</exception>
     public async Task WaitReadyAsync(CancellationToken cancellation)
     {
-        using var http = new HttpClient { Timeout = TimeSpan.FromSeconds(5) };
+        using var http = new HttpClient(new LostConnections()) { Timeout = TimeSpan.FromSeconds(5) };
         var started = Stopwatch.GetTimestamp();
         while (Stopwatch.GetElapsedTime(started) < ReadyWithin)
         {

@@ -78,8 +78,7 @@ static class DemoCommand
                 var http = ServerConnection.Open(url, ca);
                 try
                 {
-                    using var answer = await http.GetAsync(new Uri("health/ready", UriKind.Relative), cancellation);
-                    if (answer.IsSuccessStatusCode) return http;
+                    if (await new SluiceClient(http).IsReadyAsync(cancellation)) return http;
                 }
                 catch (HttpRequestException)
                 {

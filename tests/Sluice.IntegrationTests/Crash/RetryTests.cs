@@ -87,7 +87,7 @@ public sealed class RetryTests : IDisposable
 
     static async Task<HttpResponseMessage> SendAsync(ApiClient api, int port, string sinkId, int number, string body, bool hasKey)
     {
-        using var http = new HttpClient { BaseAddress = new Uri($"http://127.0.0.1:{port}/") };
+        using var http = new HttpClient(new LostConnections()) { BaseAddress = new Uri($"http://127.0.0.1:{port}/") };
         using var request = new HttpRequestMessage(HttpMethod.Post, new Uri($"v2/sinks/{sinkId}?wait=loaded", UriKind.Relative)) { Content = new StringContent(body, Encoding.UTF8) };
         request.Headers.Authorization = new AuthenticationHeaderValue("Bearer", api.Token);
         if (hasKey) request.Headers.Add("Idempotency-Key", $"request {number}");

@@ -97,7 +97,7 @@ public sealed class SqlUnderLoadTests(ITestOutputHelper output) : IDisposable
     /// <summary>Sends each statement once.</summary>
     async Task AttackAsync(ServerProcess server, string token, string database, IReadOnlyList<string> statements, string form)
     {
-        using var http = new HttpClient { Timeout = TimeSpan.FromMinutes(2) };
+        using var http = new HttpClient(new LostConnections()) { Timeout = TimeSpan.FromMinutes(2) };
         http.DefaultRequestHeaders.Authorization = new AuthenticationHeaderValue("Bearer", token);
         var address = new Uri($"http://127.0.0.1:{server.HttpPort}/v2/databases/{database}/query/sql{form}");
         await Parallel.ForEachAsync(statements, new ParallelOptions { MaxDegreeOfParallelism = Connections, CancellationToken = Cancellation }, async (statement, cancellation) =>

@@ -37,7 +37,7 @@ sealed class OpenLoop : IDisposable
     public OpenLoop(ServerProcess server, string token, string sinkId, int recordsPerRequest)
     {
         _bodies = [.. Enumerable.Range(0, Bodies).Select(number => Body(number, recordsPerRequest))];
-        _http = new HttpClient(new SocketsHttpHandler { MaxConnectionsPerServer = 256 }) { Timeout = TimeSpan.FromMinutes(1) };
+        _http = new HttpClient(new LostConnections(new SocketsHttpHandler { MaxConnectionsPerServer = 256 })) { Timeout = TimeSpan.FromMinutes(1) };
         _http.DefaultRequestHeaders.Authorization = new AuthenticationHeaderValue("Bearer", token);
         (_server, _sink) = (server, new Uri($"http://127.0.0.1:{server.HttpPort}/v2/sinks/{sinkId}?return=summary"));
     }

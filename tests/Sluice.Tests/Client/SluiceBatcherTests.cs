@@ -1,4 +1,5 @@
 using System.Net;
+using System.Net.Sockets;
 using System.Text;
 using System.Text.Json;
 using Microsoft.Extensions.Time.Testing;
@@ -55,10 +56,14 @@ public sealed class SluiceBatcherTests : IDisposable
         await UntilAsync(() => _server.Requests.Count == 1);
     }
 
-    [Fact]
-    public async Task A_lost_answer_is_asked_for_again_under_the_same_key()
+    [Theory]
+    [InlineData(typeof(HttpRequestException))]
+    [InlineData(typeof(IOException))]
+    [InlineData(typeof(SocketException))]
+    [InlineData(typeof(TaskCanceledException))]
+    public async Task A_lost_answer_is_asked_for_again_under_the_same_key(Type loss)
     {
-        _server.Answer = (request, number) => number < 2 ? throw new HttpRequestException("connection reset") : Task.FromResult(ScriptedServer.Success(request));
+        _server.Answer = (request, number) => number < 2 ? throw (Exception)Activator.CreateInstance(loss)! : Task.FromResult(ScriptedServer.Success(request));
         var sent = new List<SentBatch>();
         await using (var batcher = Open(new BatcherOptions { OnSent = batch => { sent.Add(batch); return ValueTask.CompletedTask; } }, new InstantTime()))
             await batcher.AddAsync(Value(1), Cancellation);
@@ -67,6 +72,15 @@ public sealed class SluiceBatcherTests : IDisposable
         Assert.NotNull(_server.Requests[0].Key);
         Assert.Single(_server.Requests.Select(request => request.Key).Distinct());
         Assert.Equal(3, Assert.Single(sent).Tries);
+    }
+
+    [Fact]
+    public async Task What_a_socket_throws_is_a_server_that_cannot_be_reached()
+    {
+        _server.Answer = (_, _) => throw new SocketException((int)SocketError.NotConnected);
+        var thrown = await Assert.ThrowsAsync<HttpRequestException>(() => _client.SendAsync(Sink, """{"records":[]}"""u8.ToArray(), new SendOptions(), Cancellation));
+        Assert.Equal(HttpRequestError.ConnectionError, thrown.HttpRequestError);
+        Assert.IsType<SocketException>(thrown.InnerException);
     }
 
     [Fact]
