@@ -111,11 +111,22 @@ sealed class DataDirectory : IDisposable
     ];
 
     /// <summary>What a database says of its tables, once all of its file was read. None when there is no file.</summary>
-    /// <exception cref="StoreException">The file is damaged, or holds another database.</exception>
+    /// <exception cref="StoreException">The file is damaged, or holds another database, or whether there is one cannot be seen.</exception>
     public IReadOnlyDictionary<Guid, StoredTable> InspectDatabase(Guid databaseId)
     {
         var file = DatabaseFile(databaseId);
-        if (!File.Exists(file)) return new Dictionary<Guid, StoredTable>();
+        try
+        {
+            File.GetAttributes(file); // File.Exists says no of a directory that may not be searched, too
+        }
+        catch (Exception e) when (e is FileNotFoundException or DirectoryNotFoundException)
+        {
+            return new Dictionary<Guid, StoredTable>();
+        }
+        catch (UnauthorizedAccessException e)
+        {
+            throw new StoreException(isTransient: true, e.Message, e) { Fault = StoreFault.NotPermitted };
+        }
         var temporary = Directory.CreateTempSubdirectory("sluice-check-").FullName;
         DatabaseInspection found;
         try

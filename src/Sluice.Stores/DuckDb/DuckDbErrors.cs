@@ -1,3 +1,4 @@
+using System.Text.RegularExpressions;
 using DuckDB.NET.Data;
 using DuckDB.NET.Native;
 using Sluice.Load;
@@ -11,7 +12,7 @@ sealed class DuckDbNativeException(DuckDBErrorType type, string message) : Excep
 }
 
 /// <summary>The one place that judges what a DuckDB error means for a load.</summary>
-static class DuckDbErrors
+static partial class DuckDbErrors
 {
     // a statement that fails while being prepared carries no error type, only its name in front of the message
     static readonly (string Prefix, DuckDBErrorType Type)[] Prefixes =
@@ -44,8 +45,13 @@ static class DuckDbErrors
         UnauthorizedAccessException => StoreFault.NotPermitted,
         QueryException => StoreFault.OutOfResources, // no thread is to be had
         _ when IsDuckDb(error) && TypeOf(error) == DuckDBErrorType.OutOfMemory => StoreFault.OutOfResources,
-        _ => s_faultTexts.FirstOrDefault(known => error.Message.Contains(known.Text, StringComparison.OrdinalIgnoreCase)).Fault,
+        _ => FaultIn(Quoted().Replace(error.Message, "")),
     };
+
+    static StoreFault FaultIn(string message) => s_faultTexts.FirstOrDefault(known => message.Contains(known.Text, StringComparison.OrdinalIgnoreCase)).Fault;
+
+    [GeneratedRegex("\"[^\"]*\"")] // a path may have any words
+    private static partial Regex Quoted();
 
     /// <summary>What an operator does about it; nothing when it is not known what it is.</summary>
     public static string WayOut(StoreFault fault) => fault switch

@@ -130,6 +130,16 @@ public sealed class DatabaseFaultTests(ITestOutputHelper output) : IDisposable
         }
     }
 
+    [Fact]
+    public void The_words_of_a_path_do_not_make_a_fault_damage()
+    {
+        var path = Path.Combine(_directory.Path, "corrupt checksum.duckdb");
+        Directory.CreateDirectory(path);
+        var fault = Assert.Throws<StoreException>(() => Open(path, 64 << 20));
+        output.WriteLine(fault.Message);
+        Assert.Equal(StoreFault.Other, fault.Fault);
+    }
+
     DuckDbInstance Open(string path, long memoryBytes) => DuckDbInstance.Open(path, path + ".tmp", memoryBytes, new DuckDbOptions());
 
     async Task<(CrashOracle Oracle, string File)> FillAsync()
