@@ -13,9 +13,16 @@ sealed class ApiClient : IDisposable
 
     public ApiClient(int httpPort) => _http = new HttpClient(new LostConnections()) { BaseAddress = new Uri($"http://127.0.0.1:{httpPort}/"), Timeout = TimeSpan.FromSeconds(30) };
 
+    /// <summary>As the administrator, who may have logged in before.</summary>
     public static async Task<ApiClient> LoginAsync(int httpPort, CancellationToken cancellation)
     {
         var client = new ApiClient(httpPort);
+        if (await FirstStart.LogInAsync(ServerProcess.Email) is { } logIn)
+        {
+            client.UseToken(logIn.GetProperty("IdToken").GetString()!);
+            if ((await client.GetAsync("v2/users/current", cancellation)).Status == HttpStatusCode.OK) return client;
+            client._http.DefaultRequestHeaders.Authorization = null; // of another data directory
+        }
         var answer = await client.PostAsync("", new JsonObject { ["USERNAME"] = ServerProcess.Email, ["PASSWORD"] = ServerProcess.Password }.ToJsonString(), cancellation);
         client.UseToken(answer.Json["AuthenticationResult"]!["IdToken"]!.GetValue<string>());
         return client;

@@ -46,9 +46,16 @@ sealed partial class ServerProcess : IAsyncDisposable
         }
     }
 
-    /// <summary>Starts the server and returns when it is ready.</summary>
+    /// <summary>Starts the server and returns when it is ready. A data directory that is empty gets what a first start makes.</summary>
     /// <param name="assembly">Name of the executable's assembly, beside the tests: the product, or one that breaks it on purpose.</param>
     public static async Task<ServerProcess> StartAsync(string dataDirectory, string assembly, CancellationToken cancellation, params (string Name, string Value)[] environment)
+    {
+        await FirstStart.CopyAsync(Email, dataDirectory);
+        return await StartAsItIsAsync(dataDirectory, assembly, cancellation, environment);
+    }
+
+    /// <summary>Starts the server, on an empty data directory for the first time, and returns when it is ready.</summary>
+    public static async Task<ServerProcess> StartAsItIsAsync(string dataDirectory, string assembly, CancellationToken cancellation, params (string Name, string Value)[] environment)
     {
         var server = Start(dataDirectory, assembly, environment);
         try

@@ -19,7 +19,7 @@ public sealed class DiskFullTests(ITestOutputHelper output)
         var cancellation = TestContext.Current.CancellationToken;
         await using var volume = await SmallVolume.CreateAsync(VolumeBytes);
         var oracle = new CrashOracle();
-        await using var server = await ServerProcess.StartAsync(Path.Combine(volume.Path, "data"), "Sluice.Server", cancellation, Reserve(ReserveBytes));
+        await using var server = await ServerProcess.StartAsItIsAsync(Path.Combine(volume.Path, "data"), "Sluice.Server", cancellation, Reserve(ReserveBytes));
         using var api = await ApiClient.LoginAsync(server.HttpPort, cancellation);
         await oracle.CreateAsync(api, cancellation);
 

@@ -39,7 +39,7 @@ public sealed class PowerCutTests(ITestOutputHelper output)
         var directory = Path.Combine(volume.Path, "data");
         for (var cycle = 0; cycle < cycles; cycle++)
         {
-            await using (var server = await ServerProcess.StartAsync(directory, "Sluice.Server", cancellation, environment))
+            await using (var server = await ServerProcess.StartAsItIsAsync(directory, "Sluice.Server", cancellation, environment))
             {
                 using var api = await ApiClient.LoginAsync(server.HttpPort, cancellation);
                 if (cycle == 0) await oracle.CreateAsync(api, cancellation);

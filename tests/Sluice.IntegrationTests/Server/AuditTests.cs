@@ -21,7 +21,7 @@ public sealed class AuditTests
     public async Task Each_thing_that_happens_is_one_line_that_says_who_what_and_from_where()
     {
         await using var server = await ServerUnderTest.StartWithEngineAsync();
-        var token = await server.IdTokenAsync();
+        var token = await server.IdTokenAsync(ServerUnderTest.Email);
         (await server.PostAsync("/", $$"""{"USERNAME":"{{ServerUnderTest.Email}}","PASSWORD":"wrong"}""")).Dispose();
         (await server.PostAsync("/", """{"REFRESH_TOKEN":"wrong"}""")).Dispose();
         var (ann, annsToken) = await server.AddUserAsync(token, "ann@x.org", "Reader");
@@ -71,7 +71,7 @@ public sealed class AuditTests
         await using var server = await ServerUnderTest.StartAsync();
         var refused = await server.JsonAsync(HttpStatusCode.Unauthorized, HttpMethod.Get, "/v2/databases");
 
-        var page = await server.JsonAsync(HttpStatusCode.OK, HttpMethod.Get, "/v2/audit", await server.IdTokenAsync());
+        var page = await server.JsonAsync(HttpStatusCode.OK, HttpMethod.Get, "/v2/audit", await server.IdTokenAsync(ServerUnderTest.Email));
         Assert.Contains(page.GetProperty("resources").EnumerateArray(), line => Text(line, "action") == "denied" && Text(line, "request_id") == refused.GetProperty("request_id").GetString());
     }
 
@@ -79,7 +79,7 @@ public sealed class AuditTests
     public async Task Whatever_is_in_names_and_addresses_is_one_line_of_ascii()
     {
         await using var server = await ServerUnderTest.StartAsync();
-        var token = await server.IdTokenAsync();
+        var token = await server.IdTokenAsync(ServerUnderTest.Email);
         (await server.PostAsync("/", JsonSerializer.Serialize(new { USERNAME = Hostile, PASSWORD = "x" }))).Dispose();
         (await server.SendAsync(HttpMethod.Get, "/v2/databases/" + Uri.EscapeDataString(Hostile.Replace("\0", "", StringComparison.Ordinal)))).Dispose();
         await server.JsonAsync(HttpStatusCode.Created, HttpMethod.Post, "/v2/users/current/keys", token, JsonSerializer.Serialize(new { description = Hostile }));
@@ -98,7 +98,7 @@ public sealed class AuditTests
     public async Task The_log_is_paged_from_the_newest_on_and_for_administrators_only()
     {
         await using var server = await ServerUnderTest.StartAsync();
-        var token = await server.IdTokenAsync();
+        var token = await server.IdTokenAsync(ServerUnderTest.Email);
         for (var i = 0; i < 6; i++)
             await server.JsonAsync(HttpStatusCode.Created, HttpMethod.Post, "/v2/databases", token, $$"""{"name":"db{{i}}"}""");
 

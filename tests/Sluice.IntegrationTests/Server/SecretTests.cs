@@ -24,7 +24,7 @@ public sealed partial class SecretTests
         var guess = secrets.Add("Guessed-Canary-4");
         string output;
 
-        await using (var server = await ServerProcess.StartAsync(
+        await using (var server = await ServerProcess.StartAsItIsAsync(
             directory, "Sluice.Server", TestContext.Current.CancellationToken, ("SLUICE_ADMIN_PASSWORD", password), ("Logging__LogLevel__Default", "Trace"), ("Logging__LogLevel__Microsoft", "Trace"),
             ("Logging__LogLevel__Microsoft.AspNetCore", "Trace")))
         {
@@ -97,7 +97,7 @@ public sealed partial class SecretTests
         var password = secrets.Add("First-Canary-1");
         string output, seen;
 
-        await using (var server = await ServerProcess.StartAsync(
+        await using (var server = await ServerProcess.StartAsItIsAsync(
             directory, "Sluice.Server", TestContext.Current.CancellationToken, ("SLUICE_ADMIN_PASSWORD", password), ("Logging__LogLevel__Default", "Trace"), ("Logging__LogLevel__Microsoft", "Trace"),
             ("Logging__LogLevel__Microsoft.AspNetCore", "Trace"), ("Logging__LogLevel__Microsoft.AspNetCore.Hosting.Diagnostics", "Trace")))
         {

@@ -4,8 +4,12 @@ using System.Net;
 using System.Security.Cryptography.X509Certificates;
 using System.Text.Json;
 using System.Text;
+using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.Time.Testing;
+using Microsoft.IdentityModel.JsonWebTokens;
+using Microsoft.IdentityModel.Tokens;
 using Sluice.Server;
+using Sluice.Server.Accounts;
 using Xunit;
 
 namespace Sluice.IntegrationTests.Server;
@@ -48,9 +52,15 @@ sealed class ServerUnderTest : IAsyncDisposable
     public static Task<ServerUnderTest> StartWithEngineAsync(params string[] args) => StartAsync(
         TimeProvider.System, new FakeTimeProvider(), (services, cancellation) => ServerApp.OpenEngineAsync(services, (open, _) => open, cancellation), args);
 
+    /// <param name="args">None: the data directory is one that has been started on before.</param>
     static async Task<ServerUnderTest> StartAsync(TimeProvider clock, FakeTimeProvider time, OpenEngine openEngine, string[] args)
     {
         var data = new TemporaryDirectory();
+        if (args.Length == 0)
+        {
+            await FirstStart.CopyAsync(Email, data.Path);
+            File.Delete(Path.Combine(data.Path, "keys", "tokens.key")); // what signs with a key is kept by the key's id for the whole process
+        }
         var app = ServerApp.Build(
             ["--data", data.Path, "--https-port", "0", "--http-port", "0", "--Sluice:Administrator:Password", Password, "--Logging:LogLevel:Default", "None", "--Logging:LogLevel:Microsoft", "None", .. args],
             clock,
@@ -103,7 +113,20 @@ sealed class ServerUnderTest : IAsyncDisposable
         return (await ReadJsonAsync(response)).GetProperty("AuthenticationResult");
     }
 
-    public async Task<string> IdTokenAsync(string email = Email, string password = Password) => (await LogInAsync(email, password)).GetProperty("IdToken").GetString()!;
+    /// <summary>Of the administrator, who may have logged in before.</summary>
+    public async Task<string> IdTokenAsync()
+    {
+        if (Time.GetUtcNow() == Time.Start && await FirstStart.LogInAsync(Email) is { } logIn)
+        {
+            var payload = Base64UrlEncoder.Decode(logIn.GetProperty("IdToken").GetString()!.Split('.')[1]);
+            var token = new JsonWebTokenHandler { SetDefaultTimesOnTokenCreation = false }.CreateToken(payload, new SigningCredentials(Services.GetRequiredService<TokenKey>().SecurityKey, SecurityAlgorithms.EcdsaSha256));
+            using var response = await SendAsync(HttpMethod.Get, "/v2/users/current", token);
+            if (response.IsSuccessStatusCode) return token;
+        }
+        return await IdTokenAsync(Email);
+    }
+
+    public async Task<string> IdTokenAsync(string email, string password = Password) => (await LogInAsync(email, password)).GetProperty("IdToken").GetString()!;
 
     /// <summary>Invites somebody and accepts for them, with <see cref="Password"/>.</summary>
     public async Task<(string Id, string Token)> AddUserAsync(string administrator, string email, string role = "User")

@@ -57,7 +57,7 @@ public sealed class TlsTests
     [Fact]
     public async Task Keys_are_closed_to_others_and_so_is_everything_else()
     {
-        await using var server = await ServerUnderTest.StartAsync();
+        await using var server = await ServerUnderTest.StartAsync("--Sluice:Administrator:Email", ServerUnderTest.Email);
         const UnixFileMode file = UnixFileMode.UserRead | UnixFileMode.UserWrite;
         const UnixFileMode directory = file | UnixFileMode.UserExecute;
 

@@ -92,7 +92,7 @@ public sealed class TokenTests
     public async Task Our_own_signature_on_a_wrong_claim_is_not_enough(string claim, string? value)
     {
         await using var server = await ServerUnderTest.StartAsync();
-        var (_, payload, _) = Parts(await server.IdTokenAsync());
+        var (_, payload, _) = Parts(await server.IdTokenAsync(ServerUnderTest.Email));
         var key = server.Services.GetRequiredService<TokenKey>();
 
         Assert.Null(await RefusalOfAsync(server, Sign(payload, key.SecurityKey)));
@@ -103,8 +103,8 @@ public sealed class TokenTests
     public async Task A_token_lives_an_hour_and_a_minute_of_clock_skew()
     {
         await using var server = await ServerUnderTest.StartAsync();
-        var seen = await server.IdTokenAsync();
-        var unseen = await server.IdTokenAsync();
+        var seen = await server.IdTokenAsync(ServerUnderTest.Email);
+        var unseen = await server.IdTokenAsync(ServerUnderTest.Email);
         Assert.Null(await RefusalOfAsync(server, seen)); // remembered from here on
 
         server.Time.Advance(TimeSpan.FromMinutes(60) + TimeSpan.FromSeconds(59));
@@ -120,7 +120,7 @@ public sealed class TokenTests
     {
         await using var server = await ServerUnderTest.StartAsync();
         server.Time.Advance(TimeSpan.FromMinutes(5));
-        var early = await server.IdTokenAsync();
+        var early = await server.IdTokenAsync(ServerUnderTest.Email);
         await using var behind = await ServerUnderTest.StartAsync();
 
         Assert.Null(await RefusalOfAsync(server, early));
