@@ -26,7 +26,6 @@ public sealed class KillPointTests(ITestOutputHelper output)
         var oracle = new CrashOracle();
         var points = s_calls.SelectMany(call => Enumerable.Range(1, FaultTools.IsLong ? 40 : 1).Select(n => (Call: call, Number: FaultTools.IsLong ? n : n + 1))).ToList();
         var met = 0;
-        await CreateAsync(data.Path, oracle);
         foreach (var (call, number) in points)
         {
             if (await KillAtAsync(data.Path, oracle, call, number)) met++;
@@ -43,7 +42,6 @@ public sealed class KillPointTests(ITestOutputHelper output)
         FaultTools.Need(root: true, "strace");
         using var data = new TemporaryDirectory();
         var oracle = new CrashOracle();
-        await CreateAsync(data.Path, oracle);
         var met = 0;
         var points = s_calls.SelectMany(call => Enumerable.Range(1, FaultTools.IsLong ? 25 : 1).Select(n => (Call: call, Number: n))).ToList();
         foreach (var (call, number) in points)
@@ -64,7 +62,6 @@ public sealed class KillPointTests(ITestOutputHelper output)
     {
         using var data = new TemporaryDirectory();
         var oracle = new CrashOracle();
-        await CreateAsync(data.Path, oracle);
         var random = new Random();
         for (var round = 0; round < (FaultTools.IsLong ? 20 : 2); round++)
         {
@@ -81,18 +78,12 @@ public sealed class KillPointTests(ITestOutputHelper output)
         Assert.True(verdict.IsClean, verdict.ToString());
     }
 
-    static async Task CreateAsync(string directory, CrashOracle oracle)
-    {
-        await using var server = await ServerProcess.StartAsync(directory, "Sluice.Server", Cancellation, s_trimming);
-        using var api = await ApiClient.LoginAsync(server.HttpPort, Cancellation);
-        await oracle.CreateAsync(api, Cancellation);
-    }
-
     /// <returns>False: the call did not come so often within a few seconds.</returns>
     static async Task<bool> KillAtAsync(string directory, CrashOracle oracle, string call, int number)
     {
         await using var server = await ServerProcess.StartAsync(directory, "Sluice.Server", Cancellation, s_trimming);
         using var api = await ApiClient.LoginAsync(server.HttpPort, Cancellation);
+        if (oracle.SinkId.Length == 0) await oracle.CreateAsync(api, Cancellation);
         using var strace = FaultTools.Start(
             "strace", "-f", "-qq", "-o", "/dev/null", "-p", server.Id.ToString(CultureInfo.InvariantCulture), "-e", $"trace={call}",
             "-e", string.Create(CultureInfo.InvariantCulture, $"inject={call}:signal=KILL:when={number}"));
@@ -110,6 +101,7 @@ public sealed class KillPointTests(ITestOutputHelper output)
     {
         await using var server = await ServerProcess.StartAsync(directory, "Sluice.Server", Cancellation, s_trimming);
         using var api = await ApiClient.LoginAsync(server.HttpPort, Cancellation);
+        if (oracle.SinkId.Length == 0) await oracle.CreateAsync(api, Cancellation);
         using var stop = CancellationTokenSource.CreateLinkedTokenSource(Cancellation);
         var senders = oracle.SendAllAsync(4, server.HttpPort, api.Token, stop.Token);
         await Task.Delay(TimeSpan.FromMilliseconds(500), TimeProvider.System, Cancellation);

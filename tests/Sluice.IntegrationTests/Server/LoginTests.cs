@@ -5,7 +5,7 @@ using Xunit;
 
 namespace Sluice.IntegrationTests.Server;
 
-public sealed class LoginTests
+public sealed class LoginTests(SharedServer shared) : IClassFixture<SharedServer>
 {
     const string Credentials = $$"""{"USERNAME":"{{ServerUnderTest.Email}}","PASSWORD":"{{ServerUnderTest.Password}}"}""";
 
@@ -20,7 +20,7 @@ public sealed class LoginTests
     [InlineData("/", "application/x-amz-json-1.1", """{"AuthFlow":"USER_PASSWORD_AUTH","ClientId":"x","AuthParameters":{"USERNAME":"ADMIN@localhost","PASSWORD":"Correct-Horse-9"}}""")]
     public async Task A_login_is_taken_in_every_form_that_clients_send(string path, string? contentType, string body)
     {
-        await using var server = await ServerUnderTest.StartAsync();
+        var server = shared.Server;
 
         using var response = await server.PostAsync(path, body, contentType);
 
@@ -61,7 +61,7 @@ public sealed class LoginTests
     [InlineData("[]", "InvalidParameterException", "InvalidBody")]
     public async Task A_failed_login_is_answered_as_the_identity_provider_of_the_original_did(string body, string type, string code)
     {
-        await using var server = await ServerUnderTest.StartAsync();
+        var server = shared.Server;
 
         using var response = await server.PostAsync("/", body);
 

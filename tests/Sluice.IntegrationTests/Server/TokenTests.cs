@@ -14,7 +14,7 @@ using Xunit;
 
 namespace Sluice.IntegrationTests.Server;
 
-public sealed class TokenTests
+public sealed class TokenTests(SharedServer shared) : IClassFixture<SharedServer>
 {
     const string Protected = "/v2/users/current";
 
@@ -24,7 +24,7 @@ public sealed class TokenTests
     [InlineData("{0}")]
     public async Task A_token_is_taken_with_and_without_its_scheme(string form)
     {
-        await using var server = await ServerUnderTest.StartAsync();
+        var server = shared.Server;
         var session = await server.LogInAsync();
 
         foreach (var name in new[] { "IdToken", "AccessToken" })
@@ -91,8 +91,8 @@ public sealed class TokenTests
     [InlineData("sid", "00000000-0000-4000-8000-000000000000")]
     public async Task Our_own_signature_on_a_wrong_claim_is_not_enough(string claim, string? value)
     {
-        await using var server = await ServerUnderTest.StartAsync();
-        var (_, payload, _) = Parts(await server.IdTokenAsync(ServerUnderTest.Email));
+        var server = shared.Server;
+        var (_, payload, _) = Parts(await server.IdTokenAsync());
         var key = server.Services.GetRequiredService<TokenKey>();
 
         Assert.Null(await RefusalOfAsync(server, Sign(payload, key.SecurityKey)));

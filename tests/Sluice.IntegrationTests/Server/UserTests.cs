@@ -5,7 +5,7 @@ using Xunit;
 namespace Sluice.IntegrationTests.Server;
 
 /// <summary>Who may come in: invites, users, roles, statuses, passwords, logins.</summary>
-public sealed class UserTests
+public sealed class UserTests(SharedServer shared) : IClassFixture<SharedServer>
 {
     const string NewPassword = "Better-Horse-10";
 
@@ -59,7 +59,7 @@ public sealed class UserTests
     [InlineData("""{"email":"a@x.org","role":"Emperor"}""", "InvalidParameter")]
     public async Task A_malformed_invite_is_refused(string body, string? code)
     {
-        await using var server = await ServerUnderTest.StartAsync();
+        var server = shared.Server;
         using var response = await server.SendAsync(HttpMethod.Post, "/v2/invites", await server.IdTokenAsync(), body: body);
         var answer = await ServerUnderTest.ReadJsonAsync(response);
         Assert.Equal(code, answer.TryGetProperty("code", out var found) ? found.GetString() : null);

@@ -16,7 +16,7 @@ namespace Sluice.IntegrationTests.Stores;
 
 /// <summary>
 /// Records of all operations, with and without versions, over two sinks of one table and two restarts: from JSON through log and loader to the
-/// table, against a dictionary. 200 seeds; 5,000 with SLUICE_TEST_LONG=1.
+/// table, against a dictionary. 80 seeds; 5,000 with SLUICE_TEST_LONG=1.
 /// </summary>
 public sealed class OperationModelTests : IAsyncLifetime
 {
@@ -26,7 +26,7 @@ public sealed class OperationModelTests : IAsyncLifetime
     readonly Guid _databaseId = Guid.NewGuid();
     DuckDbDatabases _databases = null!;
 
-    static int Seeds => Environment.GetEnvironmentVariable("SLUICE_TEST_LONG") == "1" ? 5_000 : 200;
+    static int Seeds => Environment.GetEnvironmentVariable("SLUICE_TEST_LONG") == "1" ? 5_000 : 80;
 
     static CancellationToken Cancellation => TestContext.Current.CancellationToken;
 
