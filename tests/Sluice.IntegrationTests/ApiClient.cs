@@ -21,8 +21,14 @@ sealed class ApiClient : IDisposable
         {
             client.UseToken(logIn.GetProperty("IdToken").GetString()!);
             if ((await client.GetAsync("v2/users/current", cancellation)).Status == HttpStatusCode.OK) return client;
-            client._http.DefaultRequestHeaders.Authorization = null; // of another data directory
         }
+        client.Dispose(); // the token is of another data directory
+        return await LoginAnewAsync(httpPort, cancellation);
+    }
+
+    public static async Task<ApiClient> LoginAnewAsync(int httpPort, CancellationToken cancellation)
+    {
+        var client = new ApiClient(httpPort);
         var answer = await client.PostAsync("", new JsonObject { ["USERNAME"] = ServerProcess.Email, ["PASSWORD"] = ServerProcess.Password }.ToJsonString(), cancellation);
         client.UseToken(answer.Json["AuthenticationResult"]!["IdToken"]!.GetValue<string>());
         return client;

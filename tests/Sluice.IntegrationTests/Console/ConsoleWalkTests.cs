@@ -87,7 +87,7 @@ public sealed class ConsoleWalkTests(RealBrowser browser) : IClassFixture<RealBr
     async Task SeeWhoDidItAsync()
     {
         var cancellation = TestContext.Current.CancellationToken;
-        using var api = await ApiClient.LoginAsync(browser.HttpPort, cancellation);
+        using var api = await ApiClient.LoginAnewAsync(browser.HttpPort, cancellation);
         var lines = (await api.GetAsync("v2/audit", cancellation)).Json["resources"]!.AsArray().Reverse().Select(line => line!).ToList();
         Assert.Equal(
             ["login", "database.create", "table.create", "sink.create", "sink.update", "sink.replay", "logout", "login"],
