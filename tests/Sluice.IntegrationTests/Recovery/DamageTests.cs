@@ -32,7 +32,7 @@ public sealed class DamageTests(ITestOutputHelper output) : IDisposable
     [Fact]
     public async Task A_flipped_bit_in_any_file_of_records_is_found_by_check_or_changes_nothing()
     {
-        await FillAsync(kill: true);
+        var (first, second) = await FillAsync(kill: true);
         var baseline = await MaintenanceRun.RunAsync("check", "--data", Data);
         Assert.True(baseline.Code == ExitCode.Stopped, baseline.Output);
         var seed = System.Environment.TickCount;
@@ -41,7 +41,8 @@ public sealed class DamageTests(ITestOutputHelper output) : IDisposable
         var content = ContentOf(Data);
         foreach (var kind in Files(Data).GroupBy(KindOf))
         {
-            var (detected, harmless, silent) = (0, 0, new List<string>());
+            // the length of an entry that points past the end looks like a torn tail to DuckDB: what stood behind it comes from the log again
+            var (detected, harmless, reloaded, silent) = (0, 0, 0, new List<string>());
             var files = kind.ToList();
             for (var flip = 0; flip < (IsLong ? 300 : 25); flip++)
             {
@@ -53,10 +54,11 @@ public sealed class DamageTests(ITestOutputHelper output) : IDisposable
                 var check = await MaintenanceRun.RunAsync("check", "--data", Data);
                 if (check.Code == ExitCode.DamagedData) detected++;
                 else if (check.Output == baseline.Output && ContentOf(Data) == content) harmless++;
+                else if (kind.Key == "database write-ahead logs" && check.Code == ExitCode.Stopped && await QueryCopyAsync(first, second) is null) reloaded++;
                 else silent.Add($"{Path.GetFileName(path)}, bit {bit} of byte {at}: {check.Output}");
                 await FlipAsync(path, at, bit);
             }
-            output.WriteLine($"{kind.Key}: {detected} detected, {harmless} harmless, {silent.Count} silent");
+            output.WriteLine($"{kind.Key}: {detected} detected, {harmless} harmless, {reloaded} reloaded, {silent.Count} silent");
             Assert.True(silent.Count == 0, $"{kind.Key}: {string.Join('\n', silent)}");
         }
         Assert.Equal(baseline, await MaintenanceRun.RunAsync("check", "--data", Data)); // looking has changed nothing
@@ -88,10 +90,7 @@ public sealed class DamageTests(ITestOutputHelper output) : IDisposable
             if (check.Code == ExitCode.DamagedData && started < (IsLong ? 50 : 3))
             {
                 started++;
-                var copy = Path.Combine(_directory.Path, "started"); // the server writes
-                MaintenanceRun.CopyDirectory(Data, copy);
-                if (await QueryAsync(copy, filled) is { } wrong) silent.Add($"bit {bit} of byte {at}, a server: {wrong}");
-                Directory.Delete(copy, recursive: true);
+                if (await QueryCopyAsync(filled) is { } wrong) silent.Add($"bit {bit} of byte {at}, a server: {wrong}");
             }
             if (check.Code == ExitCode.DamagedData) last = (at, bit);
             await FlipAsync(path, at, bit);
@@ -109,8 +108,23 @@ public sealed class DamageTests(ITestOutputHelper output) : IDisposable
         Assert.Equal(Batches * BatchRecords, await CountAsync(api, filled.Database));
     }
 
-    /// <returns><c>null</c>: the server did not start, its query was refused, or it gave the right rows.</returns>
-    static async Task<string?> QueryAsync(string data, Filled filled)
+    /// <summary>Of a server on a copy: it writes.</summary>
+    /// <returns><c>null</c>: the server did not start, its queries were refused, or they gave the right rows.</returns>
+    async Task<string?> QueryCopyAsync(params Filled[] tables)
+    {
+        var copy = Path.Combine(_directory.Path, "started");
+        MaintenanceRun.CopyDirectory(Data, copy);
+        try
+        {
+            return await QueryAsync(copy, tables);
+        }
+        finally
+        {
+            Directory.Delete(copy, recursive: true);
+        }
+    }
+
+    static async Task<string?> QueryAsync(string data, Filled[] tables)
     {
         await using var server = ServerProcess.Start(data, "Sluice.Server");
         try
@@ -122,11 +136,17 @@ public sealed class DamageTests(ITestOutputHelper output) : IDisposable
             return null;
         }
         using var api = await ApiClient.LoginAsync(server.HttpPort, Cancellation);
-        var answer = await api.PostAsync($"v2/databases/{filled.Database}/query/sql", "SELECT COUNT(*) AS n, SUM(val) AS total, SUM(_id) AS ids FROM events", Cancellation);
-        if (answer.Status != HttpStatusCode.OK || answer.Json["error"] is not null) return null;
         const long records = Batches * BatchRecords;
         const long ids = records * (records - 1) / 2;
-        return answer.Json["data"]![0]!.AsArray().Select(value => value!.GetValue<long>()).SequenceEqual([records, ids * 7, ids]) ? null : answer.Text;
+        foreach (var table in tables)
+        {
+            if ((await api.GetAsync($"v2/sinks/{table.Sink}/ledger", Cancellation)).Status != HttpStatusCode.OK) continue; // closed
+            await api.WaitLoadedAsync(table.Sink, Cancellation);
+            var answer = await api.PostAsync($"v2/databases/{table.Database}/query/sql", "SELECT COUNT(*) AS n, SUM(val) AS total, SUM(_id) AS ids FROM events", Cancellation);
+            if (answer.Status != HttpStatusCode.OK || answer.Json["error"] is not null) continue;
+            if (!answer.Json["data"]![0]!.AsArray().Select(value => value!.GetValue<long>()).SequenceEqual([records, ids * 7, ids])) return answer.Text;
+        }
+        return null;
     }
 
     [Fact]
