@@ -3,7 +3,7 @@
 precompile() { # precompile DIR, where Sluice.Server.dll is
   local out=$1/precompiled packages compiler shared
   packages=$(dotnet nuget locals global-packages --list | sed 's/^global-packages: *//')
-  compiler=$(find "$packages/microsoft.netcore.app.crossgen2.linux-x64" -name crossgen2 -type f 2>/dev/null | sort | tail -1)
+  compiler=$(find "$packages"/microsoft.netcore.app.crossgen2.linux-x64/10.* -name crossgen2 -type f 2>/dev/null | sort -V | tail -1)
   [ -n "$compiler" ] || return 0
   shared=$(dotnet --list-runtimes | sed -n 's/^Microsoft\.NETCore\.App \(10\.[0-9.]*\) \[\(.*\)\]$/\2\/\1/p' | tail -1)
   rm -rf "$out"
