@@ -30,7 +30,7 @@ public static class LogRebuild
         var (summary, report) = Read(files, directory, nowMicroseconds);
         if (summary is { IsEmpty: true, Missing: null }) return report; // nothing is lost, and the loader begins at the first frame by itself
         var incarnation = TableLog.BeginIncarnation(files, directory);
-        summary.Write(files, directory);
+        (summary with { LogId = incarnation.LogId }).Write(files, directory);
         if (summary.Sequence == 0) return report; // what is lost is what a repair took out
         await store.ApplySchemaAsync(schema, incarnation with { Sequence = summary.Sequence }, cancellation);
         return report;
