@@ -84,7 +84,7 @@ sealed class DuckDbInstance : IDisposable
     void StartWorkers(int threads)
     {
         using var starter = IdleThread.Start();
-        starter.RunAsync(() => Execute(string.Create(CultureInfo.InvariantCulture, $"SET threads = {threads}"))).GetAwaiter().GetResult();
+        starter.RunAsync(() => StarvationWatch.StartThreads(() => Execute(string.Create(CultureInfo.InvariantCulture, $"SET threads = {threads}")))).GetAwaiter().GetResult();
     }
 
     public static string ExportDirectoryOf(string tempDirectory) => tempDirectory + "-export";

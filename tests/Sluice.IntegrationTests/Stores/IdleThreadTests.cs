@@ -16,8 +16,33 @@ public sealed class IdleThreadTests
         using var idle = IdleThread.Start();
 
         // the runtime gives its threads the usual policy: were it handed on, a thread of the pool that is started here would serve requests so for ever
-        Assert.Equal((SchedIdle, SchedOther), await idle.RunAsync(() => (ReadPolicy(), PolicyOfNewThread())));
+        Assert.Equal((SchedIdle, SchedOther), await idle.RunAsync(() => StarvationWatch.StartThreads(() => (ReadPolicy(), PolicyOfNewThread()))));
         Assert.Equal(SchedOther, PolicyOfNewThread());
+    }
+
+    /// <summary>Without the watch it gets less than a hundredth of a processor: this took more than a minute.</summary>
+    [Fact]
+    public async Task It_gets_its_turn_beside_threads_that_never_rest_and_gives_way_again()
+    {
+        using var busy = new CancellationTokenSource();
+        var neighbours = Enumerable.Range(0, 2 * Environment.ProcessorCount).Select(_ => new Thread(() => Spin(busy.Token))).ToList();
+        neighbours.ForEach(neighbour => neighbour.Start());
+        try
+        {
+            using var idle = IdleThread.Start();
+            var started = TimeProvider.System.GetTimestamp();
+
+            var policies = await idle.RunAsync(() => PoliciesWhileRunning(TimeSpan.FromMilliseconds(200)));
+
+            Assert.InRange(TimeProvider.System.GetElapsedTime(started), TimeSpan.Zero, TimeSpan.FromSeconds(20)); // 3 s on two processors
+            Assert.Contains(SchedOther, policies);
+            await EventuallyAsync(() => idle.RunAsync(ReadPolicy), SchedIdle);
+        }
+        finally
+        {
+            await busy.CancelAsync();
+            neighbours.ForEach(neighbour => neighbour.Join());
+        }
     }
 
     [Fact]
@@ -48,6 +73,29 @@ public sealed class IdleThreadTests
 
         await Assert.ThrowsAsync<InvalidDataException>(() => idle.RunAsync<int>(() => throw new InvalidDataException()));
         Assert.Equal(2, await idle.RunAsync(() => 2));
+    }
+
+    static async Task EventuallyAsync(Func<Task<int>> read, int expected)
+    {
+        var started = TimeProvider.System.GetTimestamp();
+        while (await read() is var policy && policy != expected)
+            Assert.True(TimeProvider.System.GetElapsedTime(started) < TimeSpan.FromSeconds(20), $"policy {policy}");
+    }
+
+    static void Spin(CancellationToken end)
+    {
+        while (!end.IsCancellationRequested)
+        {
+        }
+    }
+
+    /// <summary>The policies the calling thread had until it got so much of a processor.</summary>
+    static HashSet<int> PoliciesWhileRunning(TimeSpan processorTime)
+    {
+        var policies = new HashSet<int>();
+        while (long.Parse(File.ReadAllText("/proc/thread-self/schedstat").Split(' ')[0], CultureInfo.InvariantCulture) < processorTime.TotalNanoseconds)
+            policies.Add(ReadPolicy());
+        return policies;
     }
 
     static int PolicyOfNewThread()

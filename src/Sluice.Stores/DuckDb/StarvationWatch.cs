@@ -1,0 +1,93 @@
+namespace Sluice.Stores.DuckDb;
+
+/// <summary>
+/// Looks, while there are queries, whether idle threads get anything of the processor, and lets them compete for a moment when they do not: beside neighbours that keep every processor busy, a
+/// <c>count(*)</c> took 2 to 13 s and a query ended seconds after its limit. All of them, because a query waits for what DuckDB's workers do for it, and those are not told apart. Beside ingest that leaves
+/// them a twentieth of a processor nothing changes. Any thread; does nothing where the system does not let a thread out of its class (<see cref="IdleScheduling.Leave"/>).
+/// </summary>
+static class StarvationWatch
+{
+    // starved for two looks, then competing until the next: a third of the time at most
+    const int LooksStarved = 2;
+    const double EnoughOfOneProcessor = 0.05;
+
+    static readonly TimeSpan s_interval = TimeSpan.FromMilliseconds(50);
+
+    static readonly Lock s_lock = new();
+    static readonly List<int> s_competing = [];
+    static Dictionary<int, long> s_ranNanoseconds = [];
+    static int s_queryCount;
+    static int s_starvedCount;
+    static ITimer? s_timer;
+
+    /// <summary>A query begins. <see cref="End"/> once for each.</summary>
+    public static void Begin()
+    {
+        if (!OperatingSystem.IsLinux()) return;
+        lock (s_lock)
+        {
+            if (s_queryCount++ == 0) s_timer = TimeProvider.System.CreateTimer(_ => Look(), null, s_interval, s_interval);
+        }
+    }
+
+    public static void End()
+    {
+        if (!OperatingSystem.IsLinux()) return;
+        lock (s_lock)
+        {
+            if (--s_queryCount > 0) return;
+            s_timer?.Dispose();
+            EndCompeting();
+        }
+    }
+
+    /// <summary>Runs a call that starts threads natively which are to be idle for good, on a thread that is.</summary>
+    public static T StartThreads<T>(Func<T> start)
+    {
+        if (!OperatingSystem.IsLinux()) return start();
+        lock (s_lock) // nothing lets the calling thread compete meanwhile: those it starts would do so for ever
+        {
+            IdleScheduling.Enter(thread: 0);
+            return start();
+        }
+    }
+
+    static void Look()
+    {
+        lock (s_lock)
+        {
+            if (s_queryCount == 0) return; // a look that was due when the last query ended
+            if (s_competing.Count > 0)
+            {
+                EndCompeting();
+                s_starvedCount = 0;
+                return;
+            }
+            s_starvedCount = AreStarved() ? s_starvedCount + 1 : 0;
+            if (s_starvedCount < LooksStarved) return;
+            s_competing.AddRange(IdleScheduling.Threads());
+            s_competing.ForEach(IdleScheduling.Leave);
+        }
+    }
+
+    static void EndCompeting()
+    {
+        s_competing.ForEach(IdleScheduling.Enter);
+        s_competing.Clear();
+    }
+
+    /// <summary>One of them could run, and all of them together got next to nothing since the last look.</summary>
+    static bool AreStarved()
+    {
+        var (ran, canRun, before) = (0L, false, s_ranNanoseconds);
+        s_ranNanoseconds = [];
+        foreach (var thread in IdleScheduling.Threads())
+        {
+            if (IdleScheduling.Usage(thread) is not var (nanoseconds, isRunnable)) continue;
+            ran += nanoseconds - before.GetValueOrDefault(thread);
+            canRun |= isRunnable;
+            s_ranNanoseconds[thread] = nanoseconds;
+        }
+        return canRun && ran < EnoughOfOneProcessor * s_interval.TotalNanoseconds;
+    }
+}
