@@ -65,7 +65,6 @@ sealed class DuckDbInstance : IDisposable
             connection.Open();
             var instance = new DuckDbInstance(connection, path, exportDirectory) { _memoryBytes = memoryBytes };
             instance.Execute($"SET allowed_directories = [{UserQuery.Literal(exportDirectory)}]");
-            instance.StartWorkers(options.Threads);
             instance.Execute(Settings);
             if (writable) InternalTables.Create(instance);
             return instance;
@@ -73,18 +72,10 @@ sealed class DuckDbInstance : IDisposable
         catch (Exception e)
         {
             connection.Dispose();
-            if (!DuckDbErrors.IsDuckDb(e) && e is not (IOException or UnauthorizedAccessException or QueryException)) throw; // the last: there is no thread to be had
+            if (!DuckDbErrors.IsDuckDb(e) && e is not (IOException or UnauthorizedAccessException)) throw;
             var fault = DuckDbErrors.FaultOf(e);
             throw new StoreException(isTransient: true, $"database {path} cannot be opened: {e.Message}{DuckDbErrors.WayOut(fault)}", e) { Fault = fault };
         }
-    }
-
-    /// <summary>Starts the threads that help with parts of a query or a load. A load does its share on its own thread, so they may wait for ingest.</summary>
-    /// <param name="threads">With the one that calls.</param>
-    void StartWorkers(int threads)
-    {
-        using var starter = IdleThread.Start();
-        starter.RunAsync(() => StarvationWatch.StartThreads(() => Execute(string.Create(CultureInfo.InvariantCulture, $"SET threads = {threads}")))).GetAwaiter().GetResult();
     }
 
     public static string ExportDirectoryOf(string tempDirectory) => tempDirectory + "-export";
@@ -245,7 +236,7 @@ sealed class DuckDbInstance : IDisposable
         DataSource = path,
         ["access_mode"] = writable ? "READ_WRITE" : "READ_ONLY",
         ["memory_limit"] = Bytes(memoryBytes),
-        ["threads"] = "1", // the workers are started apart
+        ["threads"] = options.Threads.ToString(CultureInfo.InvariantCulture),
         ["temp_directory"] = tempDirectory,
         ["max_temp_directory_size"] = Bytes(options.MaxTempBytes),
     }.ConnectionString;

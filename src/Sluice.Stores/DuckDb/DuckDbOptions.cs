@@ -11,8 +11,11 @@ public sealed record DuckDbOptions
     // a load of 400,000 rows into a table of 3 million needs 128 MiB, and twice the time it takes with 256 MiB
     public long MemoryBytes { get; init; } = 512L * 1024 * 1024;
 
-    /// <summary>Threads of one database. Defaults to the machine's processors.</summary>
-    public int Threads { get; init; } = Environment.ProcessorCount;
+    /// <summary>
+    /// Threads that work on one load or query of a database, with the one that asked for it. Defaults to half of the machine's processors, at least 1; the other half is left to
+    /// ingest (ADR 8).
+    /// </summary>
+    public int Threads { get; init; } = Math.Max(1, Environment.ProcessorCount / 2);
 
     /// <summary>
     /// Length of a write-ahead log from which the database is checkpointed, between loads. Defaults to 134,217,728 bytes (128 MiB).

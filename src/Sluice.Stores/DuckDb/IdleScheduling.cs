@@ -4,8 +4,8 @@ using System.Runtime.InteropServices;
 namespace Sluice.Stores.DuckDb;
 
 /// <summary>
-/// Threads that run only while no other thread wants the processor, and make room at once when one does: Linux' <c>SCHED_IDLE</c>, which threads hand on to those they start natively. Where the
-/// system refuses that, they share evenly. A nice value is not enough: ADR 8 has the figures. Linux only, any thread.
+/// Threads that run only while no other thread wants the processor, and make room at once when one does: Linux' <c>SCHED_IDLE</c>. Where the system
+/// refuses that, they share evenly. A nice value is not enough: ADR 8 has the figures. Linux only, any thread.
 /// </summary>
 static partial class IdleScheduling
 {

@@ -3,9 +3,9 @@ using System.Collections.Concurrent;
 namespace Sluice.Stores.DuckDb;
 
 /// <summary>
-/// A thread for the work of queries. DuckDB computes on the thread that calls it, for as long as that takes: the pool's threads, which serve requests, must not wait in it. This one, and those
-/// that DuckDB starts on it, run only while no other thread wants the processor, and make room at once when one does (<see cref="IdleScheduling"/>), unless that leaves them nothing
-/// (<see cref="StarvationWatch"/>). One call at a time.
+/// A thread for the work of queries. DuckDB computes on the thread that calls it, for as long as that takes: the pool's threads, which serve requests, must not wait in it. This one runs only while
+/// no other thread wants the processor, and makes room at once when one does (<see cref="IdleScheduling"/>), unless that leaves it nothing (<see cref="StarvationWatch"/>). DuckDB's workers, where
+/// there are any, are ordinary threads: loads wait for them too (ADR 8). One call at a time.
 /// </summary>
 sealed class IdleThread : IDisposable
 {

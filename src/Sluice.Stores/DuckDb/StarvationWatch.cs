@@ -1,9 +1,9 @@
 namespace Sluice.Stores.DuckDb;
 
 /// <summary>
-/// Looks, while there are queries, whether idle threads get anything of the processor, and lets them compete for a moment when they do not: beside neighbours that keep every processor busy, a
-/// <c>count(*)</c> took 2 to 13 s and a query ended seconds after its limit. All of them, because a query waits for what DuckDB's workers do for it, and those are not told apart. Beside ingest that leaves
-/// them a twentieth of a processor nothing changes. Any thread; does nothing where the system does not let a thread out of its class (<see cref="IdleScheduling.Leave"/>).
+/// Looks, while there are queries, whether their idle threads get anything of the processor, and lets them compete for a moment when they do not: beside neighbours that keep every processor busy, a
+/// <c>count(*)</c> took 2 to 13 s and a query ended seconds after its limit. Beside ingest that leaves them a twentieth of a processor nothing changes. Any thread; does nothing where the system
+/// does not let a thread out of its class (<see cref="IdleScheduling.Leave"/>).
 /// </summary>
 static class StarvationWatch
 {
@@ -38,17 +38,6 @@ static class StarvationWatch
             if (--s_queryCount > 0) return;
             s_timer?.Dispose();
             EndCompeting();
-        }
-    }
-
-    /// <summary>Runs a call that starts threads natively which are to be idle for good, on a thread that is.</summary>
-    public static T StartThreads<T>(Func<T> start)
-    {
-        if (!OperatingSystem.IsLinux()) return start();
-        lock (s_lock) // nothing lets the calling thread compete meanwhile: those it starts would do so for ever
-        {
-            IdleScheduling.Enter(thread: 0);
-            return start();
         }
     }
 

@@ -16,7 +16,7 @@ public sealed class IdleThreadTests
         using var idle = IdleThread.Start();
 
         // the runtime gives its threads the usual policy: were it handed on, a thread of the pool that is started here would serve requests so for ever
-        Assert.Equal((SchedIdle, SchedOther), await idle.RunAsync(() => StarvationWatch.StartThreads(() => (ReadPolicy(), PolicyOfNewThread()))));
+        Assert.Equal((SchedIdle, SchedOther), await idle.RunAsync(() => (ReadPolicy(), PolicyOfNewThread())));
         Assert.Equal(SchedOther, PolicyOfNewThread());
     }
 
@@ -45,25 +45,22 @@ public sealed class IdleThreadTests
         }
     }
 
+    /// <summary>A load waits for what they do of it, and spins meanwhile: with idle ones, loading beside one busy neighbour was half as fast.</summary>
     [Fact]
-    public async Task The_workers_of_a_database_are_idle_threads()
+    public async Task The_workers_of_a_database_are_ordinary_threads()
     {
-        const int workers = 5; // more than there are processors to start them for
+        const int workers = 40; // more than the pool would start meanwhile
         var cancellation = TestContext.Current.CancellationToken;
         using var data = new TemporaryDirectory();
         await using var server = await ServerProcess.StartAsync(data.Path, "Sluice.Server", cancellation, ("Sluice__Store__Threads", $"{workers + 1}"));
         using var api = await ApiClient.LoginAsync(server.HttpPort, cancellation);
-        Assert.Equal(0, CountIdle(server.Id)); // the control: no database is open
+        var before = CountThreads(server.Id);
         var database = await api.CreateAsync("v2/databases", """{"name":"d"}""", cancellation);
         await api.QueryAsync(database, "CREATE TABLE t (_id ID)", cancellation);
         await api.QueryAsync(database, "SELECT count(*) FROM t", cancellation);
 
-        var started = TimeProvider.System.GetTimestamp();
-        while (CountIdle(server.Id) != workers) // the query's own thread ends by itself
-        {
-            Assert.True(TimeProvider.System.GetElapsedTime(started) < TimeSpan.FromSeconds(20), $"{CountIdle(server.Id)} idle threads");
-            await Task.Delay(TimeSpan.FromMilliseconds(20), TimeProvider.System, cancellation);
-        }
+        Assert.InRange(CountThreads(server.Id), before + workers - 5, int.MaxValue); // some of the pool's may have ended
+        await EventuallyAsync(() => Task.FromResult(CountIdle(server.Id)), 0); // the query's own thread ends by itself
     }
 
     [Fact]
@@ -78,8 +75,11 @@ public sealed class IdleThreadTests
     static async Task EventuallyAsync(Func<Task<int>> read, int expected)
     {
         var started = TimeProvider.System.GetTimestamp();
-        while (await read() is var policy && policy != expected)
-            Assert.True(TimeProvider.System.GetElapsedTime(started) < TimeSpan.FromSeconds(20), $"policy {policy}");
+        while (await read() is var last && last != expected)
+        {
+            Assert.True(TimeProvider.System.GetElapsedTime(started) < TimeSpan.FromSeconds(20), $"{last} instead of {expected}");
+            await Task.Delay(TimeSpan.FromMilliseconds(20), TimeProvider.System);
+        }
     }
 
     static void Spin(CancellationToken end)
@@ -108,6 +108,8 @@ public sealed class IdleThreadTests
     }
 
     static int ReadPolicy() => PolicyIn(File.ReadAllText("/proc/thread-self/stat"));
+
+    static int CountThreads(int process) => Directory.EnumerateDirectories($"/proc/{process}/task").Count();
 
     static int CountIdle(int process) => Directory.EnumerateDirectories($"/proc/{process}/task").Count(task =>
     {
