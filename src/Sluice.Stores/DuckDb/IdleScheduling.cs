@@ -20,6 +20,7 @@ static partial class IdleScheduling
     public static void Leave(int thread) => Set(thread, SchedOther);
 
     /// <summary>The ids of the idle threads of the process.</summary>
+    /// <exception cref="IOException">No file handle is left.</exception>
     public static IEnumerable<int> Threads() => Directory.EnumerateDirectories("/proc/self/task")
         .Select(path => int.Parse(Path.GetFileName(path.AsSpan()), CultureInfo.InvariantCulture))
         .Where(thread => GetScheduler(thread) == SchedIdle);

@@ -54,7 +54,7 @@ static class StarvationWatch
             }
             s_starvedCount = AreStarved() ? s_starvedCount + 1 : 0;
             if (s_starvedCount < LooksStarved) return;
-            s_competing.AddRange(IdleScheduling.Threads());
+            s_competing.AddRange(s_ranNanoseconds.Keys);
             s_competing.ForEach(IdleScheduling.Leave);
         }
     }
@@ -70,12 +70,19 @@ static class StarvationWatch
     {
         var (ran, canRun, before) = (0L, false, s_ranNanoseconds);
         s_ranNanoseconds = [];
-        foreach (var thread in IdleScheduling.Threads())
+        try
         {
-            if (IdleScheduling.Usage(thread) is not var (nanoseconds, isRunnable)) continue;
-            ran += nanoseconds - before.GetValueOrDefault(thread);
-            canRun |= isRunnable;
-            s_ranNanoseconds[thread] = nanoseconds;
+            foreach (var thread in IdleScheduling.Threads())
+            {
+                if (IdleScheduling.Usage(thread) is not var (nanoseconds, isRunnable)) continue;
+                ran += nanoseconds - before.GetValueOrDefault(thread);
+                canRun |= isRunnable;
+                s_ranNanoseconds[thread] = nanoseconds;
+            }
+        }
+        catch (IOException)
+        {
+            return false; // no file handle is left to look with
         }
         return canRun && ran < EnoughOfOneProcessor * s_interval.TotalNanoseconds;
     }

@@ -1,4 +1,5 @@
 using System.Globalization;
+using Sluice.IntegrationTests.Faults;
 using Sluice.IntegrationTests.Server;
 using Sluice.Stores.DuckDb;
 using Xunit;
@@ -16,7 +17,8 @@ public sealed class IdleThreadTests
         using var idle = IdleThread.Start();
 
         // the runtime gives its threads the usual policy: were it handed on, a thread of the pool that is started here would serve requests so for ever
-        Assert.Equal((SchedIdle, SchedOther), await idle.RunAsync(() => (ReadPolicy(), PolicyOfNewThread())));
+        await EventuallyAsync(() => idle.RunAsync(ReadPolicy), SchedIdle); // on a busy machine the watch may let it compete for a moment
+        Assert.Equal(SchedOther, await idle.RunAsync(PolicyOfNewThread));
         Assert.Equal(SchedOther, PolicyOfNewThread());
     }
 
@@ -24,6 +26,12 @@ public sealed class IdleThreadTests
     [Fact]
     public async Task It_gets_its_turn_beside_threads_that_never_rest_and_gives_way_again()
     {
+        if (!MayLeave())
+        {
+            TestContext.Current.AddWarning("the system does not let this user's threads out of their class (docs/sql.md): not tested");
+            return;
+        }
+
         using var busy = new CancellationTokenSource();
         var neighbours = Enumerable.Range(0, 2 * Environment.ProcessorCount).Select(_ => new Thread(() => Spin(busy.Token))).ToList();
         neighbours.ForEach(neighbour => neighbour.Start());
@@ -43,6 +51,30 @@ public sealed class IdleThreadTests
             await busy.CancelAsync();
             neighbours.ForEach(neighbour => neighbour.Join());
         }
+    }
+
+    /// <summary>The watch needs one for each look, and an exception on its timer would end the process.</summary>
+    [Fact]
+    public async Task A_server_that_has_no_file_handle_left_while_a_query_runs_lives()
+    {
+        FaultTools.Need(root: false, "prlimit");
+        var cancellation = TestContext.Current.CancellationToken;
+        using var data = new TemporaryDirectory();
+        await using var server = await ServerProcess.StartAsync(data.Path, "Sluice.Server", cancellation, ("Sluice__Query__Time", "00:00:10"));
+        using var api = await ApiClient.LoginAsync(server.HttpPort, cancellation);
+        var database = await api.CreateAsync("v2/databases", """{"name":"d"}""", cancellation);
+        await api.QueryAsync(database, "SELECT 1", cancellation);
+        await EventuallyAsync(() => Task.FromResult(CountIdle(server.Id)), 0);
+
+        var query = Record.ExceptionAsync(() => api.QueryAsync(database, "SELECT count(*) FROM range(100000000000)", cancellation));
+        await EventuallyAsync(() => Task.FromResult(CountIdle(server.Id)), 1);
+        await FaultTools.RunAsync("prlimit", "--pid", $"{server.Id}", "--nofile=1:");
+        await Task.Delay(TimeSpan.FromMilliseconds(500), TimeProvider.System, cancellation);
+        Assert.False(query.IsCompleted); // there was something to watch
+        await FaultTools.RunAsync("prlimit", "--pid", $"{server.Id}", "--nofile=4096:");
+        Assert.NotNull(await query); // it ended at its limit
+        await api.QueryAsync(database, "SELECT 1", cancellation);
+        Assert.Equal(0, await server.StopAsync(cancellation));
     }
 
     /// <summary>A load waits for what they do of it, and spins meanwhile: with idle ones, loading beside one busy neighbour was half as fast.</summary>
@@ -70,6 +102,20 @@ public sealed class IdleThreadTests
 
         await Assert.ThrowsAsync<InvalidDataException>(() => idle.RunAsync<int>(() => throw new InvalidDataException()));
         Assert.Equal(2, await idle.RunAsync(() => 2));
+    }
+
+    static bool MayLeave()
+    {
+        var policy = -1;
+        var thread = new Thread(() =>
+        {
+            IdleScheduling.Enter(thread: 0);
+            IdleScheduling.Leave(thread: 0);
+            policy = ReadPolicy();
+        });
+        thread.Start();
+        thread.Join();
+        return policy == SchedOther;
     }
 
     static async Task EventuallyAsync(Func<Task<int>> read, int expected)
