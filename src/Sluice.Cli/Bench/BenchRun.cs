@@ -48,14 +48,19 @@ sealed class BenchRun(BenchTarget target, BenchLoad load, ServerUsage? server) :
         var backlogAtStart = (await target.ReadProgressAsync(cancellation))?.Pending ?? 0;
         server?.Start();
         var (started, generatorCpu) = (_time.GetTimestamp(), Environment.CpuUsage.TotalTime);
+        using var endOfProbes = CancellationTokenSource.CreateLinkedTokenSource(cancellation);
+        var probing = load.ProbesPerSecond > 0 && !load.WaitLoaded && target.LoadsLater ? OnThread(() => ProbeLoop(endOfProbes.Token)) : Task.CompletedTask;
         await SendAsync(connections, load.Duration, isMeasured: true, cancellation);
         server?.Sample();
-        var seconds = _time.GetElapsedTime(started).TotalSeconds;
+        var ended = _time.GetTimestamp();
+        var seconds = _time.GetElapsedTime(started, ended).TotalSeconds;
         generatorCpu = Environment.CpuUsage.TotalTime - generatorCpu;
         var backlog = (await target.ReadProgressAsync(cancellation))?.Pending ?? 0;
+        await endOfProbes.CancelAsync();
+        await probing; // the last waits for all the backlog, which is no time of sending
         foreach (var connection in connections) connection.Dispose();
 
-        var drain = await DrainAsync(load.DrainPatience, cancellation);
+        var drain = await DrainAsync(ended, load.DrainPatience, cancellation);
         if (load.Keys == KeyChoice.Same && _rows > 0) _distinctKeys += load.Batch;
         var isCountable = drain is not null && !_isUncertain;
         return new BenchReport(
@@ -86,7 +91,7 @@ sealed class BenchRun(BenchTarget target, BenchLoad load, ServerUsage? server) :
             await SendAsync(Connect(1, (int)rest), filling, PrefillBacklog, cancellation);
         }
         if (_errors > 0) throw new CommandException($"The table could not be filled: {_firstError}");
-        if (await DrainAsync(PrefillPatience, cancellation) is null) throw new CommandException("The rows that were to be in the table were not loaded in time.");
+        if (await DrainAsync(_time.GetTimestamp(), PrefillPatience, cancellation) is null) throw new CommandException("The rows that were to be in the table were not loaded in time.");
     }
 
     async Task SendAsync(List<Connection> connections, TimeSpan duration, bool isMeasured, CancellationToken cancellation)
@@ -100,14 +105,13 @@ sealed class BenchRun(BenchTarget target, BenchLoad load, ServerUsage? server) :
     {
         using var end = CancellationTokenSource.CreateLinkedTokenSource(cancellation);
         var watch = WatchAsync(maxBacklog, phase.IsMeasured, end.Token);
-        var probe = phase.IsMeasured && load.ProbesPerSecond > 0 && !load.WaitLoaded && target.LoadsLater ? OnThread(() => ProbeLoop(end.Token)) : Task.CompletedTask;
         await Task.WhenAll(connections.Select(connection => OnThread(() => SendLoop(connection, phase, cancellation))));
         await end.CancelAsync();
-        await Task.WhenAll(watch, probe);
+        await watch;
         cancellation.ThrowIfCancellationRequested();
-
-        static Task OnThread(Action loop) => Task.Factory.StartNew(loop, CancellationToken.None, TaskCreationOptions.LongRunning, TaskScheduler.Default);
     }
+
+    static Task OnThread(Action loop) => Task.Factory.StartNew(loop, CancellationToken.None, TaskCreationOptions.LongRunning, TaskScheduler.Default);
 
     void SendLoop(Connection connection, SendPhase phase, CancellationToken cancellation)
     {
@@ -259,9 +263,8 @@ sealed class BenchRun(BenchTarget target, BenchLoad load, ServerUsage? server) :
         }
     }
 
-    async Task<TimeSpan?> DrainAsync(TimeSpan patience, CancellationToken cancellation)
+    async Task<TimeSpan?> DrainAsync(long started, TimeSpan patience, CancellationToken cancellation)
     {
-        var started = _time.GetTimestamp();
         while (true)
         {
             var elapsed = _time.GetElapsedTime(started);

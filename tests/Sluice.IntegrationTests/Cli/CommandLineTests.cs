@@ -182,6 +182,18 @@ public sealed class CommandLineTests(IngestServer server) : CommandLineTest(serv
         Assert.True(report.GetProperty("durable").GetProperty("count").GetInt64() > 0);
     }
 
+    /// <summary>A server whose tables load far less than is sent: the last probe waits for all the backlog, which is no time of sending.</summary>
+    [Fact]
+    public async Task Bench_counts_the_time_of_sending_without_that_of_its_last_probe()
+    {
+        using var data = new TemporaryDirectory();
+        await using var slow = await ServerProcess.StartAsync(data.Path, "Sluice.FaultyServer", Cancellation, ("SLUICE_FAULT_RECORDS_PER_SECOND", "2000"));
+        await DoneWithInputAsync(ServerProcess.Password + "\n", "login", ServerProcess.Email, "--password-stdin", "--url", $"http://127.0.0.1:{slow.HttpPort}");
+        var report = JsonElement.Parse((await DoneAsync("bench", "--seconds", "2", "--warmup", "0", "--rate", "20", "--batch", "500", "--connections", "2", "--json")).Output);
+        Assert.InRange(report.GetProperty("backlog_rows").GetInt64(), 5_000, 20_000); // nothing of it would be left when the last probe has been answered
+        Assert.True(report.GetProperty("drain_seconds").GetDouble() > report.GetProperty("seconds").GetDouble(), report.ToString());
+    }
+
     [Fact]
     public async Task Bench_says_what_answers_where_ClickHouse_should()
     {
