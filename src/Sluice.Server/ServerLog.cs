@@ -54,5 +54,8 @@ static partial class ServerLog
     [LoggerMessage(17, LogLevel.Warning, "a change of the catalogue is durable, but could not be marked")]
     public static partial void CatalogueNotMarked(this ILogger logger, Exception cause);
 
-    // the highest id is 17
+    [LoggerMessage(18, LogLevel.Warning, "{Path} holds no key and is passed over: who is signed in to the console signs in again; delete it")]
+    public static partial void ConsoleKeyNotRead(this ILogger logger, Exception cause, string path);
+
+    // the highest id is 18
 }

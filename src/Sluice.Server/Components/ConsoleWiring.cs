@@ -3,7 +3,6 @@ using Microsoft.AspNetCore.Authentication;
 using Microsoft.AspNetCore.Authentication.Cookies;
 using Microsoft.AspNetCore.DataProtection;
 using Microsoft.AspNetCore.DataProtection.KeyManagement;
-using Microsoft.AspNetCore.DataProtection.Repositories;
 using Microsoft.Extensions.Options;
 using MudBlazor.Services;
 using Sluice.Server.Accounts;
@@ -41,7 +40,7 @@ static class ConsoleWiring
 
         services.AddDataProtection().SetApplicationName("sluice");
         services.AddSingleton<IConfigureOptions<KeyManagementOptions>>(provider => new ConfigureOptions<KeyManagementOptions>(keys =>
-            keys.XmlRepository = new FileSystemXmlRepository(
+            keys.XmlRepository = new ConsoleKeys(
                 new DirectoryInfo(Path.Combine(provider.GetRequiredService<DataDirectory>().KeysDirectory, "console")), provider.GetRequiredService<ILoggerFactory>())));
         services.AddAntiforgery(forms =>
         {

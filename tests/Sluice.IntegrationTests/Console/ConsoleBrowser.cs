@@ -13,9 +13,19 @@ sealed partial class ConsoleBrowser : IDisposable
     public ConsoleBrowser(ServerUnderTest server, bool isSecure)
     {
         var handler = server.TrustingHandler();
-        (handler.AllowAutoRedirect, handler.UseCookies, handler.CookieContainer) = (false, true, new CookieContainer());
+        Cookies = new CookieContainer();
+        (handler.AllowAutoRedirect, handler.UseCookies, handler.CookieContainer) = (false, true, Cookies);
         _http = new HttpClient(handler) { BaseAddress = isSecure ? server.HttpsAddress : server.Http.BaseAddress };
     }
+
+    /// <summary>Over plain HTTP, with the cookies that another one was given.</summary>
+    public ConsoleBrowser(ServerUnderTest server, CookieContainer cookies)
+    {
+        Cookies = cookies;
+        _http = new HttpClient(new SocketsHttpHandler { AllowAutoRedirect = false, CookieContainer = cookies }) { BaseAddress = server.Http.BaseAddress };
+    }
+
+    public CookieContainer Cookies { get; }
 
     public Task<HttpResponseMessage> GetAsync(string path) => _http.GetAsync(path, TestContext.Current.CancellationToken);
 

@@ -1,5 +1,7 @@
+using System.Net;
 using System.Security.Cryptography.X509Certificates;
 using Microsoft.Extensions.Logging.Abstractions;
+using Sluice.IntegrationTests.Console;
 using Sluice.IntegrationTests.Server;
 using Sluice.Server;
 using Sluice.Server.Accounts;
@@ -76,6 +78,58 @@ public sealed class KeyDamageTests(ITestOutputHelper output) : IDisposable
             Assert.True(fault is StartupException { Code: ExitCode.DamagedData } && fault.Message.Contains(wayOut, StringComparison.Ordinal), $"{name}, {what}: {fault}");
         }
         await RunAsync(sound); // the control: nothing else was wrong
+    }
+
+    /// <summary>Ingest does not need them: the server starts, and who was signed in signs in again.</summary>
+    [Fact]
+    public async Task A_damaged_key_of_the_consoles_cookies_costs_the_sign_in_and_nothing_else()
+    {
+        var sound = Path.Combine(_directory.Path, "sound");
+        var cookies = new CookieContainer();
+        await using (var server = await ServerUnderTest.StartAsync("--data", sound))
+        {
+            using var browser = new ConsoleBrowser(server, cookies);
+            (await browser.SignInAsync(ServerUnderTest.Email, ServerUnderTest.Password)).Dispose();
+            Assert.Equal(HttpStatusCode.OK, await StatusAsync(browser, "/"));
+        }
+        var random = new Random(20261126);
+        foreach (var (what, damage) in new (string, Action<string>)[]
+        {
+            ("nothing", _ => { }),
+            ("garbage", file => File.WriteAllBytes(file, [.. Enumerable.Repeat((byte)0xa5, 5_000)])),
+            ("empty", file => File.WriteAllBytes(file, [])),
+            ("cut", file => File.WriteAllBytes(file, File.ReadAllBytes(file)[..((int)new FileInfo(file).Length / 2)])),
+            ("key", file => File.WriteAllText(file, File.ReadAllText(file).Replace("<value>", "<value>!", StringComparison.Ordinal))),
+            ("bit", file => Flip(file, random)), ("another bit", file => Flip(file, random)), ("a third bit", file => Flip(file, random)),
+        })
+        {
+            var data = Path.Combine(_directory.Path, what);
+            MaintenanceRun.CopyDirectory(sound, data);
+            File.Delete(Path.Combine(data, "keys", "tokens.key")); // what signs with a key is kept by the key's id for the whole process
+            damage(Assert.Single(Directory.GetFiles(Path.Combine(data, "keys", "console"), "*.xml")));
+            await using var server = await ServerUnderTest.StartAsync("--data", data);
+            using var old = new ConsoleBrowser(server, cookies);
+            var status = await StatusAsync(old, "/");
+            output.WriteLine($"{what}: {status}");
+            Assert.True(status == HttpStatusCode.OK ? what == "nothing" || what.EndsWith("bit", StringComparison.Ordinal) : status == HttpStatusCode.Found && what != "nothing", $"{what}: {status}");
+            using var again = new ConsoleBrowser(server, new CookieContainer());
+            using var signedIn = await again.SignInAsync(ServerUnderTest.Email, ServerUnderTest.Password);
+            Assert.True(signedIn.StatusCode == HttpStatusCode.Found, $"{what}: {signedIn.StatusCode}");
+            Assert.Equal(HttpStatusCode.OK, await StatusAsync(again, "/"));
+        }
+
+        static async Task<HttpStatusCode> StatusAsync(ConsoleBrowser browser, string path)
+        {
+            using var answer = await browser.GetAsync(path);
+            return answer.StatusCode;
+        }
+    }
+
+    static void Flip(string file, Random random)
+    {
+        var bytes = File.ReadAllBytes(file);
+        bytes[random.Next(bytes.Length)] ^= (byte)(1 << random.Next(8));
+        File.WriteAllBytes(file, bytes);
     }
 
     ServerCertificate Open() => ServerCertificate.Open(new LocalCertificateSource(_directory.Path, [], 7_443, TextWriter.Null, NullLogger.Instance), TimeProvider.System);
