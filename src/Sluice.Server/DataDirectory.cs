@@ -75,7 +75,11 @@ sealed class DataDirectory : IDisposable
         }
     }
 
-    public void Dispose() => _lock.Dispose();
+    public void Dispose()
+    {
+        if (_lock is { IsInvalid: false, IsClosed: false }) Posix.Unlock(_lock);
+        _lock.Dispose();
+    }
 
     /// <summary>From here to <see cref="EndRestore"/> no server starts on the directory.</summary>
     public void BeginRestore() => SafeFile.WriteSecret(RestoreMark, "a backup is being restored\n");

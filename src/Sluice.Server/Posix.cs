@@ -15,6 +15,7 @@ static partial class Posix
     const int CloseOnExec = 0x80000;
     const int LockExclusive = 2;
     const int LockNonBlocking = 4;
+    const int LockNone = 8;
     const int WouldBlock = 11;
 
     /// <summary>Files and directories that this process makes from now on are closed to group and others.</summary>
@@ -34,7 +35,7 @@ static partial class Posix
         return handle.IsInvalid ? throw Failure("open", path) : handle;
     }
 
-    /// <summary>Takes the exclusive lock of an open file; it ends with the handle or the process.</summary>
+    /// <summary>Takes the exclusive lock of an open file; it ends with <see cref="Unlock"/> or the process.</summary>
     /// <returns>False when another open file holds it.</returns>
     public static bool TryLock(SafeFileHandle file, string path)
     {
@@ -43,6 +44,9 @@ static partial class Posix
 
         return Marshal.GetLastPInvokeError() == WouldBlock ? false : throw Failure("lock", path);
     }
+
+    /// <summary>Gives the lock up at once. Closing does so only with the last copy of the handle, and a process that is being started has one for a moment.</summary>
+    public static void Unlock(SafeFileHandle file) => _ = Flock(file, LockNone);
 
     /// <summary>Returns when the file's bytes are on the disk.</summary>
     public static void Sync(SafeFileHandle file, string path)
