@@ -24,8 +24,16 @@ sealed class IdleThread : IDisposable
         var queue = new IdleThread();
         try
         {
-            new Thread(queue.Run) { IsBackground = true, Name = "query" }.Start();
             StarvationWatch.Begin();
+            try
+            {
+                new Thread(queue.Run) { IsBackground = true, Name = "query" }.Start();
+            }
+            catch
+            {
+                StarvationWatch.End();
+                throw;
+            }
             return queue;
         }
         catch (Exception e) when (e is OutOfMemoryException or ThreadStartException)

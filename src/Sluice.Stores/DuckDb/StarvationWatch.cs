@@ -2,8 +2,8 @@ namespace Sluice.Stores.DuckDb;
 
 /// <summary>
 /// Looks, while there are queries, whether their idle threads get anything of the processor, and lets them compete for a moment when they do not: beside neighbours that keep every processor busy, a
-/// <c>count(*)</c> took 2 to 13 s and a query ended seconds after its limit. Beside ingest that leaves them a twentieth of a processor nothing changes. Any thread; does nothing where the system
-/// does not let a thread out of its class (<see cref="IdleScheduling.Leave"/>).
+/// <c>count(*)</c> took 2 to 13 s and a query ended seconds after its limit. Beside ingest that leaves them a twentieth of a processor nothing changes. Looks from a thread of its own: those of the
+/// pool may all be busy just then. Any thread; does nothing where the system does not let a thread out of its class (<see cref="IdleScheduling.Leave"/>).
 /// </summary>
 static class StarvationWatch
 {
@@ -14,19 +14,22 @@ static class StarvationWatch
     static readonly TimeSpan s_interval = TimeSpan.FromMilliseconds(50);
 
     static readonly Lock s_lock = new();
+    static readonly ManualResetEventSlim s_hasQueries = new();
     static readonly List<int> s_competing = [];
     static Dictionary<int, long> s_ranNanoseconds = [];
     static int s_queryCount;
     static int s_starvedCount;
-    static ITimer? s_timer;
+    static Thread? s_thread;
 
     /// <summary>A query begins. <see cref="End"/> once for each.</summary>
+    /// <exception cref="OutOfMemoryException">The system has no thread to give; nothing has begun.</exception>
     public static void Begin()
     {
         if (!OperatingSystem.IsLinux()) return;
         lock (s_lock)
         {
-            if (s_queryCount++ == 0) s_timer = TimeProvider.System.CreateTimer(_ => Look(), null, s_interval, s_interval);
+            s_thread ??= StartThread();
+            if (s_queryCount++ == 0) s_hasQueries.Set();
         }
     }
 
@@ -36,8 +39,25 @@ static class StarvationWatch
         lock (s_lock)
         {
             if (--s_queryCount > 0) return;
-            s_timer?.Dispose();
+            s_hasQueries.Reset();
             EndCompeting();
+        }
+    }
+
+    static Thread StartThread()
+    {
+        var thread = new Thread(Run) { IsBackground = true, Name = "queries' watch" };
+        thread.Start();
+        return thread;
+    }
+
+    static void Run()
+    {
+        while (true)
+        {
+            s_hasQueries.Wait();
+            Thread.Sleep(s_interval);
+            Look();
         }
     }
 
@@ -45,7 +65,7 @@ static class StarvationWatch
     {
         lock (s_lock)
         {
-            if (s_queryCount == 0) return; // a look that was due when the last query ended
+            if (s_queryCount == 0) return; // the last one ended meanwhile
             if (s_competing.Count > 0)
             {
                 EndCompeting();
@@ -65,7 +85,7 @@ static class StarvationWatch
         s_competing.Clear();
     }
 
-    /// <summary>One of them could run, and all of them together got next to nothing since the last look.</summary>
+    /// <summary>One of them could run, and all that were there at the last look together got next to nothing since.</summary>
     static bool AreStarved()
     {
         var (ran, canRun, before) = (0L, false, s_ranNanoseconds);
@@ -75,7 +95,7 @@ static class StarvationWatch
             foreach (var thread in IdleScheduling.Threads())
             {
                 if (IdleScheduling.Usage(thread) is not var (nanoseconds, isRunnable)) continue;
-                ran += nanoseconds - before.GetValueOrDefault(thread);
+                ran += nanoseconds - before.GetValueOrDefault(thread, nanoseconds);
                 canRun |= isRunnable;
                 s_ranNanoseconds[thread] = nanoseconds;
             }

@@ -1,4 +1,5 @@
 using System.Globalization;
+using System.Runtime.InteropServices;
 using Sluice.IntegrationTests.Faults;
 using Sluice.IntegrationTests.Server;
 using Sluice.Stores.DuckDb;
@@ -6,10 +7,11 @@ using Xunit;
 
 namespace Sluice.IntegrationTests.Stores;
 
-public sealed class IdleThreadTests
+public sealed partial class IdleThreadTests
 {
     const int SchedOther = 0;
     const int SchedIdle = 5;
+    const int ThreadProcessorTime = 3; // CLOCK_THREAD_CPUTIME_ID
 
     [Fact]
     public async Task It_gives_way_to_all_others_and_threads_that_the_runtime_starts_on_it_do_not()
@@ -135,12 +137,14 @@ public sealed class IdleThreadTests
         }
     }
 
-    /// <summary>The policies the calling thread had until it got so much of a processor.</summary>
+    /// <summary>
+    /// The policies the calling thread had until it got so much of a processor. Asks the kernel without a file: what a thread holds of /proc's directories while it does not run, the watch waits for.
+    /// </summary>
     static HashSet<int> PoliciesWhileRunning(TimeSpan processorTime)
     {
         var policies = new HashSet<int>();
-        while (long.Parse(File.ReadAllText("/proc/thread-self/schedstat").Split(' ')[0], CultureInfo.InvariantCulture) < processorTime.TotalNanoseconds)
-            policies.Add(ReadPolicy());
+        for (var time = default(TimeSpec); (time.Seconds * 1e9) + time.Nanoseconds < processorTime.TotalNanoseconds; _ = GetTime(ThreadProcessorTime, out time))
+            policies.Add(GetScheduler(thread: 0));
         return policies;
     }
 
@@ -153,7 +157,7 @@ public sealed class IdleThreadTests
         return policy;
     }
 
-    static int ReadPolicy() => PolicyIn(File.ReadAllText("/proc/thread-self/stat"));
+    static int ReadPolicy() => GetScheduler(thread: 0);
 
     static int CountThreads(int process) => Directory.EnumerateDirectories($"/proc/{process}/task").Count();
 
@@ -171,4 +175,16 @@ public sealed class IdleThreadTests
 
     /// <summary>How the system schedules a thread: the 41st value of its line. The second, the name in brackets, may have blanks.</summary>
     static int PolicyIn(string line) => int.Parse(line[(line.LastIndexOf(')') + 2)..].Split(' ')[38], CultureInfo.InvariantCulture);
+
+    struct TimeSpec
+    {
+        public long Seconds;
+        public long Nanoseconds;
+    }
+
+    [LibraryImport("libc", EntryPoint = "clock_gettime")]
+    private static partial int GetTime(int clock, out TimeSpec time);
+
+    [LibraryImport("libc", EntryPoint = "sched_getscheduler")]
+    private static partial int GetScheduler(int thread);
 }
