@@ -26,6 +26,7 @@ public sealed partial class ServerApp
     internal static ServerApp Build(string[] args, TimeProvider time, TextWriter console, OpenEngine openEngine)
     {
         // the directory of the program, not the working directory: the server behaves the same wherever it is started
+        var (settings, options, unknownKeys) = OptionSources.Read(Path.Combine(AppContext.BaseDirectory, "appsettings.json"), args);
         var builder = WebApplication.CreateBuilder(new WebApplicationOptions
         {
             ApplicationName = typeof(ServerApp).Assembly.GetName().Name,
@@ -33,7 +34,8 @@ public sealed partial class ServerApp
         });
         // the files of the console's packages stand beside the program once it is published, and in the package cache before
         builder.WebHost.UseStaticWebAssets();
-        var (options, unknownKeys) = ReadOptions(builder.Configuration, args);
+        builder.Configuration.Sources.Clear();
+        builder.Configuration.AddConfiguration(settings);
         // as it is once published: looking for changed files takes GET of every address, so that none would answer 405
         builder.Configuration["ReloadStaticAssetsAtRuntime"] = "false";
 
@@ -51,36 +53,6 @@ public sealed partial class ServerApp
         foreach (var key in unknownKeys)
             app._logger.UnknownOption(key);
         return app;
-    }
-
-    static (ServerOptions Options, IReadOnlyList<string> UnknownKeys) ReadOptions(ConfigurationManager configuration, string[] args)
-    {
-        var faults = new List<string>();
-
-        configuration.Sources.Clear();
-        configuration.AddJsonFile(Path.Combine(AppContext.BaseDirectory, "appsettings.json"), optional: true, reloadOnChange: false);
-        configuration.AddInMemoryCollection(AdministratorFromEnvironment());
-        configuration.AddEnvironmentVariables();
-        configuration.AddInMemoryCollection(CommandLine.Parse(args, faults));
-
-        var section = configuration.GetSection("Sluice");
-        var unknown = ServerOptionsFaults.CheckShape(section, faults);
-        var options = faults.Count == 0 ? section.Get<ServerOptions>() ?? new ServerOptions() : new ServerOptions();
-        faults.AddRange(ServerOptionsFaults.CheckValues(options));
-
-        return faults.Count == 0 ? (options, unknown) : throw new StartupException(ExitCode.BadOptions, string.Join(Environment.NewLine, faults));
-    }
-
-    static Dictionary<string, string?> AdministratorFromEnvironment()
-    {
-        var values = new Dictionary<string, string?>();
-        foreach (var (variable, key) in new[] { ("SLUICE_ADMIN_EMAIL", "Email"), ("SLUICE_ADMIN_PASSWORD", "Password") })
-        {
-            if (Environment.GetEnvironmentVariable(variable) is { Length: > 0 } value)
-                values[$"Sluice:Administrator:{key}"] = value;
-        }
-
-        return values;
     }
 
     static void ConfigureLogging(ILoggingBuilder logging, LogOutputOptions options)
