@@ -39,11 +39,12 @@ sealed class FrameBatch
     readonly Dictionary<int, ColumnBuffer> _columns = [];
     readonly Dictionary<int, ColumnBuffer> _recordColumns;
     readonly List<KeptRequest> _keyed = [];
+    readonly RowBatch _folded;
 
     public FrameBatch(TableSchema schema)
     {
         Schema = schema;
-        Rows = new RowBatch(schema.Key);
+        (Rows, _folded) = (new RowBatch(schema.Key), new RowBatch(schema.Key));
         if (!schema.IsAutoId) _columns.Add(Rows.Key.ColumnId, Rows.Key);
         _recordColumns = new() { [Operations.ColumnId] = Operations, [Versions.ColumnId] = Versions };
         foreach (var column in schema.Columns)
@@ -51,6 +52,7 @@ sealed class FrameBatch
             var buffer = ColumnBuffer.For(column);
             _columns.Add(column.Id, buffer);
             Rows.AddColumn(buffer);
+            _folded.AddColumn(ColumnBuffer.For(column));
         }
     }
 
@@ -116,6 +118,14 @@ sealed class FrameBatch
         }
         _frames.Add(frame);
         FrameBytes += header.FrameBytes;
+    }
+
+    /// <summary>For what the rows are folded to: without rows, with the same columns and origins. Of what was folded before nothing is left.</summary>
+    public RowBatch BeginFolded()
+    {
+        _folded.Clear();
+        _folded.Origins.AddRange(Rows.Origins);
+        return _folded;
     }
 
     public void Clear()

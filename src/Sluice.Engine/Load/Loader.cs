@@ -42,8 +42,8 @@ sealed class Loader : IDisposable
     long _began; // the first try of the load
     long _retryDelayTicks; // 0: the last load went well
     IReadOnlyList<LateError> _tried = []; // the failures of the last load that was tried
-    bool _isInDoubt;
-    bool _moreWaited; // when the last load ended // the last load failed, and may have taken effect all the same
+    bool _isInDoubt; // the last load failed, and may have taken effect all the same
+    bool _moreWaited; // when the last load ended
 
     public Loader(
         Guid tableId, TableLog log, ITableStore store, StoredTable? stored, TableLedger ledger, IngestMeters meters, LoadOptions options, TimeProvider time, ILogger logger,

@@ -5,7 +5,7 @@ using Sluice.Schema;
 namespace Sluice.Load;
 
 /// <summary>What became of the records of a batch: one row a key, and the records that made none.</summary>
-/// <param name="Rows">At most one row per key.</param>
+/// <param name="Rows">At most one row per key. Valid until the batch is folded again.</param>
 /// <param name="Operations"><c>null</c>: every row is united with the stored one.</param>
 /// <param name="Failed">Rows of the batch whose condition does not hold, ascending.</param>
 /// <param name="Superseded">Rows of the batch with a version below that of their key, ascending.</param>
@@ -63,10 +63,7 @@ sealed class OperationFolder
     /// <param name="operations">Empty; is filled and part of the result.</param>
     public FoldedBatch Fold(ReadOnlySpan<KeyState> states, RowOperations operations)
     {
-        var source = _batch.Rows;
-        var rows = new RowBatch(_batch.Schema.Key);
-        rows.Origins.AddRange(source.Origins);
-        foreach (var column in source.Columns) rows.AddColumn(new ColumnBuffer(column.ColumnId, column.Kind, column.HasTimes, column.VectorLength));
+        var rows = _batch.BeginFolded();
         var failed = new List<(int, LateErrorCode)>();
         var superseded = new List<int>();
         for (var key = 0; key < _first.Count; key++)

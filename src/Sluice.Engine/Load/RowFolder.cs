@@ -14,8 +14,8 @@ sealed class RowFolder
     bool[] _isLast = [];
 
     /// <summary>
-    /// The rows from <paramref name="start"/> to before <paramref name="end"/> without the excluded ones. The batch itself when there is nothing to fold; else
-    /// new columns, valid on their own.
+    /// The rows from <paramref name="start"/> to before <paramref name="end"/> without the excluded ones. The batch itself when there is nothing to fold; else valid until
+    /// the batch is folded again.
     /// </summary>
     public RowBatch Fold(FrameBatch batch, int start, int end, IReadOnlySet<int> excluded)
     {
@@ -25,19 +25,33 @@ sealed class RowFolder
         var repeated = FindRepeatedKeys(source.Key, start, end, excluded);
         if (isWhole && !repeated) return source;
 
-        var folded = new RowBatch(batch.Schema.Key);
-        folded.Origins.AddRange(source.Origins);
-        foreach (var column in source.Columns)
-            folded.AddColumn(new ColumnBuffer(column.ColumnId, column.Kind, column.HasTimes, column.VectorLength));
-        for (var row = start; row < end; row++)
+        var folded = batch.BeginFolded();
+        for (var row = start; row < end;)
         {
-            if (!_isLast[row - start]) continue;
-            folded.Key.AddFrom(source.Key, row);
-            folded.AddRowOrigin(source.Positions[row], source.OriginOfRow[row]);
-            for (var i = 0; i < source.Columns.Count; i++)
-                FoldCell(source.Columns[i], folded.Columns[i], row, start);
+            var endOfRun = row;
+            while (endOfRun < end && IsAlone(endOfRun - start)) endOfRun++; // most of the rows: copied many at a time
+            if (endOfRun > row)
+            {
+                folded.AddRows(source, row, endOfRun);
+                row = endOfRun;
+            }
+            else
+            {
+                if (_isLast[row - start]) FoldRow(source, folded, row, start);
+                row++;
+            }
         }
         return folded;
+    }
+
+    /// <summary>No other row has its key.</summary>
+    bool IsAlone(int index) => _isLast[index] && _previous[index] < 0;
+
+    void FoldRow(RowBatch source, RowBatch folded, int row, int start)
+    {
+        folded.Key.AddFrom(source.Key, row);
+        folded.AddRowOrigin(source.Positions[row], source.OriginOfRow[row]);
+        for (var i = 0; i < source.Columns.Count; i++) FoldCell(source.Columns[i], folded.Columns[i], row, start);
     }
 
     /// <summary>Keys that only rise, as those that the server makes, need no index to be known as different.</summary>
@@ -76,11 +90,7 @@ sealed class RowFolder
 
     void FoldCell(ColumnBuffer source, ColumnBuffer target, int row, int start)
     {
-        if (_previous[row - start] < 0)
-        {
-            target.AddFrom(source, row);
-        }
-        else if (target.Kind is PhysicalKind.Int64List or PhysicalKind.TextList)
+        if (target.Kind is PhysicalKind.Int64List or PhysicalKind.TextList)
         {
             FoldSet(source, target, row, start);
         }

@@ -194,6 +194,58 @@ public sealed class ColumnBuffer(int columnId, PhysicalKind kind, bool hasTimes,
         RowCount += rowCount;
     }
 
+    /// <summary>Appends rows of another buffer of the same kind.</summary>
+    public void AddRows(ColumnBuffer source, int start, int end)
+    {
+        var (first, behind) = HasEnds ? (source.Start(start), source.End(end - 1)) : (start, end);
+        switch (Kind)
+        {
+            case PhysicalKind.Int64:
+                AddInt64s(source, start, end);
+                break;
+            case PhysicalKind.Bool:
+                AddBytes(source._bytes.AsSpan(start..end));
+                break;
+            case PhysicalKind.Float64Vector:
+                AddAll(ref _float64s, RowCount * VectorLength, source._float64s.AsSpan((start * VectorLength)..(end * VectorLength)));
+                break;
+            case PhysicalKind.Text:
+                AddShifted(ref _ends, RowCount, source._ends.AsSpan(start..end), _byteCount - first);
+                AddBytes(source._bytes.AsSpan(first..behind));
+                break;
+            default:
+                AddShifted(ref _ends, RowCount, source._ends.AsSpan(start..end), _memberCount - first);
+                AddMembers(source, first, behind);
+                break;
+        }
+        var states = source._states.AsSpan(start..end);
+        AddAll(ref _states, RowCount, states);
+        ValueCount += source.ValueCount == source.RowCount ? states.Length : states.Count((byte)CellState.Value);
+        RowCount += states.Length;
+    }
+
+    void AddMembers(ColumnBuffer source, int first, int behind)
+    {
+        if (Kind == PhysicalKind.Int64List)
+        {
+            AddInt64s(source, first, behind);
+        }
+        else
+        {
+            var (firstByte, behindBytes) = (first == 0 ? 0 : source._memberEnds[first - 1], behind == 0 ? 0 : source._memberEnds[behind - 1]);
+            AddShifted(ref _memberEnds, _memberCount, source._memberEnds.AsSpan(first..behind), _byteCount - firstByte);
+            AddBytes(source._bytes.AsSpan(firstByte..behindBytes));
+        }
+        if (HasTimes) AddAll(ref _memberTimes, _memberCount, source._memberTimes.AsSpan(first..behind));
+        _memberCount += behind - first;
+    }
+
+    void AddInt64s(ColumnBuffer source, int first, int behind)
+    {
+        AddAll(ref _int64s, _int64Count, source._int64s.AsSpan(first..behind));
+        _int64Count += behind - first;
+    }
+
     void DropRepeated(int start)
     {
         const int quadraticUpTo = 32;
@@ -241,6 +293,18 @@ public sealed class ColumnBuffer(int columnId, PhysicalKind kind, bool hasTimes,
         AddRaw(ref array, count, ends);
         if (start == 0) return;
         foreach (ref var end in array.AsSpan(count, ends.Length / sizeof(int))) end += start;
+    }
+
+    static void AddShifted(ref int[] array, int count, ReadOnlySpan<int> ends, int shift)
+    {
+        AddAll(ref array, count, ends);
+        foreach (ref var end in array.AsSpan(count, ends.Length)) end += shift;
+    }
+
+    static void AddAll<T>(ref T[] array, int count, ReadOnlySpan<T> values)
+    {
+        Reserve(ref array, count + values.Length);
+        values.CopyTo(array.AsSpan(count));
     }
 
     static void AddRaw<T>(ref T[] array, int count, ReadOnlySpan<byte> raw) where T : unmanaged

@@ -57,6 +57,15 @@ public sealed class RowBatch
         Origins.Clear();
     }
 
+    /// <summary>Appends rows of a batch with the same columns and origins.</summary>
+    internal void AddRows(RowBatch source, int start, int end)
+    {
+        Key.AddRows(source.Key, start, end);
+        for (var i = 0; i < _columns.Count; i++) _columns[i].AddRows(source._columns[i], start, end);
+        _positions.AddRange(source.Positions[start..end]);
+        _origins.AddRange(source.OriginOfRow[start..end]);
+    }
+
     public void AddRowOrigin(ulong position, int origin)
     {
         _positions.Add(position);
