@@ -210,7 +210,9 @@ public sealed partial class FuzzTests(IngestServer server) : IClassFixture<Inges
     }
 
     /// <summary>Runs the cases, eight at a time, and looks at the server after them.</summary>
-    async Task EachAsync(string what, int short_, int long_, string canary, Func<Random, Task> run)
+    Task EachAsync(string what, int short_, int long_, string canary, Func<Random, Task> run) => EachAsync(what, short_, long_, canary, (_, random) => run(random));
+
+    async Task EachAsync(string what, int short_, int long_, string canary, Func<int, Random, Task> run)
     {
         var logged = server.Process.Output.Length;
         var started = Stopwatch.GetTimestamp();
@@ -219,7 +221,7 @@ public sealed partial class FuzzTests(IngestServer server) : IClassFixture<Inges
         {
             try
             {
-                await run(new Random(seed));
+                await run(seed, new Random(seed));
             }
             catch (Exception e)
             {
