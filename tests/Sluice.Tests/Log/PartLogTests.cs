@@ -155,6 +155,32 @@ public sealed class PartLogTests
         Assert.Equal(ErrorCode.Corrupt, Assert.Throws<SluiceException>(() => log.ReadRequests()).Code);
     }
 
+    [Fact]
+    public async Task A_request_of_which_a_repair_took_a_part_that_no_store_has_is_lost_whole()
+    {
+        using var log = TestLog.Create(FileSystem.Memory);
+        await using var upload = new Upload(log);
+        await log.AppendAsync(1);
+        await upload.AppendAsync(2);
+        await upload.AppendAsync(3);
+        var request = await upload.CompleteAsync(4);
+        await log.AppendAsync(5);
+        using var left = log.On(log.Memory.Kill());
+        using var frame = TestLog.Frame(2, 16, 0);
+        var bytes = left.ReadFile(left.Segments[0]);
+        bytes[bytes.AsSpan().IndexOf(frame.Span.Slice(FrameHeader.Size, 16))] ^= 1;
+        left.WriteFile(left.Segments[0], bytes);
+
+        var plan = LogRepair.Plan(left.Real, left.Directory, null, 1);
+        Assert.Equal(3, plan.LostRecords);
+        plan.Apply(left.Directory + "-aside");
+
+        var summary = LogSummary.Read(left.Real, left.Directory);
+        Assert.Equal([request.Sequence], summary.Torn!);
+        left.Open(summary.Sequence, summary.Torn);
+        Assert.Equal([1L, 5L], left.ReadRequests(summary.Sequence).Values.SelectMany(numbers => numbers));
+    }
+
     sealed class Upload(TestLog log) : IAsyncDisposable
     {
         readonly PartWriter _parts = new(log.Log);

@@ -55,14 +55,14 @@ sealed class TestLog : IDisposable
     /// <summary>The same log on other files, as found after a crash; not opened.</summary>
     public TestLog On(MemoryFiles files) => new(files, Directory, Options, null);
 
-    public TestLog Open(ulong summarised = 0)
+    public TestLog Open(ulong summarised = 0, IReadOnlySet<ulong>? torn = null)
     {
         Durable.Clear();
         Log = TableLog.Open(Files, Directory, Options, summarised, (in FrameHeader header, ReadOnlySpan<byte> payload) =>
         {
             lock (Durable) Durable.Add(new Framed(header.Position.Sequence, payload.ToArray()));
             OnDurable?.Invoke(header, payload);
-        });
+        }, torn);
         return this;
     }
 
