@@ -19,6 +19,10 @@ static partial class IdleScheduling
     /// <summary>Makes an idle thread an ordinary one. Linux asks for <c>CAP_SYS_NICE</c> or an <c>RLIMIT_NICE</c> of 20, and leaves it idle without.</summary>
     public static void Leave(int thread) => Set(thread, SchedOther);
 
+    /// <summary>The system's id of the calling thread.</summary>
+    [LibraryImport("libc", EntryPoint = "gettid")]
+    public static partial int CurrentThread();
+
     /// <summary>The ids of the idle threads of the process.</summary>
     /// <exception cref="IOException">No file handle is left.</exception>
     public static IEnumerable<int> Threads() => Directory.EnumerateDirectories("/proc/self/task")

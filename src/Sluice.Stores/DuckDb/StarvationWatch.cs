@@ -44,6 +44,16 @@ static class StarvationWatch
         }
     }
 
+    /// <summary>Makes an idle thread of a query an ordinary one, for good.</summary>
+    public static void Leave(int thread)
+    {
+        lock (s_lock)
+        {
+            s_competing.Remove(thread);
+            IdleScheduling.Leave(thread);
+        }
+    }
+
     static Thread StartThread()
     {
         var thread = new Thread(Run) { IsBackground = true, Name = "queries' watch" };
@@ -70,6 +80,7 @@ static class StarvationWatch
             {
                 EndCompeting();
                 s_starvedCount = 0;
+                _ = AreStarved(); // what they got now is not to pass for what they get when idle
                 return;
             }
             s_starvedCount = AreStarved() ? s_starvedCount + 1 : 0;

@@ -150,6 +150,7 @@ public sealed partial class UserQuery(QueryLimits limits, TimeProvider time) : I
             using var stop = CancellationTokenSource.CreateLinkedTokenSource(either.Token, opened.Stopped);
             using var interrupts = new Interrupts(opened.Connection.NativeConnection, time, stop.Token);
             using var thread = IdleThread.Start();
+            await using var hurry = stop.Token.Register(thread.Hurry);
             try
             {
                 var answer = await run(opened, thread, stop.Token);

@@ -55,6 +55,25 @@ public sealed partial class IdleThreadTests
         }
     }
 
+    [Fact]
+    public async Task One_whose_call_is_to_end_soon_competes_with_all_others_until_it_has()
+    {
+        if (!MayLeave())
+        {
+            TestContext.Current.AddWarning("the system does not let this user's threads out of their class (docs/sql.md): not tested");
+            return;
+        }
+
+        using var idle = IdleThread.Start();
+        await EventuallyAsync(() => idle.RunAsync(ReadPolicy), SchedIdle);
+        idle.Hurry();
+        for (var look = 0; look < 10; look++)
+        {
+            Assert.Equal(SchedOther, await idle.RunAsync(ReadPolicy));
+            await Task.Delay(TimeSpan.FromMilliseconds(50), TimeProvider.System, TestContext.Current.CancellationToken);
+        }
+    }
+
     /// <summary>The watch needs one for each look, and an exception on its timer would end the process.</summary>
     [Fact]
     public async Task A_server_that_has_no_file_handle_left_while_a_query_runs_lives()
