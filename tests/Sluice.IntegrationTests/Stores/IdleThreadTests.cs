@@ -2,6 +2,7 @@ using System.Globalization;
 using System.Runtime.InteropServices;
 using Sluice.IntegrationTests.Faults;
 using Sluice.IntegrationTests.Server;
+using Sluice.IntegrationTests.Sql;
 using Sluice.Stores.DuckDb;
 using Xunit;
 
@@ -74,7 +75,42 @@ public sealed partial class IdleThreadTests
         }
     }
 
-    /// <summary>The watch needs one for each look, and an exception on its timer would end the process.</summary>
+    [Fact]
+    public async Task A_query_that_is_to_end_runs_on_a_thread_that_competes()
+    {
+        if (!MayLeave())
+        {
+            TestContext.Current.AddWarning("the system does not let this user's threads out of their class (docs/sql.md): not tested");
+            return;
+        }
+
+        using var database = new QueryDatabase();
+        using var end = new CancellationTokenSource();
+        var policy = -1;
+        await Assert.ThrowsAnyAsync<OperationCanceledException>(() => database.Queries.RunAsync(
+            database.OpenAsync, "SELECT 1", QueryForm.Rows, [],
+            async result =>
+            {
+                var underWay = result.RunAsync(() =>
+                {
+                    Assert.True(end.Token.WaitHandle.WaitOne(TimeSpan.FromSeconds(20)));
+                    for (var look = 0; look < 200 && policy != SchedOther; look++)
+                    {
+                        Thread.Sleep(10);
+                        policy = ReadPolicy();
+                    }
+                    return true;
+                });
+                await end.CancelAsync();
+                await underWay;
+                await result.RunAsync(() => true); // it was cancelled
+            },
+            end.Token));
+
+        Assert.Equal(SchedOther, policy);
+    }
+
+    /// <summary>The watch needs one for each look, and an exception on its thread would end the process.</summary>
     [Fact]
     public async Task A_server_that_has_no_file_handle_left_while_a_query_runs_lives()
     {
