@@ -4,7 +4,7 @@ using System.Text.Json.Serialization;
 namespace Sluice.Cli;
 
 /// <summary>Where the server is and who we are, as <c>sluice login</c> keeps it: <c>~/.config/sluice/login.json</c>, readable by its owner only.</summary>
-sealed record SavedLogin(Uri Url, string? CaFile, string? IdToken, string? RefreshToken, string? ApiKey)
+sealed record SavedLogin(Uri Url, string? CaFile, string? IdToken, string? RefreshToken)
 {
     static string FilePath => Environment.GetEnvironmentVariable("SLUICE_LOGIN_FILE") is { Length: > 0 } path
         ? path
@@ -21,7 +21,7 @@ sealed record SavedLogin(Uri Url, string? CaFile, string? IdToken, string? Refre
         }
         catch (JsonException e)
         {
-            throw new CommandException($"{FilePath} is not readable ({e.Message}); log in again.");
+            throw new CommandException($"{FilePath} is not readable ({e.Message}). Forget it (sluice login --forget) and log in again.");
         }
     }
 

@@ -1,5 +1,6 @@
 using System.CommandLine;
 using System.CommandLine.Parsing;
+using System.Diagnostics.CodeAnalysis;
 using System.Net.Sockets;
 using System.Security.Authentication;
 using System.Security.Cryptography;
@@ -40,40 +41,33 @@ sealed class ServerCommand : Command
         SetAction((parse, cancellation) => RunAsync(
             async () =>
             {
-                using var http = Open(parse, out var saved);
-                return await run(new Session(parse, http.BaseAddress!, Ca(parse, saved), () => Client(parse, http, saved), parse.GetValue(_json)), cancellation);
+                var saved = SavedLogin.Read();
+                var server = Find(parse, saved);
+                using var http = server.Connect();
+                http.Timeout = Patience;
+                return await run(new Session(parse, server, () => Client(parse, http, saved), parse.GetValue(_json)), cancellation);
             },
             cancellation));
         return this;
     }
 
-    /// <summary>Runs with a client that is not, and the URL and authority it was asked for.</summary>
-    public ServerCommand DoesUnauthenticated(Func<ParseResult, HttpClient, string?, CancellationToken, Task<int>> run)
+    /// <summary>Runs without a login, with what finds the server that is meant.</summary>
+    public ServerCommand DoesUnauthenticated(Func<ParseResult, Func<ServerAddress>, CancellationToken, Task<int>> run)
     {
-        SetAction((parse, cancellation) => RunAsync(
-            async () =>
-            {
-                using var http = Open(parse, out var saved);
-                return await run(parse, http, Ca(parse, saved), cancellation);
-            },
-            cancellation));
+        SetAction((parse, cancellation) => RunAsync(() => run(parse, () => Find(parse, SavedLogin.Read()), cancellation), cancellation));
         return this;
     }
 
-    HttpClient Open(ParseResult parse, out SavedLogin? saved)
+    ServerAddress Find(ParseResult parse, SavedLogin? saved)
     {
-        saved = SavedLogin.Read();
-        var fromEnvironment = Environment.GetEnvironmentVariable("SLUICE_URL") is { Length: > 0 } text ? ParseUrl(text) : null;
-        var http = ServerConnection.Open(parse.GetValue(_url) ?? fromEnvironment ?? saved?.Url ?? DefaultUrl, Ca(parse, saved));
-        http.Timeout = Patience;
-        return http;
+        var url = parse.GetValue(_url) ?? (Text("SLUICE_URL") is { } text ? ParseUrl(text) : null) ?? saved?.Url ?? DefaultUrl;
+        // whom a login trusts, it trusts for its own server
+        return new ServerAddress(url, parse.GetValue(_ca) ?? Text("SLUICE_CA") ?? (saved?.Url == url ? saved.CaFile : null));
     }
-
-    string? Ca(ParseResult parse, SavedLogin? saved) => parse.GetValue(_ca) ?? Text("SLUICE_CA") ?? saved?.CaFile;
 
     SluiceClient Client(ParseResult parse, HttpClient http, SavedLogin? saved)
     {
-        if ((parse.GetValue(_apiKey) ?? Text("SLUICE_API_KEY") ?? saved?.ApiKey) is { } key)
+        if ((parse.GetValue(_apiKey) ?? Text("SLUICE_API_KEY")) is { } key)
         {
             var client = new SluiceClient(http);
             client.UseApiKey(key);
@@ -131,12 +125,14 @@ sealed class ServerCommand : Command
 
     public static Uri? ParseUrl(ArgumentResult argument)
     {
-        if (Uri.TryCreate(argument.Tokens[0].Value, UriKind.Absolute, out var parsed)) return parsed;
-        argument.AddError($"{argument.Tokens[0].Value} is not an absolute URL");
+        if (TryParseUrl(argument.Tokens[0].Value, out var parsed)) return parsed;
+        argument.AddError($"{argument.Tokens[0].Value} is not an absolute URL with http or https");
         return null;
     }
 
-    static Uri ParseUrl(string text) => Uri.TryCreate(text, UriKind.Absolute, out var url) ? url : throw new CommandException($"SLUICE_URL: {text} is not an absolute URL.");
+    static Uri ParseUrl(string text) => TryParseUrl(text, out var url) ? url : throw new CommandException($"SLUICE_URL: {text} is not an absolute URL with http or https.");
+
+    static bool TryParseUrl(string text, [NotNullWhen(true)] out Uri? url) => Uri.TryCreate(text, UriKind.Absolute, out url) && (url.Scheme == Uri.UriSchemeHttps || url.Scheme == Uri.UriSchemeHttp);
 
     static string? Text(string variable) => Environment.GetEnvironmentVariable(variable) is { Length: > 0 } value ? value : null;
 }

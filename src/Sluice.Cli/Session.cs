@@ -1,5 +1,4 @@
 using System.CommandLine;
-using System.Net.Security;
 using System.Text.Json;
 using System.Text.Json.Serialization.Metadata;
 using Sluice.Client;
@@ -9,15 +8,13 @@ namespace Sluice.Cli;
 
 /// <summary>One run of a command against a server: its arguments, its client, and how it prints.</summary>
 /// <param name="client">Makes the client when it is first needed.</param>
-sealed class Session(ParseResult arguments, Uri origin, string? caFile, Func<SluiceClient> client, bool asJson)
+sealed class Session(ParseResult arguments, ServerAddress server, Func<SluiceClient> client, bool asJson)
 {
     /// <exception cref="CommandException">Nobody is logged in.</exception>
     public SluiceClient Client => field ??= client();
 
-    /// <summary>Where the server is, and how it is trusted: for those who speak HTTP themselves.</summary>
-    public Uri Origin => origin;
-
-    public SslClientAuthenticationOptions Tls => ServerConnection.Trust(origin, caFile);
+    /// <summary>For those who speak HTTP themselves.</summary>
+    public ServerAddress Server { get; } = server;
 
     public bool AsJson { get; } = asJson;
 

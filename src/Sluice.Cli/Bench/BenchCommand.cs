@@ -49,7 +49,7 @@ static class BenchCommand
                     session.Get(rate), session.Get(shape), session.Get(form), session.Get(keys), session.Get(rows), session.Get(wait) == WaitLevel.Loaded,
                     session.Get(maxBacklog), session.Get(probes), TimeSpan.FromSeconds(session.Get(drain)));
                 using var server = session.Get(serverPid) is { } process ? ServerUsage.Of(process) : null;
-                await using BenchTarget target = session.Get(clickHouse) is { } url ? new ClickHouseTarget(url) : new SluiceTarget(session.Client, session.Origin, session.Tls);
+                await using BenchTarget target = session.Get(clickHouse) is { } url ? new ClickHouseTarget(url) : new SluiceTarget(session.Client, session.Server);
                 using var run = new BenchRun(target, load, server);
                 var report = await run.RunAsync(cancellation);
                 if (session.AsJson) Console.WriteLine(JsonSerializer.Serialize(report, BenchJson.Default.BenchReport));

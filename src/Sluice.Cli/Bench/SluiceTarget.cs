@@ -5,7 +5,7 @@ using Sluice.Client;
 namespace Sluice.Cli.Bench;
 
 /// <summary>A Sluice server.</summary>
-sealed class SluiceTarget(SluiceClient client, Uri origin, SslClientAuthenticationOptions? tls) : BenchTarget
+sealed class SluiceTarget(SluiceClient client, ServerAddress server) : BenchTarget
 {
     const int DefaultMaxRecords = 100_000;
     const int MostRecords = 10_000_000;
@@ -16,9 +16,9 @@ sealed class SluiceTarget(SluiceClient client, Uri origin, SslClientAuthenticati
 
     public override string Name => "sluice";
 
-    public override Uri Origin => origin;
+    public override Uri Origin => server.Url;
 
-    public override SslClientAuthenticationOptions? Tls => origin.Scheme == Uri.UriSchemeHttps ? tls : null;
+    public override SslClientAuthenticationOptions? Tls { get; } = server.Url.Scheme == Uri.UriSchemeHttps ? server.Trust() : null;
 
     public override string TimeFormat => "yyyy-MM-dd'T'HH:mm:ss'Z'";
 
@@ -47,7 +47,7 @@ sealed class SluiceTarget(SluiceClient client, Uri origin, SslClientAuthenticati
         var (name, value) = client.Credential ?? throw new CommandException("Log in first (sluice login), or set SLUICE_API_KEY.");
         return string.Create(
             CultureInfo.InvariantCulture,
-            $"POST /v2/sinks/{_sink}?return=summary{(waitLoaded ? "&wait=loaded&timeout=60" : "")} HTTP/1.1\r\nHost: {origin.Authority}\r\n{name}: {value}\r\nContent-Type: {(form == BodyForm.Ndjson ? "application/x-ndjson" : "application/json")}\r\n");
+            $"POST /v2/sinks/{_sink}?return=summary{(waitLoaded ? "&wait=loaded&timeout=60" : "")} HTTP/1.1\r\nHost: {server.Url.Authority}\r\n{name}: {value}\r\nContent-Type: {(form == BodyForm.Ndjson ? "application/x-ndjson" : "application/json")}\r\n");
     }
 
     public override async Task<LoadProgress?> ReadProgressAsync(CancellationToken cancellation)

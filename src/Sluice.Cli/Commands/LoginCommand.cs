@@ -13,19 +13,21 @@ static class LoginCommand
         var passwordStdin = new Option<bool>("--password-stdin") { Description = "Read the password from standard input." };
         var forget = new Option<bool>("--forget") { Description = "Forget the kept login." };
         return new ServerCommand("login", "Log in and keep the login. The password is asked for, read from standard input, or taken from SLUICE_PASSWORD.", email, passwordStdin, forget)
-            .DoesUnauthenticated(async (parse, http, ca, cancellation) =>
+            .DoesUnauthenticated(async (parse, find, cancellation) =>
             {
                 if (parse.GetValue(forget))
                 {
                     SavedLogin.Delete();
                     return ExitCode.Done;
                 }
+                var server = find();
+                using var http = server.Connect();
                 var user = parse.GetValue(email) ?? Ask("E-mail: ", isSecret: false);
                 var password = parse.GetValue(passwordStdin) ? Console.In.ReadLine() ?? ""
                     : Environment.GetEnvironmentVariable("SLUICE_PASSWORD") ?? Ask("Password: ", isSecret: true);
                 var answer = await new SluiceClient(http).LoginAsync(user, password, cancellation);
-                new SavedLogin(http.BaseAddress!, ca is null ? null : Path.GetFullPath(ca), answer.AuthenticationResult.IdToken, answer.AuthenticationResult.RefreshToken, null).Write();
-                Console.WriteLine($"Logged in to {http.BaseAddress} as {user}.");
+                new SavedLogin(server.Url, server.CaFile is null ? null : Path.GetFullPath(server.CaFile), answer.AuthenticationResult.IdToken, answer.AuthenticationResult.RefreshToken).Write();
+                Console.WriteLine($"Logged in to {server.Url} as {user}.");
                 return ExitCode.Done;
             });
     }

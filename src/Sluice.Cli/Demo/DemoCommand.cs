@@ -14,12 +14,7 @@ static class DemoCommand
         {
             Description = "Origin of the server.",
             DefaultValueFactory = _ => new Uri("https://localhost:7443"),
-            CustomParser = argument =>
-            {
-                if (Uri.TryCreate(argument.Tokens[0].Value, UriKind.Absolute, out var parsed)) return parsed;
-                argument.AddError($"{argument.Tokens[0].Value} is not an absolute URL");
-                return null!;
-            },
+            CustomParser = argument => ServerCommand.ParseUrl(argument)!,
         };
         var ca = new Option<string?>("--ca") { Description = "Certificate authority to trust (PEM), as in data/tls/ca.crt." };
         var samples = new Option<DirectoryInfo>("--samples") { Description = "Directory with iris.json and earthquakes.json.", Required = true };
@@ -75,7 +70,7 @@ static class DemoCommand
         {
             if (ca is null || File.Exists(ca))
             {
-                var http = ServerConnection.Open(url, ca);
+                var http = new ServerAddress(url, ca).Connect();
                 try
                 {
                     if (await new SluiceClient(http).IsReadyAsync(cancellation)) return http;

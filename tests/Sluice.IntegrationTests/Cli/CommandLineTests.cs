@@ -52,12 +52,47 @@ public sealed class CommandLineTests(IngestServer server) : CommandLineTest(serv
     [InlineData("Log in first", "databases", "list")]
     [InlineData("cannot be reached", "databases", "list", "--url", "http://127.0.0.1:1", "--api-key", "x")]
     [InlineData("not an absolute URL", "databases", "list", "--url", "nonsense")]
+    [InlineData("not an absolute URL with http or https", "databases", "list", "--url", "ftp://localhost")]
+    [InlineData("not an absolute URL with http or https", "demo", "--samples", ".", "--url", "file:///tmp")]
+    [InlineData("as it was at login) cannot be read: Could not find file", "databases", "list", "--api-key", "x", "--ca", "missing.crt")]
     public async Task What_goes_wrong_is_a_sentence_and_exit_code_1(string sentence, params string[] arguments)
     {
         var run = await RunAsync(arguments);
         Assert.Equal(1, run.ExitCode);
         Assert.Contains(sentence, run.Errors, StringComparison.Ordinal);
         Assert.DoesNotContain("   at ", run.Errors, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public async Task A_file_that_is_no_certificate_is_told_by_its_name()
+    {
+        await WriteAsync("wrong.crt", "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n");
+        var run = await RunAsync("databases", "list", "--api-key", "x", "--ca", "wrong.crt");
+        Assert.Equal((1, true), (run.ExitCode, run.Errors.Contains("wrong.crt is not a certificate", StringComparison.Ordinal)));
+    }
+
+    [Fact]
+    public async Task What_a_login_trusts_says_nothing_about_another_server()
+    {
+        await LoginAsync();
+        var key = JsonElement.Parse((await DoneAsync("keys", "create", "for another server", "--json")).Output).GetProperty("secret").GetString()!;
+        await WriteAsync("login.json", """{"url":"https://localhost:1","ca_file":"/gone/ca.crt","id_token":"x","refresh_token":"y"}""");
+
+        Assert.Contains("/gone/ca.crt", (await RunAsync("databases", "list")).Errors, StringComparison.Ordinal);
+        await DoneAsync("databases", "list", "--url", Url, "--api-key", key);
+        Assert.Contains("The login is for https://localhost:1", (await RunAsync("databases", "list", "--url", Url)).Errors, StringComparison.Ordinal);
+        await LoginAsync();
+        await DoneAsync("databases", "list");
+    }
+
+    [Fact]
+    public async Task A_damaged_login_is_told_and_can_be_forgotten()
+    {
+        await WriteAsync("login.json", """{"url":""");
+        Assert.Contains("Forget it (sluice login --forget)", (await RunAsync("databases", "list")).Errors, StringComparison.Ordinal);
+        await DoneAsync("login", "--forget");
+        await LoginAsync();
+        await DoneAsync("databases", "list");
     }
 
     [Fact]
