@@ -1,4 +1,4 @@
-# Sourced by test: compiles the server that the tests start to machine code, in place. They start it some hundreds of times, and more than half of a start is
+# Sourced by test: compiles the server and the command line that the tests start to machine code, in place. They start them some hundreds of times, and more than half of a start is
 # just-in-time compilation. Without the compiler (it is fetched with the packages, on x64 Linux) the tests run all the same, only longer.
 precompile() { # precompile DIR, where Sluice.Server.dll is
   local out=$1/precompiled packages compiler shared
@@ -9,7 +9,7 @@ precompile() { # precompile DIR, where Sluice.Server.dll is
   rm -rf "$out"
   mkdir "$out"
   # one that is compiled already, or cannot be, stays as it is
-  { echo Sluice.Server.dll; grep -o '"lib/[^"]*\.dll"' "$1/Sluice.Server.deps.json" | sed 's/.*\///; s/"//'; } | sort -u | (cd "$1" && xargs ls -d 2>/dev/null) |
+  { echo sluice.dll; grep -oh '"[^" ]*\.dll"' "$1/Sluice.Server.deps.json" "$1/sluice.deps.json" | sed 's/.*\///; s/"//g' | grep -v '^Microsoft\.\(Build\|CodeAnalysis\)\|\.resources\.'; } | sort -u | (cd "$1" && xargs ls -d 2>/dev/null) |
     xargs -P "$(nproc)" -I{} sh -c '"$@" || true' sh "$compiler" "$1/{}" -o "$out/{}" -r "$1/*.dll" -r "$shared/*.dll" -r "${shared/NETCore.App/AspNetCore.App}/*.dll" \
       --targetos linux --targetarch x64 -O >"$out/log" 2>&1
   find "$out" -name '*.dll' -exec mv {} "$1" \;
