@@ -51,7 +51,7 @@ public sealed class SqlUnderLoadTests(ITestOutputHelper output) : IDisposable
         Assert.InRange(MedianP99(hostile), TimeSpan.Zero, 2 * Max(MedianP99(normal), TimeSpan.FromMilliseconds(10)));
     }
 
-    /// <summary>500,000 records a second. Here p99 is that of a disk that is busy with loads: that of a turn was 1.0 to 10 times the normal (ADR 8).</summary>
+    /// <summary>500,000 records a second. The p99 of a turn was 1.0 to 10 times the normal; spilled values are not why (ADR 8).</summary>
     [Fact(Explicit = true)] // with --long
     public async Task Hostile_statements_end_within_two_seconds_of_their_limit_beside_half_of_what_two_cores_sustain()
     {
