@@ -38,25 +38,32 @@ sealed class Admission(EngineOptions options, TimeProvider time)
 
     public void Drain() => Volatile.Write(ref _isDraining, true);
 
-    /// <exception cref="SluiceException">Draining, LogFailed, DiskLow, LogBacklog, LoaderStalled: nothing was stored.</exception>
-    public void ThrowIfNotAdmitting(Table table)
+    /// <summary>Why nothing can be taken now; <c>null</c> when it can.</summary>
+    /// <returns>To be answered or thrown: Draining, LogFailed, DiskLow, LogBacklog, LoaderStalled. Nothing was stored.</returns>
+    public SluiceException? FindRefusal(Table table)
     {
-        if (IsDraining) throw new SluiceException(ErrorCode.Draining, "The server is stopping and takes no more records.");
-        if (Volatile.Read(ref _hasFailedLog)) throw new SluiceException(ErrorCode.LogFailed, "The log could not be written to disk; the server must restart and recover.");
-        ThrowIfNoRoom(table);
+        if (IsDraining) return new SluiceException(ErrorCode.Draining, "The server is stopping and takes no more records.");
+        if (Volatile.Read(ref _hasFailedLog)) return new SluiceException(ErrorCode.LogFailed, "The log could not be written to disk; the server must restart and recover.");
+        return FindLackOfRoom(table);
     }
 
     /// <summary>The part of it that holds for a body that is arriving too.</summary>
-    /// <exception cref="SluiceException">DiskLow, LogBacklog, LoaderStalled: nothing was stored.</exception>
-    public void ThrowIfNoRoom(Table table)
+    /// <returns>DiskLow, LogBacklog, LoaderStalled.</returns>
+    public SluiceException? FindLackOfRoom(Table table)
     {
-        if (IsDiskLow) throw new SluiceException(ErrorCode.DiskLow, $"The server's disk has less than {options.DiskReserveBytes} bytes free.");
+        if (IsDiskLow) return new SluiceException(ErrorCode.DiskLow, $"The server's disk has less than {options.DiskReserveBytes} bytes free.");
         var backlog = table.BacklogBytes;
-        if (backlog <= options.Log.MaxBacklogBytes) return;
+        if (backlog <= options.Log.MaxBacklogBytes) return null;
         var waiting = $"More than {options.Log.MaxBacklogBytes} bytes of records wait to be loaded";
-        throw table.LoadRetryDelay is { } delay
+        return table.LoadRetryDelay is { } delay
             ? new SluiceException(ErrorCode.LoaderStalled, waiting + ", and the table's database fails.") { RetryAfter = Bounded(delay) }
             : new SluiceException(ErrorCode.LogBacklog, waiting + ".") { RetryAfter = Bounded(table.TimeToDrain(backlog)) };
+    }
+
+    /// <exception cref="SluiceException">As <see cref="FindRefusal"/>.</exception>
+    public void ThrowIfNotAdmitting(Table table)
+    {
+        if (FindRefusal(table) is { } refusal) throw refusal;
     }
 
     static TimeSpan? Bounded(TimeSpan? retry) => retry < ShortestRetry ? ShortestRetry : retry > LongestRetry ? LongestRetry : retry;

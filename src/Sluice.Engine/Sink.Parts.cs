@@ -41,7 +41,7 @@ public sealed partial class Sink
                 if (reader.IsDone) break;
                 if (rows.RecordCount > 0)
                 {
-                    _context.Admission.ThrowIfNoRoom(_table); // a body that arrives for hours may meet a full disk, or a loader that has fallen behind
+                    if (_context.Admission.FindLackOfRoom(_table) is { } lack) throw lack; // a body that arrives for hours may meet a full disk, or a loader that has fallen behind
                     parts.Append(Encode(await parts.NextAsync(hasMore: true)), rows.AcceptedCount);
                     rows.BeginPart();
                 }

@@ -10,14 +10,13 @@ public sealed partial class Sink
     /// <summary>What is left of the sink's own quota; see <see cref="QuotaBucket.LeftOf"/>.</summary>
     public (double Records, double Bytes) QuotaLeft => _quota.LeftOf(_quota.Quota);
 
-    /// <summary>Refuses what is over a quota, before the body is read.</summary>
-    /// <exception cref="SluiceException"><see cref="ErrorCode.QuotaExceeded"/>, with the time until there is something left again.</exception>
-    public void ThrowIfOverQuota(Sender sender)
+    /// <returns><see cref="ErrorCode.QuotaExceeded"/>, with the time until there is something left again; <c>null</c>: there is.</returns>
+    SluiceException? FindSpentQuota(Sender sender)
     {
         var own = _quota.TimeToAdmit();
         var senders = sender.Quota?.TimeToAdmit() ?? TimeSpan.Zero;
-        if (own == TimeSpan.Zero && senders == TimeSpan.Zero) return;
-        throw own >= senders
+        if (own == TimeSpan.Zero && senders == TimeSpan.Zero) return null;
+        return own >= senders
             ? new SluiceException(ErrorCode.QuotaExceeded, $"The sink takes {_quota.Quota}, and has taken more.") { RetryAfter = own }
             : new SluiceException(ErrorCode.QuotaExceeded, $"The key may send {sender.Quota!.Quota}, and has sent more.") { RetryAfter = senders };
     }

@@ -26,8 +26,8 @@ sealed class RecordDesk(EngineSlot slot, SinkGate gate)
         var body = Encoding.UTF8.GetBytes(text);
         if (body.Length > Math.Min(MaxTextBytes, sink.Definition.MaxRequestBytes))
             throw new SluiceException(ErrorCode.RequestTooLarge, $"The text is longer than {MaxTextBytes} bytes; send it to the ingest endpoint instead.");
-        sink.ThrowIfNotAdmitting();
-        sink.ThrowIfOverQuota(caller.Sender);
+        if (sink.FindRefusal(caller.Sender) is { } refusal)
+            throw refusal;
         return await sink.IngestAsync(body, FormatOf(text), RecordOperation.Upsert, caller.Sender, cancellation);
     }
 

@@ -26,14 +26,18 @@ static class IngestEndpoint
         .WithSummary("Sends records; every record of a 200 with status success is durable.")
         .WithDescription("Body: {\"records\":[{\"value\":{...}}]}, any content type; Content-Encoding gzip, br or zstd. Query: return=all|errors|summary, wait=durable|loaded, dry_run=true|false, timeout=SECONDS, format=json|ndjson|array, op=upsert|insert|replace|patch|delete|remove. Header Idempotency-Key: the same key and body are answered again and stored once, for 24 hours.");
 
-    static async Task HandleAsync(string id, HttpContext context, EngineSlot slot, SinkGate gate, BodyBudget budget, TimeProvider time)
+    static async Task HandleAsync(string id, HttpContext context, EngineSlot slot, SinkGate gate, BodyBudget budget, RefusalMeter meter, TimeProvider time)
     {
         var cancellation = context.RequestAborted;
         var caller = Caller.Of(context.User) ?? throw new SluiceException(ErrorCode.MissingToken, "This call needs a token.");
         var query = IngestQuery.Parse(context.Request);
         var sink = await FindSinkAsync(id, caller, slot.Engine, gate, time, cancellation);
-        sink.ThrowIfNotAdmitting();
-        sink.ThrowIfOverQuota(caller.Sender);
+        if (sink.FindRefusal(caller.Sender) is { } refusal)
+        {
+            meter.RequestRefused(Refusals.For(refusal));
+            await Refusals.WriteAsync(context, refusal);
+            return;
+        }
 
         using var body = await RequestBody.ReadAsync(context, sink.Definition.MaxRequestBytes, budget, cancellation);
         if (query.IsDryRun)

@@ -35,17 +35,17 @@ public sealed class SinkQuotaTests : IDisposable
     {
         await using var engine = await OpenAsync();
         var sink = engine.FindSink(Definition.Id)!;
-        sink.ThrowIfOverQuota("caller");
+        Assert.Null(sink.FindRefusal("caller"));
         var outcome = await SendAsync(sink, "caller", door, good: 20, bad: 15);
         Assert.Equal((20, 15), (outcome.AcceptedCount, outcome.RejectedCount));
 
-        var refused = Assert.Throws<SluiceException>(() => sink.ThrowIfOverQuota("caller"));
+        var refused = sink.FindRefusal("caller")!;
         Assert.Equal((ErrorCode.QuotaExceeded, RefusalOutcome.NotStored), (refused.Code, refused.Outcome));
         Assert.Equal((35 - Rate + 1) / (double)Rate, refused.RetryAfter!.Value.TotalSeconds, 0.0001);
         sink.ThrowIfNotAdmitting(); // the server itself has room
 
         _time.Advance(refused.RetryAfter.Value);
-        sink.ThrowIfOverQuota("caller");
+        Assert.Null(sink.FindRefusal("caller"));
     }
 
     [Theory]
@@ -105,7 +105,7 @@ public sealed class SinkQuotaTests : IDisposable
         Assert.Equal(owed, Wait(sink, "caller"));
 
         engine.PutSink(Definition with { MappingVersion = 3, Quota = new Quota() });
-        sink.ThrowIfOverQuota("caller");
+        Assert.Null(sink.FindRefusal("caller"));
     }
 
     [Fact]
@@ -119,8 +119,8 @@ public sealed class SinkQuotaTests : IDisposable
         await SendAsync(sink, sender, "whole", good: 35, bad: 0);
 
         Assert.Equal((35 - Rate + 1) / (double)Rate, Wait(next, sender).TotalSeconds, 0.0001);
-        Assert.Contains("The key may send", Assert.Throws<SluiceException>(() => sink.ThrowIfOverQuota(sender)).Message, StringComparison.Ordinal);
-        next.ThrowIfOverQuota("another");
+        Assert.Contains("The key may send", sink.FindRefusal(sender)!.Message, StringComparison.Ordinal);
+        Assert.Null(next.FindRefusal("another"));
     }
 
     [Fact]
@@ -140,7 +140,7 @@ public sealed class SinkQuotaTests : IDisposable
         var sink = engine.FindSink(Definition.Id)!;
         await engine.FindTable(Table.TableId)!.InsertAsync("""[{"_id":1},{"_id":2}]"""u8.ToArray(), ["_id"], RecordOperation.Upsert, "caller", Cancellation);
         sink.Check(Body(500, 0), BodyFormat.Records, RecordOperation.Upsert);
-        sink.ThrowIfOverQuota("caller");
+        Assert.Null(sink.FindRefusal("caller"));
 
         await SendAsync(sink, "caller", "once", good: 20, bad: 0);
         var owed = Wait(sink, "caller");
@@ -148,7 +148,7 @@ public sealed class SinkQuotaTests : IDisposable
         Assert.Equal(owed, Wait(sink, "caller"));
     }
 
-    static TimeSpan Wait(Sink sink, Sender sender) => Assert.Throws<SluiceException>(() => sink.ThrowIfOverQuota(sender)).RetryAfter!.Value;
+    static TimeSpan Wait(Sink sink, Sender sender) => sink.FindRefusal(sender)!.RetryAfter!.Value;
 
     static Task<BatchOutcome> SendAsync(Sink sink, Sender sender, string door, int good, int bad) => SendAsync(sink, sender, door, Body(good, bad));
 
