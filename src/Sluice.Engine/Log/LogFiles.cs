@@ -117,7 +117,7 @@ public sealed class DiskFiles : LogFiles
 
     public override bool Exists(string path) => File.Exists(path);
 
-    public override void Delete(string path) => File.Delete(path);
+    public override void Delete(string path) => HeldFile.Delete(path);
 
     public override void Rename(string from, string to) => File.Move(from, to, overwrite: true);
 
@@ -126,6 +126,7 @@ public sealed class DiskFiles : LogFiles
     public override void DeleteDirectory(string path)
     {
         if (!Directory.Exists(path)) return;
+        foreach (var file in Directory.EnumerateFiles(path)) Delete(file);
         Directory.Delete(path, recursive: true);
         SyncDirectory(Path.GetDirectoryName(Path.GetFullPath(path))!);
     }
@@ -162,13 +163,15 @@ public sealed class DiskFiles : LogFiles
 }
 
 /// <summary>
-/// The calls .NET gets wrong or lacks: on Linux .NET 10.0 returns normally from a failed fsync (dotnet/runtime issue 124722) and cannot
-/// sync a directory (issue 32600).
+/// The calls .NET gets wrong or lacks: on Linux .NET 10.0 returns normally from a failed fsync (dotnet/runtime issue 124722), cannot sync a
+/// directory (issue 32600) and does not tell how many names a file has.
 /// </summary>
 static partial class Posix
 {
     const int OpenReadOnly = 0;
     const int Interrupted = 4;
+    const int EmptyPath = 0x1000; // AT_EMPTY_PATH: the file itself
+    const uint LinkCount = 0x4; // STATX_NLINK
 
     /// <exception cref="IOException">fdatasync failed, with its errno.</exception>
     public static void SyncData(SafeFileHandle handle, string path)
@@ -195,6 +198,30 @@ static partial class Posix
         }
     }
 
+    /// <summary>How many names an open file has: 0 when it was deleted.</summary>
+    /// <returns><c>null</c>: the system does not say.</returns>
+    public static uint? CountNames(SafeFileHandle handle)
+    {
+        try
+        {
+            return StatX(handle, "", EmptyPath, LinkCount, out var status) == 0 && (status.Mask & LinkCount) != 0 ? status.Links : null;
+        }
+        catch (EntryPointNotFoundException)
+        {
+            return null; // not Linux
+        }
+    }
+
+    /// <summary>The beginning of Linux' <c>struct statx</c>, the same on all processors.</summary>
+    [StructLayout(LayoutKind.Sequential, Size = 256)]
+    struct FileStatus
+    {
+        public uint Mask;
+        public uint BlockSize;
+        public ulong Attributes;
+        public uint Links;
+    }
+
     static IOException Failure(string call, string path, int errno) =>
         new($"{call} of {path} failed: {Marshal.GetPInvokeErrorMessage(errno)} (errno {errno})", errno);
 
@@ -206,6 +233,9 @@ static partial class Posix
 
     [LibraryImport("libc", EntryPoint = "open", SetLastError = true, StringMarshalling = StringMarshalling.Utf8)]
     private static partial int OpenFile(string path, int flags);
+
+    [LibraryImport("libc", EntryPoint = "statx", SetLastError = true, StringMarshalling = StringMarshalling.Utf8)]
+    private static partial int StatX(SafeFileHandle handle, string path, int flags, uint mask, out FileStatus status);
 
     [LibraryImport("libc", EntryPoint = "close", SetLastError = true)]
     private static partial int CloseFile(int descriptor);

@@ -307,8 +307,8 @@ public sealed class DuckDbDatabase
         _isEnded = true;
         if (Directory.Exists(Path.GetDirectoryName(_path))) // not before the first table of all databases was made
         {
-            File.Delete(_path);
-            File.Delete(_path + ".wal");
+            HeldFile.Delete(_path);
+            HeldFile.Delete(DuckDbInstance.WalPathOf(_path));
         }
         if (Directory.Exists(_tempDirectory)) Directory.Delete(_tempDirectory, recursive: true);
         if (Directory.Exists(DuckDbInstance.ExportDirectoryOf(_tempDirectory))) Directory.Delete(DuckDbInstance.ExportDirectoryOf(_tempDirectory), recursive: true);
@@ -340,7 +340,7 @@ public sealed class DuckDbDatabase
         if (present < walBytes) return;
         try
         {
-            instance.Execute("CHECKPOINT");
+            using (HeldFile.Open(DuckDbInstance.WalPathOf(_path))) instance.Execute("CHECKPOINT"); // deletes the write-ahead log
             _nextCheckpointBytes = _options.CheckpointBytes;
         }
         catch (Exception e) when (DuckDbErrors.IsDuckDb(e) && !instance.IsInvalid)

@@ -61,7 +61,7 @@ public sealed class DuckDbDatabases : IAsyncDisposable
     public (long File, long Wal) ReadFileSizes(Guid databaseId)
     {
         var path = Path.Combine(_directory, $"{databaseId:D}.duckdb");
-        return (LengthOf(path), LengthOf(path + ".wal"));
+        return (LengthOf(path), LengthOf(DuckDbInstance.WalPathOf(path)));
 
         static long LengthOf(string path)
         {

@@ -41,7 +41,7 @@ sealed class DuckDbInstance : IDisposable
     public string ExportDirectory { get; }
 
     /// <summary>Bytes of the write-ahead log.</summary>
-    public long WalBytes => new FileInfo(_path + ".wal") is { Exists: true } wal ? wal.Length : 0;
+    public long WalBytes => new FileInfo(WalPathOf(_path)) is { Exists: true } wal ? wal.Length : 0;
 
     /// <exception cref="StoreException">The file cannot be opened, for the reason that <see cref="StoreException.Fault"/> says; transient, as the same file may open later.</exception>
     public static DuckDbInstance Open(string path, string tempDirectory, long memoryBytes, DuckDbOptions options) =>
@@ -77,6 +77,9 @@ sealed class DuckDbInstance : IDisposable
             throw new StoreException(isTransient: true, $"database {path} cannot be opened: {e.Message}{DuckDbErrors.WayOut(fault)}", e) { Fault = fault };
         }
     }
+
+    /// <summary>The write-ahead log of a database file.</summary>
+    public static string WalPathOf(string path) => path + ".wal";
 
     public static string ExportDirectoryOf(string tempDirectory) => tempDirectory + "-export";
 
@@ -204,8 +207,8 @@ sealed class DuckDbInstance : IDisposable
         _file ??= File.OpenHandle(_path, FileMode.Open, FileAccess.Read, FileShare.ReadWrite | FileShare.Delete);
         Copy(_file, path);
         if (WalBytes == 0) return;
-        using var wal = File.OpenHandle(_path + ".wal", FileMode.Open, FileAccess.Read, FileShare.ReadWrite | FileShare.Delete);
-        Copy(wal, path + ".wal");
+        using var wal = File.OpenHandle(WalPathOf(_path), FileMode.Open, FileAccess.Read, FileShare.ReadWrite | FileShare.Delete);
+        Copy(wal, WalPathOf(path));
     }
 
     static void Copy(SafeFileHandle from, string path)

@@ -230,6 +230,33 @@ public sealed class DuckDbDatabaseTests : IAsyncLifetime
         long WalBytes() => new FileInfo(File + ".wal") is { Exists: true } wal ? wal.Length : 0;
     }
 
+    /// <summary>Freed at once, a large one holds up every sync of a file system that tells the device of it.</summary>
+    [Fact]
+    public async Task The_write_ahead_log_that_a_checkpoint_deletes_is_freed_step_by_step()
+    {
+        const long threshold = 6 * MiB;
+        await using var databases = Open(_directory.Path, new DuckDbOptions { CheckpointBytes = threshold });
+        var table = await TestTable.CreateAsync(databases, _databaseId, Cancellation);
+        await table.LoadAsync(0, 5_000, Cancellation);
+        using var wal = new FileStream(File + ".wal", FileMode.Open, FileAccess.Read, FileShare.ReadWrite | FileShare.Delete);
+        var largest = 0L;
+        for (var i = 1; wal.Length >= largest; i++)
+        {
+            Assert.True(i < 200, $"no checkpoint at {wal.Length} bytes");
+            largest = wal.Length;
+            await table.LoadAsync(i * 5_000, 5_000, Cancellation);
+        }
+
+        Assert.InRange(largest, threshold / 2, 2 * threshold);
+        var started = TimeProvider.System.GetTimestamp();
+        while (wal.Length > MiB)
+        {
+            Assert.True(TimeProvider.System.GetElapsedTime(started) < TimeSpan.FromSeconds(30), $"{wal.Length} bytes are left");
+            await Task.Delay(TimeSpan.FromMilliseconds(5), TimeProvider.System, Cancellation);
+        }
+        Assert.True(await table.CountAsync(Cancellation) > 5_000);
+    }
+
     [Fact]
     public async Task Closing_leaves_no_write_ahead_log()
     {
