@@ -22,7 +22,7 @@ public sealed class ConsoleLoadTests(RealBrowser browser, ITestOutputHelper outp
     {
         var stage = await ConsoleStage.MakeAsync(browser.HttpPort, "loaded", "a note");
         using var api = await ApiClient.LoginAsync(browser.HttpPort, Cancellation);
-        using var load = new OpenLoop(browser.Server, api.Token, stage.SinkId, recordsPerRequest: 1);
+        var load = new OpenLoop(browser.Server, api.Token, stage.SinkId, recordsPerRequest: 1);
         await MeasureAsync(load, s_settling); // warm
 
         var before = await MeasureAsync(load, s_run);

@@ -74,7 +74,7 @@ public sealed class SqlUnderLoadTests(ITestOutputHelper output) : IDisposable
         using var api = await ApiClient.LoginAsync(server.HttpPort, Cancellation);
         var database = await api.CreateAsync("v2/databases", """{"name":"d"}""", Cancellation);
         var sink = await MakeTablesAsync(api, database);
-        using var load = new OpenLoop(server, api.Token, sink, recordsPerRequest);
+        var load = new OpenLoop(server, api.Token, sink, recordsPerRequest);
         await load.RunAsync(requestsPerSecond, TimeSpan.FromSeconds(2), Cancellation); // warm
         await AttackAsync(server, api.Token, database, [.. statements.Take(4 * Connections)], form); // warm, too
         _times.Clear();

