@@ -147,7 +147,10 @@ public sealed partial class FuzzTests
             var name = $"victim{Interlocked.Increment(ref _made)}";
             switch (path)
             {
-                case "/v2/databases/{id}": made["databases {id}"] = Text(await PostAsync("v2/databases", $$"""{"name":"{{name}}"}"""), "id"); break;
+                case "/v2/databases/{id}":
+                    await MakeRoomAsync();
+                    made["databases {id}"] = Text(await PostAsync("v2/databases", $$"""{"name":"{{name}}"}"""), "id");
+                    break;
                 case "/v2/tables/{database}/{table}": made["{table}"] = Text(await PostAsync($"v2/tables/{server.DatabaseId}", $$$"""{"name":"{{{name}}}","options":{"keys":false}}"""), "name"); break;
                 case "/v2/tables/{database}/{table}/fields/{column}": made["{column}"] = Text(await PostAsync($"v2/tables/{server.DatabaseId}/t1/fields/{name}", """{"options":{"type":"int"}}"""), "name"); break;
                 case "/v2/users/{id}/keys/{keyId}": made["{keyId}"] = Text(await PostAsync("v2/users/current/keys", "{}"), "id"); break;
@@ -165,6 +168,16 @@ public sealed partial class FuzzTests
                 default: throw new InvalidOperationException($"RoleStage cannot make what DELETE {path} deletes: add it to MakeAsync");
             }
             return made;
+        }
+
+        /// <summary>Deletes the databases that mutated bodies have made: there may be few of them.</summary>
+        async Task MakeRoomAsync()
+        {
+            foreach (var database in (await server.Api.GetAsync("v2/databases", Cancellation)).Json["resources"]!.AsArray())
+            {
+                if (Text(database!, "id") != server.DatabaseId && !Text(database!, "name").StartsWith("victim", StringComparison.Ordinal))
+                    await server.Api.SendAsync(HttpMethod.Delete, $"v2/databases/{Text(database!, "id")}", null, Cancellation);
+            }
         }
 
         /// <summary>Deletes what was made, and sees that it was there still if it had to be.</summary>
