@@ -4,8 +4,8 @@ namespace Sluice.Log;
 
 /// <summary>
 /// A file that is about to be deleted, held open so that its blocks go back to the file system a little at a time, in the background. Where each freed block is
-/// told to the device (mount option <c>discard</c>) every sync waits meanwhile: beside 128 MiB that are freed at once a log syncs with a p99 of 180 ms and more,
-/// and beside the same in steps of 1 MiB of 10 ms (benchmarks/results/MICRO.md).
+/// told to the device (mount option <c>discard</c>) every sync waits meanwhile: beside 128 MiB that are freed at once a log syncs with a p99 of 138 to
+/// 310 ms, and beside the same in steps of 1 MiB of 7 to 14 ms (benchmarks/results/MICRO.md).
 /// </summary>
 /// <remarks>
 /// Nobody else may read the file once it is deleted. It is left alone when it was not deleted, or has another name still. When the process ends the rest is freed
@@ -82,7 +82,7 @@ public sealed class HeldFile : IDisposable
                         Thread.Sleep(s_pause);
                     }
                 }
-                catch (IOException)
+                catch (Exception e) when (e is IOException or UnauthorizedAccessException)
                 {
                     // the rest is freed as it is closed
                 }
