@@ -90,7 +90,7 @@ public sealed class DuckDbDatabase
     }
 
     /// <summary>
-    /// Runs one bounded operation on the writing connection, on a thread of its own, after those that were asked for earlier.
+    /// Runs one bounded operation on the writing connection, on a thread for such calls, after those that were asked for earlier.
     /// </summary>
     /// <param name="operation">Run a second time, with more memory, when its share did not suffice; must leave no transaction open.</param>
     /// <param name="cancellation">Stops waiting; an operation that has begun runs to its end.</param>
@@ -163,15 +163,14 @@ public sealed class DuckDbDatabase
         }
     }
 
-    /// <summary>Runs what blocks on a thread of its own. DuckDB's calls do for up to a second: pool threads, which serve requests, must not wait in them.</summary>
-    internal static async Task<T> OnThreadAsync<T>(Func<T> action)
+    /// <summary>Runs what blocks outside the pool. DuckDB's calls do for up to a second: pool threads, which serve requests, must not wait in them.</summary>
+    internal static Task<T> OnThreadAsync<T>(Func<T> action)
     {
         try
         {
-            return await Task.Factory.StartNew(action, CancellationToken.None, TaskCreationOptions.LongRunning, TaskScheduler.Default)
-                .ConfigureAwait(false);
+            return KeptThreads.Shared.RunAsync(action);
         }
-        catch (TaskSchedulerException e)
+        catch (Exception e) when (e is ThreadStartException or OutOfMemoryException)
         {
             throw new StoreException(isTransient: true, "the system has no thread to give", e) { Fault = StoreFault.OutOfResources }; // out of threads or file handles for a while
         }
