@@ -32,6 +32,7 @@ public sealed class DuckDbDatabases : IAsyncDisposable
         _time = time;
         _log = loggers.CreateLogger<DuckDbDatabases>();
         _memory = new MemoryShares(options.MemoryBytes);
+        FreedMemory.Keep();
         _maintenance = MaintainAsync(_closing.Token);
     }
 

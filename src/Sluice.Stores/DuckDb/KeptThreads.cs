@@ -12,8 +12,8 @@ sealed class KeptThreads(TimeSpan keptFor)
     readonly Queue<Action> _calls = [];
     int _waitingCount;
 
-    /// <summary>Those that load, change schemas and delete, in all databases.</summary>
-    public static KeptThreads Shared { get; } = new(TimeSpan.FromSeconds(10));
+    /// <summary>Those that load, change schemas and delete, in all databases. They end between two maintenances, so that a server without loads gives its memory back.</summary>
+    public static KeptThreads Shared { get; } = new(TimeSpan.FromSeconds(5));
 
     /// <summary>Runs a call to its end.</summary>
     /// <exception cref="OutOfMemoryException">The system has no thread to give; the call was not run.</exception>

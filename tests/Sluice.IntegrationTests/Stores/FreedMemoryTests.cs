@@ -1,0 +1,28 @@
+using System.Runtime.InteropServices;
+using Sluice.Stores.DuckDb;
+using Xunit;
+
+namespace Sluice.IntegrationTests.Stores;
+
+public sealed partial class FreedMemoryTests
+{
+    /// <summary>Both allocators take it in silence when they do not know it: another version of DuckDB must not lose it so.</summary>
+    [Theory]
+    [InlineData("arena.0.dirty_decay_ms")]
+    [InlineData("arena.0.muzzy_decay_ms")]
+    [InlineData("arenas.dirty_decay_ms")]
+    [InlineData("arenas.muzzy_decay_ms")]
+    public void What_DuckDB_frees_stays_for_half_a_minute(string name)
+    {
+        if (!OperatingSystem.IsLinux()) return;
+
+        Assert.True(FreedMemory.Keep());
+
+        var length = (nuint)nint.Size;
+        Assert.Equal(0, Control(name, out var milliseconds, ref length, 0, 0));
+        Assert.Equal(30_000, milliseconds);
+    }
+
+    [LibraryImport("duckdb", EntryPoint = "duckdb_je_mallctl", StringMarshalling = StringMarshalling.Utf8)]
+    private static partial int Control(string name, out nint oldValue, ref nuint oldLength, nint newValue, nuint newLength);
+}
