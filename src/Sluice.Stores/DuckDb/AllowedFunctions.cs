@@ -31,16 +31,16 @@ static partial class AllowedFunctions
     /// <remarks>DuckDB neither counts nor interrupts the making of one value: a string of 4 GB took 45 s.</remarks>
     static readonly FrozenDictionary<string, SizeArgument> _amplifiers = new Dictionary<string, SizeArgument>
     {
-        ["repeat"] = new(1, 10_000),
-        ["lpad"] = new(1, 10_000),
-        ["rpad"] = new(1, 10_000),
-        ["bar"] = new(3, 10_000),
-        ["list_resize"] = new(1, 10_000),
-        ["array_resize"] = new(1, 10_000),
-        ["range"] = new(1, 10_000),
-        ["generate_series"] = new(1, 10_000),
-        ["bitstring"] = new(1, 10_000),
-        ["equi_width_bins"] = new(2, 10_000),
+        ["repeat"] = new(1, 10_000, BytesEach: null),
+        ["lpad"] = new(1, 10_000, BytesEach: 1),
+        ["rpad"] = new(1, 10_000, BytesEach: 1),
+        ["bar"] = new(3, 10_000, BytesEach: 3),
+        ["list_resize"] = new(1, 4_000, BytesEach: 16),
+        ["array_resize"] = new(1, 4_000, BytesEach: 16),
+        ["range"] = new(1, 8_000, BytesEach: 8),
+        ["generate_series"] = new(1, 8_000, BytesEach: 8),
+        ["bitstring"] = new(1, 10_000, BytesEach: 1),
+        ["equi_width_bins"] = new(2, 8_000, BytesEach: 8),
     }.ToFrozenDictionary(StringComparer.OrdinalIgnoreCase);
 
     internal static bool IsAllowedInFrom(string name) => _tableFunctions.Contains(name);
@@ -69,4 +69,5 @@ static partial class AllowedFunctions
 }
 
 /// <param name="Index">The place of the argument; a call with fewer arguments has it last.</param>
-readonly record struct SizeArgument(int Index, long Max);
+/// <param name="BytesEach">Of what is made so many times; <c>null</c>: as large as the first argument.</param>
+readonly record struct SizeArgument(int Index, long Max, int? BytesEach);

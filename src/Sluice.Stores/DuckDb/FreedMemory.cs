@@ -13,8 +13,10 @@ static partial class FreedMemory
     const int MapThreshold = -3;
     const int KeptBytes = 32 << 20;
 
-    // jemalloc's, of DuckDB's buffers; its own 5 s end before a checkpoint comes again. All goes back when no load has come for a while (KeptThreads)
-    const nint KeptMilliseconds = 30_000;
+    // jemalloc's, of what DuckDB allocates for rows and blocks: twice DuckDB's own, so that a checkpoint comes again before it is over. Then at once, instead of as much later when the system needs it:
+    // a server's memory is what the system shows. All goes back when no load has come for a while (KeptThreads)
+    const nint DirtyMilliseconds = 10_000;
+    const nint MuzzyMilliseconds = 0;
 
     static readonly Lazy<bool> s_isKept = new(TryKeep);
 
@@ -37,14 +39,16 @@ static partial class FreedMemory
 
     static bool KeepInArenas()
     {
-        foreach (var kind in new[] { "dirty", "muzzy" }) // not given back at all, and given back when the system needs it
+        var isTaken = Set("arenas.dirty_decay_ms", DirtyMilliseconds) && Set("arenas.muzzy_decay_ms", MuzzyMilliseconds); // of arenas to come
+        for (var arena = 0; arena < Environment.ProcessorCount; arena++) // there is one for two processors; one that is not made yet is refused
         {
-            if (Control($"arenas.{kind}_decay_ms", 0, 0, KeptMilliseconds, (nuint)nint.Size) != 0) return false; // arenas to come
-            for (var arena = 0; arena < Environment.ProcessorCount; arena++) // DuckDB has one for two processors; one that is not there yet is refused
-                _ = Control(string.Create(CultureInfo.InvariantCulture, $"arena.{arena}.{kind}_decay_ms"), 0, 0, KeptMilliseconds, (nuint)nint.Size);
+            Set(string.Create(CultureInfo.InvariantCulture, $"arena.{arena}.dirty_decay_ms"), DirtyMilliseconds);
+            Set(string.Create(CultureInfo.InvariantCulture, $"arena.{arena}.muzzy_decay_ms"), MuzzyMilliseconds);
         }
-        return true;
+        return isTaken;
     }
+
+    static bool Set(string name, nint value) => Control(name, 0, 0, value, (nuint)nint.Size) == 0;
 
     [LibraryImport("libc", EntryPoint = "mallopt")]
     private static partial int SetOption(int option, int value);

@@ -9,11 +9,23 @@ namespace Sluice.Stores.DuckDb;
 /// </summary>
 /// <remarks>
 /// Factors of the whole statement are multiplied wherever they stand: a subquery, a WITH or an aggregate can hand any value on to any other place.
-/// Only the parts of a UNION cannot, so the largest of them counts. Kept as a logarithm.
+/// Only the parts of a UNION cannot, so the largest of them counts. Kept as a logarithm. The bytes of one value are estimated apart: DuckDB makes
+/// 2,048 of them before it looks at an interrupt, and 160 KB each took 3 s and a GiB.
 /// </remarks>
 sealed class QueryGrowth
 {
     const double Most = 1_000_000;
+
+    /// <summary>Of one value: 128 MiB for the 2,048 of a chunk.</summary>
+    const double MostBytes = 64 * 1024;
+
+    /// <summary>What is assumed of a value that is read; a text in the statement counts by its length.</summary>
+    const double OfValue = 16;
+
+    /// <summary>Of an element of a list that was a piece of a text, at the least one character.</summary>
+    const double OfPiece = 16;
+
+    const double OfElement = 8;
 
     /// <summary>What each element of a list is assumed to cost that is given to a lambda, or gone over within one.</summary>
     const double OfList = 100;
@@ -44,11 +56,18 @@ sealed class QueryGrowth
     // each element is compared with many others, and the list is copied
     static readonly FrozenSet<string> _sorting = Set("list_sort array_sort list_reverse_sort array_reverse_sort list_grade_up array_grade_up grade_up list_distinct array_distinct list_unique array_unique");
 
+    // a text falls into pieces
+    static readonly FrozenSet<string> _splitting = Set("split str_split string_split stringsplit string_to_array regexp_extract_all regexp_split_to_array string_split_regex str_split_regex from_json from_json_strict json_transform json_transform_strict json_extract json_extract_path json_extract_string json_extract_path_text json_keys -> ->>");
+
+    static readonly FrozenSet<string> _nested = Set("LIST ARRAY MAP STRUCT UNION VARIANT");
+
     static readonly FrozenSet<string> _patterns = Set("~~ !~~ ~~* !~~* ~~~ like_escape not_like_escape ilike_escape not_ilike_escape");
 
     static readonly FrozenSet<string> _arithmetic = Set("+ - * / // % ** ^ & | << >> greatest least abs sign round floor ceil ceiling sqrt pow power ln log exp coalesce ifnull nullif");
 
     double _log;
+    double _bytesLog; // of the factors alone
+    double _longestText = OfValue;
     int _lambdas;
     int _folded;
 
@@ -62,20 +81,35 @@ sealed class QueryGrowth
             throw new QueryException($"'{name}' is not allowed as a window function: it makes a value of all rows for each row", location);
         if (_patterns.Contains(name))
             CheckPattern(call, name, location);
+        MultiplyBytes(BytesFactorOf(call, name), location);
         Multiply(FactorOf(call, name), location);
+    }
+
+    /// <summary>Holds a text of the statement itself.</summary>
+    internal void AddText(int length, int? location)
+    {
+        _longestText = Math.Max(_longestText, length);
+        MultiplyBytes(1, location);
+    }
+
+    /// <summary>Holds a cast: of a text to a list it makes an element of two characters.</summary>
+    internal void AddCast(JsonElement type, int? location)
+    {
+        if (_nested.Contains(Text(type, "id") ?? "")) MultiplyBytes(OfElement / 2, location);
     }
 
     /// <summary>Runs a walk over the parts of a set operation, one by one.</summary>
     internal void AddLargest(IEnumerable<Action> parts)
     {
         var (before, largest) = (_log, _log);
+        var (bytesBefore, bytesLargest) = (_bytesLog, _bytesLog);
         foreach (var part in parts)
         {
-            _log = before;
+            (_log, _bytesLog) = (before, bytesBefore);
             part();
-            largest = Math.Max(largest, _log);
+            (largest, bytesLargest) = (Math.Max(largest, _log), Math.Max(bytesLargest, _bytesLog));
         }
-        _log = largest;
+        (_log, _bytesLog) = (largest, bytesLargest);
     }
 
     internal void EnterLambda(bool isFold)
@@ -93,7 +127,15 @@ sealed class QueryGrowth
     internal static bool IsFold(string? name) => name is not null && _folds.Contains(name);
 
     /// <summary>Texts or lists joined in one SELECT add up; those joined in another multiply them.</summary>
-    internal void AddJoined(int parts, int? location) => Multiply(1 + parts, location);
+    /// <param name="elements">Of lists that the statement spells out.</param>
+    internal void AddJoined(int parts, int elements, int? location)
+    {
+        MultiplyBytes(Math.Max(1, elements * OfElement / OfValue), location);
+        MultiplyBytes(1 + parts, location);
+        Multiply(1 + parts, location);
+    }
+
+    internal static int ListedElements(JsonElement call, string name) => name is "list_value" or "list_pack" or "map" ? call.GetProperty("children").GetArrayLength() : 0;
 
     internal static int JoinedParts(JsonElement call, string name) => !_joining.Contains(name) ? 0
         : call.GetProperty("children").EnumerateArray().Count(argument => Text(argument, "class") != "CONSTANT");
@@ -118,6 +160,29 @@ sealed class QueryGrowth
             return OfList;
         return _sorting.Contains(name) ? OfSorting : 1;
     }
+
+    /// <summary>How many times more bytes than <see cref="OfValue"/> the result has.</summary>
+    static double BytesFactorOf(JsonElement call, string name)
+    {
+        var arguments = call.GetProperty("children");
+        if (_replacing.Contains(name))
+            return Replacement(arguments, isPattern: name.StartsWith("regexp", StringComparison.OrdinalIgnoreCase));
+        if (AllowedFunctions.FindSizeArgument(name) is { } size)
+            return Copies(SizeOf(arguments, size.Index), size.BytesEach ?? LengthOf(arguments));
+        if (name.Equals("replicate", StringComparison.OrdinalIgnoreCase))
+            return Copies(SizeOf(arguments, 1), LengthOf(arguments));
+        if (name.Equals("space", StringComparison.OrdinalIgnoreCase))
+            return Copies(SizeOf(arguments, 1), bytesEach: 1);
+        if (AllowedFunctions.TakesFormat(name))
+            return arguments.GetArrayLength() == 0 ? 1 : Copies(LargestNumber(Constant(arguments[0]) ?? ""), bytesEach: 1);
+        return _splitting.Contains(name) ? OfPiece : _doubling.Contains(name) ? 2 : 1;
+    }
+
+    static double Copies(double count, double bytesEach) => Math.Max(1, count * bytesEach / OfValue);
+
+    /// <summary>Of the first argument; that of a text longer than a value counts by itself.</summary>
+    static double LengthOf(JsonElement arguments) =>
+        arguments.GetArrayLength() > 0 && Constant(arguments[0]) is { } text ? Math.Min(text.Length, OfValue) : OfValue;
 
     static bool IsOverList(string name) =>
         name.StartsWith("list_", StringComparison.OrdinalIgnoreCase) || name.StartsWith("array_", StringComparison.OrdinalIgnoreCase)
@@ -167,9 +232,17 @@ sealed class QueryGrowth
     void Multiply(double factor, int? location)
     {
         _log += Math.Log(factor);
-        if (_log > Math.Log(Most) + 0.001)
-            throw new QueryException("the query could make a value too large, or go over one too often; split it, or use rows instead of lists and texts", location);
+        if (_log > Math.Log(Most) + 0.001) throw TooLarge(location);
     }
+
+    /// <summary>A long text of the statement is no harm where nothing makes it longer.</summary>
+    void MultiplyBytes(double factor, int? location)
+    {
+        _bytesLog += Math.Log(factor);
+        if (_bytesLog > 0 && _bytesLog + Math.Log(_longestText) > Math.Log(MostBytes) + 0.001) throw TooLarge(location);
+    }
+
+    static QueryException TooLarge(int? location) => new("the query could make a value too large, or go over one too often; split it, or use rows instead of lists and texts", location);
 
     /// <summary>The text or number of a constant; <c>null</c>: it is none.</summary>
     static string? Constant(JsonElement argument)

@@ -31,6 +31,7 @@ sealed class QueryProof
     readonly List<string> _scope = [];
     readonly QueryGrowth _growth = new();
     int _joined;
+    int _listed;
     int _tableCount;
     string? _caller;
     bool _isPlain;
@@ -167,11 +168,11 @@ sealed class QueryProof
     {
         if (node.TryGetProperty("group_sets", out var sets) && sets.ValueKind == JsonValueKind.Array && sets.GetArrayLength() > MaxGroupingSets)
             throw new QueryException($"a query may have at most {MaxGroupingSets} grouping sets");
-        var outer = _joined;
-        _joined = 0;
+        var outer = (_joined, _listed);
+        (_joined, _listed) = (0, 0);
         WalkMembers(node);
-        _growth.AddJoined(_joined, location: null);
-        _joined = outer;
+        _growth.AddJoined(_joined, _listed, location: null);
+        (_joined, _listed) = outer;
     }
 
     void WalkSetOperation(JsonElement node)
@@ -245,6 +246,10 @@ sealed class QueryProof
                 throw new QueryException("parameters are not supported", Location(element));
         }
         _hasSubquery |= Text(element, "class") == "SUBQUERY";
+        if (Text(element, "class") == "CONSTANT" && element.GetProperty("value").TryGetProperty("value", out var constant) && constant.ValueKind == JsonValueKind.String)
+            _growth.AddText(constant.GetString()!.Length, Location(element));
+        if (Text(element, "class") == "CAST")
+            _growth.AddCast(element.GetProperty("cast_type"), Location(element));
         if (Text(element, "class") is "FUNCTION" or "WINDOW" && Text(element, "function_name") is { } function)
             CheckFunction(element, function);
     }
@@ -281,6 +286,7 @@ sealed class QueryProof
             throw new QueryException($"function '{name}' is not allowed", Location(element));
         _functions.Add(name);
         _joined += QueryGrowth.JoinedParts(element, name);
+        _listed += QueryGrowth.ListedElements(element, name);
         if (AllowedFunctions.FindSizeArgument(name) is { } size)
             CheckSize(element, name, size);
         if (AllowedFunctions.TakesFormat(name))
