@@ -35,12 +35,12 @@ static partial class AllowedFunctions
         ["lpad"] = new(1, 10_000, BytesEach: 1),
         ["rpad"] = new(1, 10_000, BytesEach: 1),
         ["bar"] = new(3, 10_000, BytesEach: 3),
-        ["list_resize"] = new(1, 4_000, BytesEach: 16),
-        ["array_resize"] = new(1, 4_000, BytesEach: 16),
-        ["range"] = new(1, 8_000, BytesEach: 8),
-        ["generate_series"] = new(1, 8_000, BytesEach: 8),
+        ["list_resize"] = new(1, 2_000, BytesEach: 32),
+        ["array_resize"] = new(1, 2_000, BytesEach: 32),
+        ["range"] = new(1, 4_000, BytesEach: 16),
+        ["generate_series"] = new(1, 4_000, BytesEach: 16),
         ["bitstring"] = new(1, 10_000, BytesEach: 1),
-        ["equi_width_bins"] = new(2, 8_000, BytesEach: 8),
+        ["equi_width_bins"] = new(2, 4_000, BytesEach: 16),
     }.ToFrozenDictionary(StringComparer.OrdinalIgnoreCase);
 
     internal static bool IsAllowedInFrom(string name) => _tableFunctions.Contains(name);

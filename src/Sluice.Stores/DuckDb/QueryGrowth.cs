@@ -22,10 +22,11 @@ sealed class QueryGrowth
     /// <summary>What is assumed of a value that is read; a text in the statement counts by its length.</summary>
     const double OfValue = 16;
 
-    /// <summary>Of an element of a list that was a piece of a text, at the least one character.</summary>
-    const double OfPiece = 16;
+    /// <summary>Of an element of a list. It has 8 bytes or 16, but is copied by itself.</summary>
+    const double OfElement = 16;
 
-    const double OfElement = 8;
+    /// <summary>How many times more bytes a list of the pieces of a text can have than the text: an element, with a text of its own, for each character.</summary>
+    const double OfPieces = 32;
 
     /// <summary>What each element of a list is assumed to cost that is given to a lambda, or gone over within one.</summary>
     const double OfList = 100;
@@ -68,6 +69,7 @@ sealed class QueryGrowth
     double _log;
     double _bytesLog; // of the factors alone
     double _longestText = OfValue;
+    double _piecesLog; // a text falls into pieces once
     int _lambdas;
     int _folded;
 
@@ -81,6 +83,7 @@ sealed class QueryGrowth
             throw new QueryException($"'{name}' is not allowed as a window function: it makes a value of all rows for each row", location);
         if (_patterns.Contains(name))
             CheckPattern(call, name, location);
+        if (_splitting.Contains(name)) Split(OfPieces, location);
         MultiplyBytes(BytesFactorOf(call, name), location);
         Multiply(FactorOf(call, name), location);
     }
@@ -95,7 +98,7 @@ sealed class QueryGrowth
     /// <summary>Holds a cast: of a text to a list it makes an element of two characters.</summary>
     internal void AddCast(JsonElement type, int? location)
     {
-        if (_nested.Contains(Text(type, "id") ?? "")) MultiplyBytes(OfElement / 2, location);
+        if (_nested.Contains(Text(type, "id") ?? "")) Split(OfElement / 2, location);
     }
 
     /// <summary>Runs a walk over the parts of a set operation, one by one.</summary>
@@ -175,7 +178,7 @@ sealed class QueryGrowth
             return Copies(SizeOf(arguments, 1), bytesEach: 1);
         if (AllowedFunctions.TakesFormat(name))
             return arguments.GetArrayLength() == 0 ? 1 : Copies(LargestNumber(Constant(arguments[0]) ?? ""), bytesEach: 1);
-        return _splitting.Contains(name) ? OfPiece : _doubling.Contains(name) ? 2 : 1;
+        return _doubling.Contains(name) ? 2 : 1;
     }
 
     static double Copies(double count, double bytesEach) => Math.Max(1, count * bytesEach / OfValue);
@@ -235,11 +238,18 @@ sealed class QueryGrowth
         if (_log > Math.Log(Most) + 0.001) throw TooLarge(location);
     }
 
+    void Split(double factor, int? location)
+    {
+        _piecesLog = Math.Max(_piecesLog, Math.Log(factor));
+        MultiplyBytes(1, location);
+    }
+
     /// <summary>A long text of the statement is no harm where nothing makes it longer.</summary>
     void MultiplyBytes(double factor, int? location)
     {
         _bytesLog += Math.Log(factor);
-        if (_bytesLog > 0 && _bytesLog + Math.Log(_longestText) > Math.Log(MostBytes) + 0.001) throw TooLarge(location);
+        var growth = _bytesLog + _piecesLog;
+        if (growth > 0 && growth + Math.Log(_longestText) > Math.Log(MostBytes) + 0.001) throw TooLarge(location);
     }
 
     static QueryException TooLarge(int? location) => new("the query could make a value too large, or go over one too often; split it, or use rows instead of lists and texts", location);

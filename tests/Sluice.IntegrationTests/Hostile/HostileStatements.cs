@@ -30,7 +30,7 @@ static class HostileStatements
         "SELECT length(string_agg(md5(range::VARCHAR), '')) FROM range(100000000)", "SELECT length(to_json(list(range))) FROM range(100000000)",
         // one value takes long
         "SELECT count(*) FROM range(100000000) WHERE regexp_matches(repeat(md5(range::VARCHAR), 300), '(.*a.*b.*c.*){5}z')",
-        "SELECT regexp_extract_all(repeat('ab', 2000), '(a|b)*?') FROM range(1000000)", "SELECT max(len(string_split(repeat(range::VARCHAR || ',', 120), ','))) FROM range(100000000)",
+        "SELECT regexp_extract_all(repeat('ab', 1000), '(a|b)*?') FROM range(1000000)", "SELECT max(len(string_split(repeat(range::VARCHAR || ',', 60), ','))) FROM range(100000000)",
         "SELECT max(len(list_sort(list_transform(range(1000), lambda x: hash(x + range))))) FROM range(100000000)",
         "SELECT max(jaccard(repeat(range::VARCHAR, 500), repeat('abc', 500))) FROM range(100000000)",
         // plans and texts
@@ -39,7 +39,7 @@ static class HostileStatements
         "SELECT 1 WHERE 1 IN (" + string.Join(", ", Enumerable.Range(2, 30_000)) + ")",
         "SELECT " + string.Concat(Enumerable.Repeat("CASE WHEN range > 1 THEN 1 ELSE ", 300)) + "2" + string.Concat(Enumerable.Repeat(" END", 300)) + " FROM range(100000000)",
         // answers without end
-        "SELECT * FROM range(100000000)", "SELECT repeat('x', 10000) FROM range(1000000)", "SELECT range(8000) FROM range(1000000)", "SELECT repeat([range, range + 1], 1300) FROM range(1000000)",
+        "SELECT * FROM range(100000000)", "SELECT repeat('x', 10000) FROM range(1000000)", "SELECT range(4000) FROM range(1000000)", "SELECT repeat([range, range + 1], 650) FROM range(1000000)",
         "SELECT a.range, b.range FROM range(3000000) a JOIN range(3000000) b ON hash(a.range) % 1000 = hash(b.range) % 1000",
     ];
 }

@@ -104,8 +104,11 @@ public sealed class QueryTests : IDisposable
 
     [Theory]
     [InlineData("SELECT list_transform(tags, lambda x: upper(x) || '!') FROM iris WHERE _id = 1", """[[["A!","B'\"!"]]]""")]
-    [InlineData("SELECT len(list_filter(range(8000), lambda x: x % 2 = 0))", "[[4000]]")]
-    [InlineData("SELECT list_sort(range(8000))[1:2]", "[[[0,1]]]")]
+    [InlineData("SELECT len(list_filter(range(4000), lambda x: x % 2 = 0))", "[[2000]]")]
+    [InlineData("SELECT replace(replace(replace(replace(replace('<a&b>', '&', '&amp;'), '<', '&lt;'), '>', '&gt;'), '\"', '&quot;'), '''', '&#39;')", """[["&lt;a&amp;b&gt;"]]""")]
+    [InlineData("SELECT len(repeat([1, 2], 1000))", "[[2000]]")]
+    [InlineData("SELECT length(repeat(species, 4000)) FROM iris WHERE _id = 1", "[[24000]]")]
+    [InlineData("SELECT list_sort(range(4000))[1:2]", "[[[0,1]]]")]
     [InlineData("SELECT len(list_sort(list_transform(range(1000), lambda x: -x)))", "[[1000]]")]
     [InlineData("SELECT list_reduce([1, 2, 3], lambda a, x: a + x)", "[[6]]")]
     [InlineData("SELECT replace(replace(replace(species, 'a', 'b'), 'b', 'c'), 'c', 'dd') FROM iris WHERE _id = 1", """[["setosdd"]]""")]
