@@ -15,6 +15,17 @@ public sealed record LoadOptions
     /// </summary>
     public TimeSpan MinInterval { get; init; } = TimeSpan.FromMilliseconds(200);
 
+    /// <summary>
+    /// Records that the store is sure to write to its file at once; fewer go through its write-ahead log, and are written again by a checkpoint, which loads wait for. Defaults to 150,000: a row group of
+    /// DuckDB has 122,880 rows, and records do not come evenly.
+    /// </summary>
+    public int WholeRecords { get; init; } = 150_000;
+
+    /// <summary>
+    /// Longest time from one load to the next for so many to gather, whoever waits; when they take longer to come, nobody waits for them. Defaults to 400 ms.
+    /// </summary>
+    public TimeSpan MaxWholeInterval { get; init; } = TimeSpan.FromMilliseconds(400);
+
     /// <summary>Time before a load that failed for a passing reason is tried again; doubled each time. Defaults to 100 ms.</summary>
     public TimeSpan FirstRetryDelay { get; init; } = TimeSpan.FromMilliseconds(100);
 

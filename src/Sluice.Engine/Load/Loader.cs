@@ -38,6 +38,7 @@ sealed class Loader : IDisposable
     HashSet<int> _replayedBefore = []; // rows of a replay that are in the table already
     LogPosition _position; // of the table
     long _lastLoad;
+    TimeSpan _wholeInterval; // from one load to the next, for enough records to be written at once; zero: they come too slowly
     long _expiredRows;
     long _began; // the first try of the load
     long _retryDelayTicks; // 0: the last load went well
@@ -173,25 +174,37 @@ sealed class Loader : IDisposable
         }
     }
 
-    /// <summary>Lets small requests gather, unless somebody waits for them.</summary>
+    /// <summary>Lets records gather that the store can write at once, where they come within a moment; small requests, unless somebody waits for them.</summary>
     async Task GatherAsync(CancellationToken cancellation)
     {
+        if (_lastLoad == 0) return;
+        var whole = _wholeInterval - _time.GetElapsedTime(_lastLoad);
+        if (whole > TimeSpan.Zero) await Task.Delay(whole, _time, cancellation);
         var rest = _options.MinInterval - _time.GetElapsedTime(_lastLoad);
-        if (_lastLoad != 0 && rest > TimeSpan.Zero) await _progress.DelayUnlessUrgentAsync(rest, _time, cancellation);
+        if (rest > TimeSpan.Zero) await _progress.DelayUnlessUrgentAsync(rest, _time, cancellation);
     }
 
     async Task LoadNextAsync(CancellationToken cancellation)
     {
+        var interval = _time.GetElapsedTime(_lastLoad);
         _lastLoad = _time.GetTimestamp();
         if (!HasFrames)
         {
             if (await TryApplyBarrierAsync(cancellation)) return;
             Gather();
         }
+        _wholeInterval = WholeInterval(interval, _batch?.Rows.RowCount ?? 0);
         if (HasFrames) await LoadBatchAsync(_batch!, cancellation);
         else if (_reader.PassedBytes >= _options.MaxBytes) await PassPartsAsync(cancellation);
         else return;
         OnLoaded?.Invoke(Loaded);
+    }
+
+    /// <param name="interval">From the load before to this one, in which the records came.</param>
+    TimeSpan WholeInterval(TimeSpan interval, int recordCount)
+    {
+        var seconds = interval.TotalSeconds * _options.WholeRecords / recordCount; // of no records, and of the first load, anything
+        return seconds <= _options.MaxWholeInterval.TotalSeconds ? TimeSpan.FromSeconds(seconds) : TimeSpan.Zero;
     }
 
     async Task LoadBatchAsync(FrameBatch batch, CancellationToken cancellation)

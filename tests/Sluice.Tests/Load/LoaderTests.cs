@@ -144,6 +144,43 @@ public sealed class LoaderTests
     }
 
     [Fact]
+    public async Task What_the_store_can_write_at_once_is_gathered_whoever_waits_where_it_comes_within_a_moment()
+    {
+        using var load = await LoadFixture.CreateAsync(Table, new LoadOptions { MinInterval = TimeSpan.Zero, WholeRecords = 10, MaxWholeInterval = TimeSpan.FromSeconds(1) });
+        using var stop = new CancellationTokenSource();
+        var running = Task.Run(() => load.Loader.RunAsync(stop.Token), TestContext.Current.CancellationToken);
+        await WaitAsync(1);
+
+        load.Time.Advance(TimeSpan.FromMilliseconds(100));
+        await load.SendAsync(Table, [.. Enumerable.Range(0, 4).Select(i => $"{{\"_id\":{i}}}")]);
+        await WaitAsync(2); // 4 in 100 ms: 10 in 250
+        await load.SendAsync(Table, """{"_id":4}""");
+        var waiting = WaitAsync(3);
+        load.Time.Advance(TimeSpan.FromMilliseconds(200));
+        await Task.Delay(TimeSpan.FromMilliseconds(100), TimeProvider.System, TestContext.Current.CancellationToken); // time enough for a load that does not wait
+        Assert.Equal(["schema 1 @1", "load 4 rows @2"], load.Database.Calls);
+        await load.SendAsync(Table, """{"_id":5}""", """{"_id":6}""");
+        while (!waiting.IsCompleted)
+        {
+            load.Time.Advance(TimeSpan.FromMilliseconds(10));
+            await Task.Delay(TimeSpan.FromMilliseconds(5), TimeProvider.System, TestContext.Current.CancellationToken);
+        }
+        await WaitAsync(4);
+        Assert.Equal(["schema 1 @1", "load 4 rows @2", "load 3 rows @4"], load.Database.Calls);
+
+        load.Time.Advance(TimeSpan.FromSeconds(10));
+        foreach (var id in (int[])[7, 8]) // 1 in 10 s: the clock stands still, and neither is kept waiting
+        {
+            var sent = await load.SendAsync(Table, $"{{\"_id\":{id}}}");
+            await WaitAsync(sent.Sequence);
+        }
+        await stop.CancelAsync();
+        await running.ContinueWith(_ => { }, TaskScheduler.Default);
+
+        Task WaitAsync(ulong sequence) => load.Loader.WaitAsync(sequence, CancellationToken.None).WaitAsync(TimeSpan.FromSeconds(10), TimeProvider.System, TestContext.Current.CancellationToken);
+    }
+
+    [Fact]
     public async Task Passing_failures_are_tried_again_ever_slower_and_nothing_is_doubled()
     {
         var options = new LoadOptions { MaxRetryDelay = TimeSpan.FromSeconds(1) };
