@@ -36,7 +36,7 @@ public sealed class SqlUnderLoadTests(ITestOutputHelper output) : IDisposable
         var (normal, hostile) = await RunAsync(rounds: 1, TimeSpan.FromSeconds(5), [.. HostileStatements.Escapes, .. HostileStatements.Hungry], "", RecordsPerRequest, requestsPerSecond: 50);
 
         // a busy machine may hold up any statement or request; with queries on the threads that serve requests the p99 was 2.5 s and more
-        Assert.All(_times, time => Assert.True(time.Took < s_limit + TimeSpan.FromSeconds(15), $"{time.Took.TotalSeconds:0.00} s: {time.Statement}"));
+        Assert.All(_times, time => Assert.True(time.Took < s_limit + TimeSpan.FromSeconds(15), $"{time.Took.TotalSeconds:0.00} s: {time.Statement[..Math.Min(200, time.Statement.Length)]}"));
         Assert.InRange(hostile[0].P99, TimeSpan.Zero, 15 * Max(normal[0].P99, TimeSpan.FromMilliseconds(100)));
     }
 
@@ -47,7 +47,7 @@ public sealed class SqlUnderLoadTests(ITestOutputHelper output) : IDisposable
     {
         var (normal, hostile) = await RunAsync(rounds: 3, TimeSpan.FromSeconds(20), HostileStatements.Hungry, form, RecordsPerRequest, requestsPerSecond: 50);
 
-        Assert.All(_times, time => Assert.True(time.Took < s_limit + TimeSpan.FromSeconds(2), $"{time.Took.TotalSeconds:0.00} s: {time.Statement}"));
+        Assert.All(_times, time => Assert.True(time.Took < s_limit + TimeSpan.FromSeconds(2), $"{time.Took.TotalSeconds:0.00} s: {time.Statement[..Math.Min(200, time.Statement.Length)]}"));
         Assert.InRange(MedianP99(hostile), TimeSpan.Zero, 2 * Max(MedianP99(normal), TimeSpan.FromMilliseconds(10)));
     }
 
@@ -57,7 +57,7 @@ public sealed class SqlUnderLoadTests(ITestOutputHelper output) : IDisposable
     {
         var (normal, hostile) = await RunAsync(rounds: 3, TimeSpan.FromSeconds(20), HostileStatements.Hungry, "", recordsPerRequest: 1_000, requestsPerSecond: 500);
 
-        Assert.All(_times, time => Assert.True(time.Took < s_limit + TimeSpan.FromSeconds(2), $"{time.Took.TotalSeconds:0.00} s: {time.Statement}"));
+        Assert.All(_times, time => Assert.True(time.Took < s_limit + TimeSpan.FromSeconds(2), $"{time.Took.TotalSeconds:0.00} s: {time.Statement[..Math.Min(200, time.Statement.Length)]}"));
         Assert.InRange(MedianP99(hostile), TimeSpan.Zero, 10 * Max(MedianP99(normal), TimeSpan.FromMilliseconds(10)));
     }
 
