@@ -56,7 +56,7 @@ public sealed class HeldFile : IDisposable
         Interlocked.Increment(ref s_files);
         try
         {
-            new Thread(Free) { IsBackground = true, Name = "freed blocks" }.Start();
+            new Thread(Free) { IsBackground = true, Name = "freed blocks" }.UnsafeStart();
         }
         catch (Exception e) when (e is OutOfMemoryException or ThreadStartException)
         {

@@ -4,7 +4,7 @@ using System.Runtime.InteropServices;
 namespace Sluice.Stores.DuckDb;
 
 /// <summary>
-/// How long memory that DuckDB has freed stays with the process. Loads free and take again some 100 MiB a second; what the system took back meanwhile it gives again 4 KiB at a time, each with a page fault (ADR 13).
+/// How long memory that DuckDB has freed stays with the process. Loads free and take again some 100 MiB a second; what the system took back meanwhile it gives again 4 KiB at a time, each with a page fault (ADR 16).
 /// </summary>
 static partial class FreedMemory
 {

@@ -3,7 +3,7 @@ namespace Sluice.Stores.DuckDb;
 /// <summary>Threads for calls that block. One that has ended its call takes another, and ends when none comes for a while. Any thread.</summary>
 /// <remarks>
 /// A thread for each load cost a third of what can be loaded where page faults are dear: when the last thread that uses an arena of DuckDB's allocator ends, all that is free in it goes back to the
-/// system, and the next load takes it again page by page (ADR 13).
+/// system, and the next load takes it again page by page (ADR 16).
 /// </remarks>
 /// <param name="keptFor">How long a thread waits for another call.</param>
 sealed class KeptThreads(TimeSpan keptFor)
@@ -23,7 +23,7 @@ sealed class KeptThreads(TimeSpan keptFor)
         var done = new TaskCompletionSource<T>(TaskCreationOptions.RunContinuationsAsynchronously);
         lock (_gate)
         {
-            if (_waitingCount <= _calls.Count) new Thread(TakeCalls) { IsBackground = true, Name = "store" }.Start(); // those that wait have calls already
+            if (_waitingCount <= _calls.Count) new Thread(TakeCalls) { IsBackground = true, Name = "store" }.UnsafeStart(); // those that wait have calls already; it outlives this caller, and keeps nothing of it
             _calls.Enqueue(() =>
             {
                 try

@@ -57,7 +57,7 @@ static class StarvationWatch
     static Thread StartThread()
     {
         var thread = new Thread(Run) { IsBackground = true, Name = "queries' watch" };
-        thread.Start();
+        thread.UnsafeStart(); // it outlives the query, and keeps nothing of it
         return thread;
     }
 

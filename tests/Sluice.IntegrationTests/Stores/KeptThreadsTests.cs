@@ -58,6 +58,15 @@ public sealed class KeptThreadsTests
     }
 
     [Fact]
+    public async Task A_thread_keeps_nothing_of_the_request_that_began_it()
+    {
+        var threads = new KeptThreads(TimeSpan.FromMinutes(1));
+        var request = new AsyncLocal<string?> { Value = "the first" };
+
+        Assert.Null(await RunAsync(threads, () => request.Value));
+    }
+
+    [Fact]
     public async Task What_a_call_throws_is_thrown_to_its_caller_and_the_thread_goes_on()
     {
         var threads = new KeptThreads(TimeSpan.FromMinutes(1));
