@@ -60,6 +60,9 @@ sealed class QueryGrowth
     // a text falls into pieces
     static readonly FrozenSet<string> _splitting = Set("split str_split string_split stringsplit string_to_array regexp_extract_all regexp_split_to_array string_split_regex str_split_regex from_json from_json_strict json_transform json_transform_strict json_extract json_extract_path json_extract_string json_extract_path_text json_keys -> ->>");
 
+    // each argument is an element
+    static readonly FrozenSet<string> _listing = Set("list_value list_pack map");
+
     static readonly FrozenSet<string> _nested = Set("LIST ARRAY MAP STRUCT UNION VARIANT");
 
     static readonly FrozenSet<string> _patterns = Set("~~ !~~ ~~* !~~* ~~~ like_escape not_like_escape ilike_escape not_ilike_escape");
@@ -138,7 +141,7 @@ sealed class QueryGrowth
         Multiply(1 + parts, location);
     }
 
-    internal static int ListedElements(JsonElement call, string name) => name is "list_value" or "list_pack" or "map" ? call.GetProperty("children").GetArrayLength() : 0;
+    internal static int ListedElements(JsonElement call, string name) => _listing.Contains(name) ? call.GetProperty("children").GetArrayLength() : 0;
 
     internal static int JoinedParts(JsonElement call, string name) => !_joining.Contains(name) ? 0
         : call.GetProperty("children").EnumerateArray().Count(argument => Text(argument, "class") != "CONSTANT");

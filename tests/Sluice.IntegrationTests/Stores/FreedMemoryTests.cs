@@ -1,4 +1,5 @@
 using System.Runtime.InteropServices;
+using Microsoft.Extensions.Logging.Abstractions;
 using Sluice.Stores.DuckDb;
 using Xunit;
 
@@ -12,15 +13,17 @@ public sealed partial class FreedMemoryTests
     [InlineData("arena.0.muzzy_decay_ms", 0)]
     [InlineData("arenas.dirty_decay_ms", 10_000)]
     [InlineData("arenas.muzzy_decay_ms", 0)]
-    public void What_DuckDB_frees_stays_for_ten_seconds(string name, int expected)
+    public async Task What_DuckDB_frees_stays_for_ten_seconds(string name, int expected)
     {
         if (!OperatingSystem.IsLinux()) return;
 
-        Assert.True(FreedMemory.Keep());
+        using var directory = new TempDirectory();
+        await using var databases = new DuckDbDatabases(directory.Path, new DuckDbOptions(), TimeProvider.System, NullLoggerFactory.Instance);
 
         var length = (nuint)nint.Size;
         Assert.Equal(0, Control(name, out var milliseconds, ref length, 0, 0));
         Assert.Equal(expected, milliseconds);
+        Assert.True(FreedMemory.Keep()); // was taken, by the C library too, which does not tell
     }
 
     [LibraryImport("duckdb", EntryPoint = "duckdb_je_mallctl", StringMarshalling = StringMarshalling.Utf8)]
