@@ -5,6 +5,8 @@ using System.Globalization;
 using System.Net;
 using System.Net.Sockets;
 using System.Text;
+using Microsoft.AspNetCore.Connections;
+using Microsoft.AspNetCore.Connections.Features;
 using Microsoft.EntityFrameworkCore;
 using Microsoft.Extensions.DependencyInjection;
 using Sluice.Server;
@@ -28,6 +30,27 @@ public sealed class HostTests
         Assert.InRange(watch.Elapsed, TimeSpan.Zero, TimeSpan.FromSeconds(20)); // 2 s on an idle machine
         using var health = await server.SendAsync(HttpMethod.Get, "/health");
         Assert.Equal(HttpStatusCode.OK, health.StatusCode);
+    }
+
+    [Fact]
+    public async Task What_a_connection_has_sent_is_received_in_large_pieces()
+    {
+        var cancellation = TestContext.Current.CancellationToken;
+        await using var server = await ServerUnderTest.StartAsync();
+        await using var listener = await server.Services.GetRequiredService<IConnectionListenerFactory>().BindAsync(new IPEndPoint(IPAddress.Loopback, 0), cancellation);
+        using var client = new TcpClient();
+        await client.ConnectAsync((IPEndPoint)listener.EndPoint, cancellation);
+        await client.GetStream().WriteAsync(new byte[2 * ReceiveBuffers.Bytes], cancellation); // before it is accepted: all of it waits
+
+        await using var connection = await listener.AcceptAsync(cancellation);
+        var received = await connection!.Transport.Input.ReadAtLeastAsync(2 * ReceiveBuffers.Bytes, cancellation);
+
+        Assert.Equal(ReceiveBuffers.Bytes, received.Buffer.First.Length);
+        using var other = connection.Features.Get<IMemoryPoolFeature>()!.MemoryPool.Rent(1);
+        Assert.Equal(ReceiveBuffers.Bytes, other.Memory.Length);
+        connection.Transport.Input.AdvanceTo(received.Buffer.End);
+        await connection.Transport.Input.CompleteAsync();
+        await connection.Transport.Output.CompleteAsync();
     }
 
     [Fact]
