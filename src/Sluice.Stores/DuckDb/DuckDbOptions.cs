@@ -4,12 +4,12 @@ namespace Sluice.Stores.DuckDb;
 public sealed record DuckDbOptions
 {
     /// <summary>
-    /// Memory of all open databases together, each gets an equal share, at least 64 MiB. Defaults to 536,870,912 bytes (512 MiB).
+    /// Memory of all open databases together, each gets an equal share, at least 64 MiB. Defaults to 402,653,184 bytes (384 MiB).
     /// DuckDB's limit is soft: strings and lists being computed are not counted. A load that does not fit in its share is done again
     /// with all of it.
     /// </summary>
-    // a load of 400,000 rows into a table of 3 million needs 128 MiB, and twice the time it takes with 256 MiB
-    public long MemoryBytes { get; init; } = 512L * 1024 * 1024;
+    // a load of 400,000 rows into a table of 3 million needs 128 MiB, and twice the time it takes with 256 MiB; with more, the whole server is over 1 GiB at full load (ADR 16)
+    public long MemoryBytes { get; init; } = 384L * 1024 * 1024;
 
     /// <summary>
     /// Threads that work on one load or query of a database, with the one that asked for it. Defaults to half of the machine's processors, at least 1; the other half is left to
