@@ -87,12 +87,12 @@ public sealed class DuckDbDatabaseTests : IAsyncLifetime
     [Fact]
     public async Task Open_databases_share_the_memory()
     {
-        Assert.Equal(512, await MemoryMiBAsync(Database));
+        Assert.Equal(384, await MemoryMiBAsync(Database));
         var other = _databases.OpenDatabase(Guid.NewGuid());
-        Assert.Equal(256, await MemoryMiBAsync(other));
-        Assert.Equal(256, await MemoryMiBAsync(Database));
+        Assert.Equal(192, await MemoryMiBAsync(other));
+        Assert.Equal(192, await MemoryMiBAsync(Database));
         await other.EndAsync();
-        Assert.Equal(512, await MemoryMiBAsync(Database));
+        Assert.Equal(384, await MemoryMiBAsync(Database));
 
         static async Task<double> MemoryMiBAsync(DuckDbDatabase database)
         {
