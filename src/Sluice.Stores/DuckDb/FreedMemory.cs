@@ -13,8 +13,8 @@ static partial class FreedMemory
     const int MapThreshold = -3;
     const int KeptBytes = 32 << 20;
 
-    // jemalloc's, of what DuckDB allocates for rows and blocks: five times DuckDB's own; with twice that the server has up to 100 MiB more, and loads no faster. Then at once, instead of as much later when the system needs it:
-    // a server's memory is what the system shows. All goes back when no load has come for a while (KeptThreads)
+    // jemalloc's, of what DuckDB allocates for rows and blocks: five times DuckDB's own; with twice that the server has up to 100 MiB more, and loads no faster. Then at once, instead of a second later
+    // when the system does not need it: a server's memory is what the system shows. All goes back when no load has come for a while (KeptThreads)
     const nint DirtyMilliseconds = 5_000;
     const nint MuzzyMilliseconds = 0;
 

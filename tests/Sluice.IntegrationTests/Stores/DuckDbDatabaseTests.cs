@@ -1,6 +1,6 @@
-using System.Diagnostics;
 using DuckDB.NET.Data;
 using Microsoft.Extensions.Logging.Abstractions;
+using Sluice.IntegrationTests.Faults;
 using Sluice.Load;
 using Sluice.Log;
 using Sluice.Schema;
@@ -9,15 +9,10 @@ using Xunit;
 
 namespace Sluice.IntegrationTests.Stores;
 
-/// <summary>Turns, settings, checkpoints, closing and recovery of an embedded database.</summary>
+/// <summary>Turns, isolation of queries, checkpoints, closing and recovery of an embedded database. Its memory: <see cref="DuckDbMemoryTests"/>.</summary>
 public sealed class DuckDbDatabaseTests : IAsyncLifetime
 {
     const long MiB = 1024 * 1024;
-
-    // keeps a hash table for as long as its rows are read; the load fits beside nothing else
-    const string MemoryHolder = "SELECT a.range FROM range(100000000) a JOIN range(1500000) b ON a.range % 1500000 = b.range";
-    const string MemoryLoad = "SELECT len(list(range)) FROM range(4000000)";
-    static readonly DuckDbOptions s_tight = new() { MemoryBytes = 128 * MiB, MaxTempBytes = MiB, Threads = 1 };
 
     readonly TempDirectory _directory = new();
     readonly Guid _databaseId = Guid.NewGuid();
@@ -82,106 +77,6 @@ public sealed class DuckDbDatabaseTests : IAsyncLifetime
     {
         using var reader = await Database.OpenReadConnectionAsync(Cancellation);
         Assert.Throws<DuckDBException>(() => Query(reader, sql));
-    }
-
-    [Fact]
-    public async Task Open_databases_share_the_memory()
-    {
-        Assert.Equal(384, await MemoryMiBAsync(Database));
-        var other = _databases.OpenDatabase(Guid.NewGuid());
-        Assert.Equal(192, await MemoryMiBAsync(other));
-        Assert.Equal(192, await MemoryMiBAsync(Database));
-        await other.EndAsync();
-        Assert.Equal(384, await MemoryMiBAsync(Database));
-
-        static async Task<double> MemoryMiBAsync(DuckDbDatabase database)
-        {
-            var text = await database.RunAsync(
-                db => db.Query("SELECT current_setting('memory_limit')", row => row.GetString(0))[0], Cancellation);
-            return double.Parse(text.Split(' ')[0], System.Globalization.CultureInfo.InvariantCulture);
-        }
-    }
-
-    [Fact]
-    public async Task A_load_that_does_not_fit_in_its_share_gets_all_the_memory()
-    {
-        for (var i = 0; i < 8; i++) await _databases.OpenDatabase(Guid.NewGuid()).RunAsync(_ => 0, Cancellation);
-        var attempts = 0;
-        var length = await Database.RunAsync(
-            db =>
-            {
-                attempts++;
-                return db.Query("SELECT len(list(range)) FROM range(10000000)", row => row.GetInt64(0))[0];
-            },
-            Cancellation);
-        Assert.Equal(10_000_000, length);
-        Assert.Equal(2, attempts);
-        var limit = await Database.RunAsync(db => db.Query("SELECT current_setting('memory_limit')", row => row.GetString(0))[0], Cancellation);
-        Assert.Equal("64.0 MiB", limit);
-    }
-
-    [Fact]
-    public async Task A_load_stops_the_queries_that_hold_its_memory_and_new_ones_wait_for_it()
-    {
-        await using var databases = Open(_directory.Path, s_tight);
-        var database = databases.OpenDatabase(_databaseId);
-        using var queries = new UserQuery(new QueryLimits { Time = TimeSpan.FromMinutes(5) }, TimeProvider.System);
-        var begun = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
-        var query = queries.RunAsync(
-            database.OpenQueryConnectionAsync, MemoryHolder, QueryForm.Rows, [],
-            async result =>
-            {
-                Assert.True(await result.ReadChunkAsync());
-                begun.SetResult();
-                await Task.Delay(Timeout.InfiniteTimeSpan, TimeProvider.System, result.Cancellation); // as a client that takes no more does
-            },
-            Cancellation);
-        await await Task.WhenAny(begun.Task, query);
-
-        var attempts = 0;
-        Task<DuckDbReadConnection>? next = null;
-        var length = await database.RunAsync(
-            db =>
-            {
-                if (++attempts == 2) next = database.OpenQueryConnectionAsync(Cancellation).AsTask();
-                var result = db.Query(MemoryLoad, row => row.GetInt64(0))[0];
-                Assert.False(next?.IsCompleted);
-                return result;
-            },
-            Cancellation);
-        Assert.Equal((4_000_000, 2), (length, attempts));
-        var error = await Assert.ThrowsAsync<QueryException>(() => query);
-        Assert.Equal("the query was stopped: loading needed its memory; send it again", error.Message);
-        Assert.Equal((1, 0), (queries.CountEnded(QueryEnd.Displaced), queries.RunningCount));
-        (await next!).Dispose();
-    }
-
-    /// <summary>Also what shows that the queries above do hold the memory.</summary>
-    [Fact]
-    public async Task A_load_leaves_readers_of_our_own_alone_and_fails_beside_them()
-    {
-        await using var databases = Open(_directory.Path, s_tight);
-        var database = databases.OpenDatabase(_databaseId);
-        using (var reader = await database.OpenReadConnectionAsync(Cancellation))
-        {
-            using var command = reader.Connection.CreateCommand();
-            command.CommandText = MemoryHolder;
-            command.UseStreamingMode = true;
-            using var rows = command.ExecuteReader();
-            Assert.True(rows.Read());
-            await Assert.ThrowsAsync<StoreException>(async () => await database.RunAsync(db => db.Query(MemoryLoad, row => row.GetInt64(0)), Cancellation));
-            Assert.True(rows.Read());
-        }
-        Assert.Equal([4_000_000], await database.RunAsync(db => db.Query(MemoryLoad, row => row.GetInt64(0)), Cancellation));
-    }
-
-    [Fact]
-    public async Task A_query_that_does_not_fit_in_memory_uses_the_temporary_directory()
-    {
-        await using var databases = Open(_directory.Path, new DuckDbOptions { MemoryBytes = 64 * MiB });
-        using var reader = await databases.OpenDatabase(_databaseId).OpenReadConnectionAsync(Cancellation);
-        Assert.Equal(6_000_000L, Query(reader, "SELECT count(*) FROM (SELECT DISTINCT hash(range) FROM range(6000000))"));
-        Assert.True(Directory.Exists(Path.Combine(_directory.Path, "tmp", _databaseId.ToString())));
     }
 
     [Fact]
@@ -308,15 +203,15 @@ public sealed class DuckDbDatabaseTests : IAsyncLifetime
     [Fact]
     public async Task Loading_goes_on_when_a_full_disk_has_space_again()
     {
-        using var disk = SmallDisk.TryMount(_directory.Path, 24 * MiB);
-        Assert.SkipWhen(disk is null, "mounting a tmpfs takes root");
+        SmallVolume.Need();
+        await using var disk = await SmallVolume.CreateAsync(24 * MiB);
         await using var databases = Open(disk.Path, new DuckDbOptions { CheckpointBytes = 4 * MiB });
         var table = await TestTable.CreateAsync(databases, _databaseId, Cancellation);
         await table.LoadAsync(0, 1_000, Cancellation);
         var reader = await databases.OpenDatabase(_databaseId).OpenReadConnectionAsync(Cancellation);
 
         var loaded = 1_000;
-        var filler = disk.Fill();
+        disk.FillBut(2 * MiB);
         StoreException? failure = null;
         for (var i = 0; i < 200 && failure is null; i++)
         {
@@ -333,7 +228,7 @@ public sealed class DuckDbDatabaseTests : IAsyncLifetime
         Assert.NotNull(failure);
         Assert.True(failure.IsTransient, failure.ToString());
 
-        System.IO.File.Delete(filler);
+        disk.Empty();
         reader.Dispose();
         await table.Store.ReadStateAsync(Cancellation);
         await table.LoadAsync(loaded, 1_000, Cancellation);
@@ -393,38 +288,6 @@ public sealed class DuckDbDatabaseTests : IAsyncLifetime
         {
             using var reader = await _databases.OpenDatabase(_databaseId).OpenReadConnectionAsync(cancellation);
             return (long)Query(reader, "SELECT count(DISTINCT _id) FROM t")!;
-        }
-    }
-
-    /// <summary>A file system of its own with little space.</summary>
-    sealed class SmallDisk : IDisposable
-    {
-        SmallDisk(string path) => Path = path;
-
-        public string Path { get; }
-
-        public static SmallDisk? TryMount(string parent, long bytes)
-        {
-            var path = Directory.CreateDirectory(System.IO.Path.Combine(parent, "disk")).FullName;
-            return OperatingSystem.IsLinux() && Run("mount", "-t", "tmpfs", "-o", $"size={bytes}", "tmpfs", path) ? new SmallDisk(path) : null;
-        }
-
-        /// <summary>Takes all but 2 MiB.</summary>
-        public string Fill()
-        {
-            var file = System.IO.Path.Combine(Path, "filler");
-            using var stream = System.IO.File.Create(file);
-            stream.Write(new byte[new DriveInfo(Path).AvailableFreeSpace - 2 * MiB]);
-            return file;
-        }
-
-        public void Dispose() => Run("umount", "--lazy", Path);
-
-        static bool Run(string program, params string[] arguments)
-        {
-            using var process = Process.Start(new ProcessStartInfo(program, arguments) { RedirectStandardError = true })!;
-            process.WaitForExit();
-            return process.ExitCode == 0;
         }
     }
 }
