@@ -13,9 +13,22 @@ public sealed record DatabaseInspection(Guid? Id, IReadOnlyDictionary<Guid, Stor
     /// <exception cref="StoreException">The file is damaged, no database of ours, or cannot be read (<see cref="StoreException.Fault"/>).</exception>
     public static DatabaseInspection Run(string path, string tempDirectory)
     {
+        var options = new DuckDbOptions();
         try
         {
-            using var db = DuckDbInstance.OpenReadOnly(path, tempDirectory, new DuckDbOptions().MemoryBytes, new DuckDbOptions());
+            return Read(path, tempDirectory, options, options.MemoryBytes);
+        }
+        catch (Exception e) when (DuckDbErrors.IsOutOfMemory(e))
+        {
+            return Read(path, tempDirectory, options, options.MaxMemoryBytes);
+        }
+    }
+
+    static DatabaseInspection Read(string path, string tempDirectory, DuckDbOptions options, long memoryBytes)
+    {
+        try
+        {
+            using var db = DuckDbInstance.OpenReadOnly(path, tempDirectory, memoryBytes, options);
             var tables = db.Query("SELECT DISTINCT table_id FROM _sluice.positions", row => row.GetGuid(0)).ToDictionary(id => id, id => InternalTables.ReadState(db, id)!);
             foreach (var name in db.Query("SELECT table_schema, table_name FROM information_schema.tables WHERE table_type = 'BASE TABLE'", Name)) ReadAll(db, name);
             return new DatabaseInspection(InternalTables.ReadIdentity(db), tables);

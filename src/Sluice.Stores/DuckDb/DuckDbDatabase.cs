@@ -45,6 +45,7 @@ public sealed class DuckDbDatabase
     bool _isEnded;
     long _lastUse;
     long _nextCheckpointBytes;
+    long _neededMemoryBytes; // for which the memory of all did not suffice; 0: it always has
 
     internal DuckDbDatabase(
         string path, string tempDirectory, DuckDbOptions options, MemoryShares memory, TimeProvider time, ILogger log)
@@ -185,7 +186,7 @@ public sealed class DuckDbDatabase
             CheckpointWhenDue(instance, _nextCheckpointBytes);
             try
             {
-                return operation(instance);
+                return RunOn(instance, operation);
             }
             catch (Exception e) when (DuckDbErrors.IsOutOfMemory(e))
             {
@@ -198,22 +199,76 @@ public sealed class DuckDbDatabase
         }
     }
 
-    /// <summary>Once more without queries, which come again after this turn, and with the memory of all; the next operation gets its share again.</summary>
-    T RunAlone<T>(DuckDbInstance instance, Func<DuckDbInstance, T> operation, Exception first)
+    // A statement that runs out of memory while it deletes can leave rows marked as deleted by a transaction that is no more. No other can delete them then, until the file is read
+    // again. The marks do no harm before: to whoever reads, and to a checkpoint, the rows are there
+    static T RunOn<T>(DuckDbInstance instance, Func<DuckDbInstance, T> operation)
+    {
+        try
+        {
+            return operation(instance);
+        }
+        catch (Exception e) when (DuckDbErrors.IsConflict(e))
+        {
+            instance.Invalidate();
+            throw;
+        }
+    }
+
+    /// <summary>Again without queries, which come again after this turn, and with as much memory as it takes; what is within that of all is given up after it.</summary>
+    T RunAlone<T>(DuckDbInstance instance, Func<DuckDbInstance, T> operation, Exception failure)
     {
         lock (_gate) _refusesQueries = true;
         try
         {
             var stopped = StopReaders(reader => reader.YieldsToLoads, "loading needed its memory");
             if (stopped > 0) StoresLog.QueriesStoppedForLoad(_log, stopped, _path);
-            if (stopped == 0 && _memory.Share == _memory.Total) ExceptionDispatchInfo.Throw(first); // there is no more to be had
-            instance.LimitMemory(_memory.Total);
-            return operation(instance);
+            for (var limit = stopped > 0 ? Math.Max(instance.MemoryBytes, _memory.Total) : More(instance.MemoryBytes); ; limit = More(limit))
+            {
+                try
+                {
+                    return RunReopened(limit, operation);
+                }
+                catch (Exception e) when (DuckDbErrors.IsOutOfMemory(e))
+                {
+                    failure = e;
+                }
+            }
         }
         finally
         {
             lock (_gate) _refusesQueries = false;
         }
+
+        long More(long limit)
+        {
+            var more = _memory.Above(limit);
+            if (more == limit) ExceptionDispatchInfo.Throw(failure); // there is none to be had
+            return more;
+        }
+    }
+
+    T RunReopened<T>(long memoryBytes, Func<DuckDbInstance, T> operation)
+    {
+        if (memoryBytes > _memory.Total) KeepMemory(memoryBytes);
+        for (var isReopened = false; ; isReopened = true)
+        {
+            var instance = OpenInstance();
+            instance.LimitMemory(memoryBytes);
+            try
+            {
+                return RunOn(instance, operation);
+            }
+            catch (Exception e) when (DuckDbErrors.IsConflict(e) && !isReopened)
+            {
+            }
+        }
+    }
+
+    /// <summary>What loads cannot do without, they would be found to need again each time, at the cost of a load that fails.</summary>
+    void KeepMemory(long bytes)
+    {
+        _neededMemoryBytes = bytes;
+        StoresLog.MemoryRaised(_log, _path, bytes);
     }
 
     DuckDbInstance OpenInstance()
@@ -229,15 +284,28 @@ public sealed class DuckDbDatabase
             var opened = OpenNew();
             lock (_gate) _instance = opened;
         }
-        _instance.LimitMemory(_memory.Share);
+        _instance.LimitMemory(Math.Max(_memory.Share, _neededMemoryBytes));
         return _instance;
     }
 
+    /// <summary>Reads the write-ahead log too, which takes as much memory as the loads in it did.</summary>
     DuckDbInstance OpenNew()
     {
+        var limit = Math.Max(_memory.Open(this), _neededMemoryBytes);
         try
         {
-            return DuckDbInstance.Open(_path, _tempDirectory, _memory.Open(this), _options);
+            while (true)
+            {
+                try
+                {
+                    return DuckDbInstance.Open(_path, _tempDirectory, limit, _options);
+                }
+                catch (StoreException e) when (DuckDbErrors.IsOutOfMemory(e) && _memory.Above(limit) > limit)
+                {
+                    limit = _memory.Above(limit);
+                    if (limit > _memory.Total) KeepMemory(limit);
+                }
+            }
         }
         catch
         {
@@ -323,7 +391,9 @@ public sealed class DuckDbDatabase
             instance.Execute("SELECT 1");
             var unused = _time.GetElapsedTime(_lastUse);
             if (unused >= s_quiet) CheckpointWhenDue(instance, walBytes: 1);
-            if (unused >= _options.IdleTimeout && _readersGone.IsSet) CloseInstance();
+            if (unused < _options.IdleTimeout || !_readersGone.IsSet) return true;
+            CloseInstance();
+            _neededMemoryBytes = 0;
         }
         catch (Exception e) when (e is StoreException || DuckDbErrors.IsDuckDb(e))
         {

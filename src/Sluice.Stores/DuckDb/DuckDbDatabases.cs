@@ -31,7 +31,7 @@ public sealed class DuckDbDatabases : IAsyncDisposable
         _options = options;
         _time = time;
         _log = loggers.CreateLogger<DuckDbDatabases>();
-        _memory = new MemoryShares(options.MemoryBytes);
+        _memory = new MemoryShares(options.MemoryBytes, options.MaxMemoryBytes);
         FreedMemory.Keep();
         _maintenance = MaintainAsync(_closing.Token);
     }

@@ -24,6 +24,7 @@ static partial class DuckDbErrors
         ("FATAL Error", DuckDBErrorType.Fatal),
         ("INTERNAL Error", DuckDBErrorType.Internal),
         ("Out of Memory Error", DuckDBErrorType.OutOfMemory),
+        ("TransactionContext Error", DuckDBErrorType.Transaction),
     ];
 
     /// <summary>Whether the exception comes from DuckDB, and so says something of the store and nothing of our code.</summary>
@@ -32,8 +33,16 @@ static partial class DuckDbErrors
     /// <summary>Whether DuckDB refuses everything from now on, until all connections of the instance are closed.</summary>
     public static bool IsFatal(Exception error) => TypeOf(error) is DuckDBErrorType.Fatal or DuckDBErrorType.Internal;
 
-    /// <summary>Whether the memory limit was too low.</summary>
-    public static bool IsOutOfMemory(Exception error) => IsDuckDb(error) && TypeOf(error) == DuckDBErrorType.OutOfMemory;
+    /// <summary>Whether the memory limit was too low: for a statement, for a COMMIT or for reading the write-ahead log, which have other types of errors.</summary>
+    public static bool IsOutOfMemory(Exception error) =>
+        (IsDuckDb(error) && (TypeOf(error) == DuckDBErrorType.OutOfMemory || NoMemory().IsMatch(Quoted().Replace(error.Message, ""))))
+        || (error.InnerException is { } inner && IsOutOfMemory(inner));
+
+    [GeneratedRegex(@"Out of Memory Error|failed to (pin|allocate|resize|offload) [^(]*\([^)]* used\)|could not allocate block [^(]*\([^)]* used\)")]
+    private static partial Regex NoMemory();
+
+    /// <summary>Whether a write met another transaction, or what one left behind: only one is ever open, so the instance is at fault.</summary>
+    public static bool IsConflict(Exception error) => IsDuckDb(error) && TypeOf(error) == DuckDBErrorType.Transaction && !IsOutOfMemory(error);
 
     /// <summary>Whether the statement is at fault, or what it needs: the same statement would fail again.</summary>
     public static bool IsOfStatement(Exception error) => IsDuckDb(error) && TypeOf(error) is not (
@@ -44,7 +53,7 @@ static partial class DuckDbErrors
     {
         UnauthorizedAccessException => StoreFault.NotPermitted,
         QueryException => StoreFault.OutOfResources, // no thread is to be had
-        _ when IsDuckDb(error) && TypeOf(error) == DuckDBErrorType.OutOfMemory => StoreFault.OutOfResources,
+        _ when IsOutOfMemory(error) => StoreFault.OutOfResources, // also when it was met in the write-ahead log, which need not be damaged
         _ => FaultIn(Quoted().Replace(error.Message, "")),
     };
 

@@ -16,7 +16,6 @@ sealed class DuckDbInstance : IDisposable
 {
     readonly DuckDBConnection _connection;
     readonly string _path;
-    long _memoryBytes;
 
     // Once opened, not closed before the instance: closing any handle of a file gives up the process's record locks on it, which are DuckDB's
     SafeFileHandle? _file;
@@ -28,6 +27,9 @@ sealed class DuckDbInstance : IDisposable
         _path = path;
         Catalog = Path.GetFileNameWithoutExtension(path);
     }
+
+    /// <summary>The memory limit.</summary>
+    public long MemoryBytes { get; private set; }
 
     /// <summary>DuckDB refuses everything since a fatal error, until all connections are closed.</summary>
     public bool IsInvalid { get; private set; }
@@ -63,7 +65,7 @@ sealed class DuckDbInstance : IDisposable
             Directory.CreateDirectory(Path.GetDirectoryName(tempDirectory)!); // DuckDB makes the last part only
             Directory.CreateDirectory(exportDirectory, UnixFileMode.UserRead | UnixFileMode.UserWrite | UnixFileMode.UserExecute);
             connection.Open();
-            var instance = new DuckDbInstance(connection, path, exportDirectory) { _memoryBytes = memoryBytes };
+            var instance = new DuckDbInstance(connection, path, exportDirectory) { MemoryBytes = memoryBytes };
             instance.Execute($"SET allowed_directories = [{UserQuery.Literal(exportDirectory)}]");
             instance.Execute(Settings);
             if (writable) InternalTables.Create(instance);
@@ -183,16 +185,17 @@ sealed class DuckDbInstance : IDisposable
         }
     }
 
+    /// <summary>Nothing more is to be done in this instance: what it has in memory may not be what is stored.</summary>
     public void Invalidate() => IsInvalid = true;
 
     /// <summary>Changes the memory limit; leaves it when more than that is in use, to be tried again.</summary>
     public void LimitMemory(long bytes)
     {
-        if (bytes == _memoryBytes) return;
+        if (bytes == MemoryBytes) return;
         try
         {
             Execute($"SET memory_limit = '{Bytes(bytes)}'");
-            _memoryBytes = bytes;
+            MemoryBytes = bytes;
         }
         catch (Exception e) when (DuckDbErrors.IsDuckDb(e) && !IsInvalid)
         {
@@ -251,10 +254,9 @@ sealed class DuckDbInstance : IDisposable
         SET checkpoint_threshold = '1TB';          -- checkpoints are ours: DuckDB's own fall into load transactions
         SET preserve_insertion_order = false;
 
-        -- A checkpoint rewrites up to this many times three row groups to drop deleted rows; each time frees 122,880 rows or more.
-        -- Replacing random rows of 10 million: 100, the default, takes 4.4 s of processor time a checkpoint, 16 takes 1.9 s and a
-        -- file a quarter larger, with 4 the file grows for ever. 24 frees more than a checkpoint's worth of the narrowest rows.
-        SET max_vacuum_tasks = 24;
+        -- A checkpoint rewrites up to this many times three row groups to drop deleted rows: here all that it can. What it leaves is read by every load, and kept in memory for each
+        -- row. Replacing random rows of 10 million at full speed a checkpoint takes 6 s with it and 2 s with 24, and all together takes a fifth less time (ADR 16).
+        SET max_vacuum_tasks = 100000;
 
         SET autoinstall_known_extensions = false;
         SET autoload_known_extensions = false;

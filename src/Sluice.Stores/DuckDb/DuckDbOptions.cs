@@ -6,10 +6,17 @@ public sealed record DuckDbOptions
     /// <summary>
     /// Memory of all open databases together, each gets an equal share, at least 64 MiB. Defaults to 402,653,184 bytes (384 MiB).
     /// DuckDB's limit is soft: strings and lists being computed are not counted. A load that does not fit in its share is done again
-    /// with all of it.
+    /// with all of it, and with more if need be (<see cref="MaxMemoryBytes"/>).
     /// </summary>
     // a load of 400,000 rows into a table of 3 million needs 128 MiB, and twice the time it takes with 256 MiB; with more, the whole server is over 1 GiB at full load (ADR 16)
     public long MemoryBytes { get; init; } = 384L * 1024 * 1024;
+
+    /// <summary>
+    /// Most memory of one database whose loads do not fit in <see cref="MemoryBytes"/>; it keeps what it was found to need until it is closed. Defaults to half of what the process may use.
+    /// </summary>
+    // DuckDB keeps 8 bytes in memory for each row of a table of which some were deleted since they were written, and can evict none of them: loads that replace rows of
+    // a large table fail for ever below that
+    public long MaxMemoryBytes { get; init; } = GC.GetGCMemoryInfo().TotalAvailableMemoryBytes / 2;
 
     /// <summary>
     /// Threads that work on one load or query of a database, with the one that asked for it. Defaults to half of the machine's processors, at least 1; the other half is left to

@@ -1,6 +1,7 @@
 using System.Diagnostics;
 using System.Net;
 using DuckDB.NET.Data;
+using DuckDB.NET.Native;
 using Sluice.IntegrationTests.Crash;
 using Sluice.IntegrationTests.Faults;
 using Sluice.IntegrationTests.Server;
@@ -100,6 +101,19 @@ public sealed class DatabaseFaultTests(ITestOutputHelper output) : IDisposable
         output.WriteLine(fault.Message);
         Assert.Equal(StoreFault.OutOfResources, fault.Fault);
         using var sound = Open(File1, 64 << 20);
+    }
+
+    /// <summary>As DuckDB 1.5 says it of a COMMIT, and of one in a write-ahead log.</summary>
+    [Theory]
+    [InlineData("TransactionContext Error: Failed to commit: failed to pin block of size 256.0 KiB (200.0 MiB/200.0 MiB used)")]
+    [InlineData("TransactionContext Error: Failure while replaying WAL file \"/t.wal\": Failed to commit: could not allocate block of size 256.0 KiB (200.0 MiB/200.0 MiB used)")]
+    public void Too_little_memory_for_a_commit_is_no_damage_and_no_conflict(string message)
+    {
+        var error = new DuckDbNativeException(DuckDBErrorType.Transaction, message);
+        Assert.Equal((true, false, StoreFault.OutOfResources), (DuckDbErrors.IsOutOfMemory(error), DuckDbErrors.IsConflict(error), DuckDbErrors.FaultOf(error)));
+
+        var conflict = new DuckDbNativeException(DuckDBErrorType.Transaction, "TransactionContext Error: Conflict on tuple deletion!");
+        Assert.Equal((false, true, StoreFault.Other), (DuckDbErrors.IsOutOfMemory(conflict), DuckDbErrors.IsConflict(conflict), DuckDbErrors.FaultOf(conflict)));
     }
 
     [Fact]

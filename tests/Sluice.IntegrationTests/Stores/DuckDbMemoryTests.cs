@@ -13,7 +13,7 @@ public sealed class DuckDbMemoryTests : IDisposable
     // keeps a hash table for as long as its rows are read; the load fits beside nothing else
     const string MemoryHolder = "SELECT a.range FROM range(100000000) a JOIN range(1500000) b ON a.range % 1500000 = b.range";
     const string MemoryLoad = "SELECT len(list(range)) FROM range(4000000)";
-    static readonly DuckDbOptions s_tight = new() { MemoryBytes = 128 * MiB, MaxTempBytes = MiB, Threads = 1 };
+    static readonly DuckDbOptions s_tight = new() { MemoryBytes = 128 * MiB, MaxMemoryBytes = 128 * MiB, MaxTempBytes = MiB, Threads = 1 };
 
     readonly TempDirectory _directory = new();
     readonly Guid _databaseId = Guid.NewGuid();
