@@ -254,10 +254,6 @@ sealed class DuckDbInstance : IDisposable
         SET checkpoint_threshold = '1TB';          -- checkpoints are ours: DuckDB's own fall into load transactions
         SET preserve_insertion_order = false;
 
-        -- A checkpoint rewrites up to this many times three row groups to drop deleted rows: here all that it can. What it leaves is read by every load, and kept in memory for each
-        -- row. Replacing random rows of 10 million at full speed a checkpoint takes 6 s with it and 2 s with 24, and all together takes a fifth less time (ADR 16).
-        SET max_vacuum_tasks = 100000;
-
         SET autoinstall_known_extensions = false;
         SET autoload_known_extensions = false;
         SET allow_community_extensions = false;

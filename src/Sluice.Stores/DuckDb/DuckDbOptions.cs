@@ -4,12 +4,12 @@ namespace Sluice.Stores.DuckDb;
 public sealed record DuckDbOptions
 {
     /// <summary>
-    /// Memory of all open databases together, each gets an equal share, at least 64 MiB. Defaults to 402,653,184 bytes (384 MiB).
+    /// Memory of all open databases together, each gets an equal share, at least 64 MiB. Defaults to 335,544,320 bytes (320 MiB).
     /// DuckDB's limit is soft: strings and lists being computed are not counted. A load that does not fit in its share is done again
     /// with all of it, and with more if need be (<see cref="MaxMemoryBytes"/>).
     /// </summary>
     // a load of 400,000 rows into a table of 3 million needs 128 MiB, and twice the time it takes with 256 MiB; with more, the whole server is over 1 GiB at full load (ADR 16)
-    public long MemoryBytes { get; init; } = 384L * 1024 * 1024;
+    public long MemoryBytes { get; init; } = 320L * 1024 * 1024;
 
     /// <summary>
     /// Most memory of one database whose loads do not fit in <see cref="MemoryBytes"/>; it keeps what it was found to need until it is closed. Defaults to half of what the process may use.
@@ -25,11 +25,10 @@ public sealed record DuckDbOptions
     public int Threads { get; init; } = Math.Max(1, Environment.ProcessorCount / 2);
 
     /// <summary>
-    /// Length of a write-ahead log from which the database is checkpointed, between loads. Defaults to 134,217,728 bytes (128 MiB).
+    /// Length of a write-ahead log from which the database is checkpointed, between loads. Defaults to 67,108,864 bytes (64 MiB).
     /// </summary>
-    // replacing random rows of a table of 2 million costs 40 % more with 32 MiB and 10 % less with 256 MiB; opening after a crash
-    // replays 60 MiB a second
-    public long CheckpointBytes { get; init; } = 128L * 1024 * 1024;
+    // until then everything that was deleted stays in memory and is read by every load; opening after a crash replays 60 MiB a second (ADR 16)
+    public long CheckpointBytes { get; init; } = 64L * 1024 * 1024;
 
     /// <summary>Where intermediate results go that do not fit in memory; one folder a database. <c>null</c>: <c>tmp</c> in the data directory.</summary>
     public string? TempDirectory { get; init; }

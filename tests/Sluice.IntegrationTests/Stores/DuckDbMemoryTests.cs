@@ -27,12 +27,12 @@ public sealed class DuckDbMemoryTests : IDisposable
     {
         await using var databases = Open(new DuckDbOptions());
         var database = databases.OpenDatabase(_databaseId);
-        Assert.Equal(384, await MemoryMiBAsync(database));
+        Assert.Equal(320, await MemoryMiBAsync(database));
         var other = databases.OpenDatabase(Guid.NewGuid());
-        Assert.Equal(192, await MemoryMiBAsync(other));
-        Assert.Equal(192, await MemoryMiBAsync(database));
+        Assert.Equal(160, await MemoryMiBAsync(other));
+        Assert.Equal(160, await MemoryMiBAsync(database));
         await other.EndAsync();
-        Assert.Equal(384, await MemoryMiBAsync(database));
+        Assert.Equal(320, await MemoryMiBAsync(database));
 
         static async Task<double> MemoryMiBAsync(DuckDbDatabase database)
         {
