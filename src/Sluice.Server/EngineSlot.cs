@@ -21,11 +21,12 @@ sealed class EngineSlot
         : _hasFailed ? new(false, ["the log has failed"])
         : _engine.Health;
 
-    /// <summary>Databases of which a table is closed.</summary>
-    public IReadOnlyList<string> ClosedDatabases => _engine is null ? [] :
+    /// <summary>Databases of which a table is closed, and tables that are not loaded at present.</summary>
+    public IReadOnlyList<string> Degraded => _engine is null ? [] :
     [
         .. _engine.ClosedTables.GroupBy(table => table.DatabaseId).OrderBy(database => database.Key)
             .Select(database => $"database {database.Key} {(database.Any(table => table.IsDamaged) ? "is damaged" : "could not be opened")}"),
+        .. _engine.Tables.Where(table => table.IsLoadFailing).Select(table => table.Id).Order().Select(id => $"loads into table {id} fail, and are tried again"),
     ];
 
     public void Set(Engine engine) => _engine = engine;

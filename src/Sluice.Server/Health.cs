@@ -25,7 +25,7 @@ static class Health
         var reasons = drain.IsDraining ? ["the server is stopping"] : slot.Health.Reasons;
 
         return reasons.Count == 0
-            ? TypedResults.Json(new HealthAnswer("ready", [], slot.ClosedDatabases is { Count: > 0 } closed ? closed : null))
+            ? TypedResults.Json(new HealthAnswer("ready", [], slot.Degraded is { Count: > 0 } degraded ? degraded : null))
             : TypedResults.Json(new HealthAnswer("not_ready", reasons), statusCode: Refusals.For(ErrorCode.Unavailable).Status);
     }
 }

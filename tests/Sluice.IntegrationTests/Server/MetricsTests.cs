@@ -86,7 +86,7 @@ public sealed partial class MetricsTests
         await using var server = await ServerProcess.StartAsync(data.Path, "Sluice.FaultyServer", Cancellation, ("SLUICE_FAULT_FAILING_WHILE", fault));
         using var api = await ApiClient.LoginAsync(server.HttpPort, Cancellation);
         var database = await api.CreateAsync("v2/databases", """{"name":"held"}""", Cancellation);
-        await api.CreateAsync($"v2/tables/{database}", """{"name":"t","options":{"keys":false}}""", Cancellation);
+        var table = await api.CreateAsync($"v2/tables/{database}", """{"name":"t","options":{"keys":false}}""", Cancellation);
         var sink = await api.CreateAsync("v2/sinks", SinkBody(database, "held"), Cancellation);
 
         await File.WriteAllTextAsync(fault, "", Cancellation);
@@ -96,9 +96,13 @@ public sealed partial class MetricsTests
         Assert.Equal((2, 2), (Only(held, "sluice_loader_lag_records"), held[$$"""sluice_records_pending{sink="{{sink}}"}"""]));
         Assert.True(Only(held, "sluice_log_backlog_bytes") > 0);
 
+        var ready = await api.GetAsync("health/ready", Cancellation);
+        Assert.Equal((HttpStatusCode.OK, $"loads into table {table} fail, and are tried again"), (ready.Status, Assert.Single(ready.Json["degraded"]!.AsArray())!.GetValue<string>()));
+
         File.Delete(fault);
         var ended = await UntilAsync(api, metrics => Only(metrics, "sluice_loader_failing") == 0);
         AssertLoaded(ended);
+        Assert.Null((await api.GetAsync("health/ready", Cancellation)).Json["degraded"]);
         Assert.Equal(2, ended[$$"""sluice_records_loaded_total{sink="{{sink}}"}"""]);
     }
 

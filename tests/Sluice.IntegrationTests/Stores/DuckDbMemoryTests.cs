@@ -43,6 +43,14 @@ public sealed class DuckDbMemoryTests : IDisposable
     }
 
     [Fact]
+    public void What_does_not_suffice_is_raised_to_that_of_all_then_by_quarters_up_to_the_most()
+    {
+        var shares = new MemoryShares(totalBytes: 400, maxBytes: 600);
+        Assert.Equal([400, 500, 600, 600], new long[] { 100, 400, 500, 600 }.Select(shares.Above));
+        Assert.Equal([400, 400], new long[] { 100, 400 }.Select(new MemoryShares(totalBytes: 400, maxBytes: 300).Above)); // never lowered
+    }
+
+    [Fact]
     public async Task A_load_that_does_not_fit_in_its_share_gets_all_the_memory()
     {
         await using var databases = Open(new DuckDbOptions());
