@@ -20,7 +20,7 @@ public sealed record DatabaseInspection(Guid? Id, IReadOnlyDictionary<Guid, Stor
         }
         catch (Exception e) when (DuckDbErrors.IsOutOfMemory(e))
         {
-            return Read(path, tempDirectory, options, options.MaxMemoryBytes);
+            return Read(path, tempDirectory, options, Math.Max(options.MemoryBytes, options.MaxMemoryBytes));
         }
     }
 

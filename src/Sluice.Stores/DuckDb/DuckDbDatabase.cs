@@ -8,8 +8,8 @@ using Sluice.Log;
 namespace Sluice.Stores.DuckDb;
 
 /// <summary>
-/// One database file. It is opened when first used, closed when nobody has used it for a while, and after a fatal error closed and
-/// opened again. Any thread.
+/// One database file. It is opened when first used, closed when nobody has used it for a while, and after a fatal error or a conflict closed
+/// and opened again. Any thread.
 /// </summary>
 /// <remarks>
 /// Everything that writes goes through <see cref="RunAsync"/>, one operation at a time in the order of the calls: a load, a change of
@@ -45,7 +45,7 @@ public sealed class DuckDbDatabase
     bool _isEnded;
     long _lastUse;
     long _nextCheckpointBytes;
-    long _neededMemoryBytes; // for which the memory of all did not suffice; 0: it always has
+    bool _hasOpened;
 
     internal DuckDbDatabase(
         string path, string tempDirectory, DuckDbOptions options, MemoryShares memory, TimeProvider time, ILogger log)
@@ -93,7 +93,7 @@ public sealed class DuckDbDatabase
     /// <summary>
     /// Runs one bounded operation on the writing connection, on a thread for such calls, after those that were asked for earlier.
     /// </summary>
-    /// <param name="operation">Run a second time, with more memory, when its share did not suffice; must leave no transaction open.</param>
+    /// <param name="operation">Run again, with more memory each time, when its share did not suffice, and maybe in another instance; must leave no transaction open.</param>
     /// <param name="cancellation">Stops waiting; an operation that has begun runs to its end.</param>
     /// <exception cref="StoreException">DuckDB refused; nothing of an open transaction is left.</exception>
     internal ValueTask<T> RunAsync<T>(Func<DuckDbInstance, T> operation, CancellationToken cancellation) =>
@@ -214,7 +214,9 @@ public sealed class DuckDbDatabase
         }
     }
 
-    /// <summary>Again without queries, which come again after this turn, and with as much memory as it takes; what is within that of all is given up after it.</summary>
+    /// <summary>
+    /// Again without queries, which come again after this turn, and with as much memory as it takes. What it needed without them is kept: loads would fail with less again, each time.
+    /// </summary>
     T RunAlone<T>(DuckDbInstance instance, Func<DuckDbInstance, T> operation, Exception failure)
     {
         lock (_gate) _refusesQueries = true;
@@ -222,15 +224,20 @@ public sealed class DuckDbDatabase
         {
             var stopped = StopReaders(reader => reader.YieldsToLoads, "loading needed its memory");
             if (stopped > 0) StoresLog.QueriesStoppedForLoad(_log, stopped, _path);
-            for (var limit = stopped > 0 ? Math.Max(instance.MemoryBytes, _memory.Total) : More(instance.MemoryBytes); ; limit = More(limit))
+            var unmet = stopped > 0 ? 0 : instance.MemoryBytes; // the queries may have had all that was lacking
+            while (true)
             {
+                var limit = unmet == 0 ? Math.Max(instance.MemoryBytes, _memory.Total) : _memory.Above(this, unmet);
+                if (limit == unmet) ExceptionDispatchInfo.Throw(failure); // there is no more to be had
                 try
                 {
-                    return RunReopened(limit, operation);
+                    var result = RunReopened(limit, operation);
+                    if (unmet > 0) KeepMemory(limit);
+                    return result;
                 }
                 catch (Exception e) when (DuckDbErrors.IsOutOfMemory(e))
                 {
-                    failure = e;
+                    (failure, unmet) = (e, Math.Max(limit, _memory.LimitOf(this))); // more, when that was needed to open it again
                 }
             }
         }
@@ -238,22 +245,13 @@ public sealed class DuckDbDatabase
         {
             lock (_gate) _refusesQueries = false;
         }
-
-        long More(long limit)
-        {
-            var more = _memory.Above(limit);
-            if (more == limit) ExceptionDispatchInfo.Throw(failure); // there is none to be had
-            return more;
-        }
     }
 
     T RunReopened<T>(long memoryBytes, Func<DuckDbInstance, T> operation)
     {
-        if (memoryBytes > _memory.Total) KeepMemory(memoryBytes);
         for (var isReopened = false; ; isReopened = true)
         {
-            var instance = OpenInstance();
-            instance.LimitMemory(memoryBytes);
+            var instance = OpenInstance(memoryBytes);
             try
             {
                 return RunOn(instance, operation);
@@ -264,14 +262,14 @@ public sealed class DuckDbDatabase
         }
     }
 
-    /// <summary>What loads cannot do without, they would be found to need again each time, at the cost of a load that fails.</summary>
     void KeepMemory(long bytes)
     {
-        _neededMemoryBytes = bytes;
+        _memory.Keep(this, bytes);
         StoresLog.MemoryRaised(_log, _path, bytes);
     }
 
-    DuckDbInstance OpenInstance()
+    /// <param name="memoryBytes">If that is more than its limit.</param>
+    DuckDbInstance OpenInstance(long memoryBytes = 0)
     {
         ObjectDisposedException.ThrowIf(_isEnded, this);
         if (_instance is { IsInvalid: true })
@@ -281,29 +279,31 @@ public sealed class DuckDbDatabase
         }
         if (_instance is null)
         {
-            var opened = OpenNew();
+            var opened = OpenNew(memoryBytes);
             lock (_gate) _instance = opened;
         }
-        _instance.LimitMemory(Math.Max(_memory.Share, _neededMemoryBytes));
+        _instance.LimitMemory(Math.Max(_memory.LimitOf(this), memoryBytes));
         return _instance;
     }
 
     /// <summary>Reads the write-ahead log too, which takes as much memory as the loads in it did.</summary>
-    DuckDbInstance OpenNew()
+    DuckDbInstance OpenNew(long memoryBytes)
     {
-        var limit = Math.Max(_memory.Open(this), _neededMemoryBytes);
+        _memory.Open(this);
         try
         {
-            while (true)
+            var first = Math.Max(_memory.LimitOf(this), memoryBytes);
+            for (var limit = first; ; limit = _memory.Above(this, limit))
             {
                 try
                 {
-                    return DuckDbInstance.Open(_path, _tempDirectory, limit, _options);
+                    var instance = DuckDbInstance.Open(_path, _tempDirectory, limit, _options, isAgain: _hasOpened);
+                    _hasOpened = true;
+                    if (limit > first) KeepMemory(limit);
+                    return instance;
                 }
-                catch (StoreException e) when (DuckDbErrors.IsOutOfMemory(e) && _memory.Above(limit) > limit)
+                catch (StoreException e) when (DuckDbErrors.IsOutOfMemory(e) && _memory.Above(this, limit) > limit)
                 {
-                    limit = _memory.Above(limit);
-                    if (limit > _memory.Total) KeepMemory(limit);
                 }
             }
         }
@@ -365,12 +365,14 @@ public sealed class DuckDbDatabase
         if (_instance is null) return false;
         CheckpointWhenDue(_instance, walBytes: 1);
         CloseInstance();
+        _memory.Forget(this);
         return true;
     }
 
     bool Drop()
     {
         if (_instance is not null) CloseInstance();
+        _memory.Forget(this);
         _isEnded = true;
         if (Directory.Exists(Path.GetDirectoryName(_path))) // not before the first table of all databases was made
         {
@@ -393,7 +395,7 @@ public sealed class DuckDbDatabase
             if (unused >= s_quiet) CheckpointWhenDue(instance, walBytes: 1);
             if (unused < _options.IdleTimeout || !_readersGone.IsSet) return true;
             CloseInstance();
-            _neededMemoryBytes = 0;
+            _memory.Forget(this);
         }
         catch (Exception e) when (e is StoreException || DuckDbErrors.IsDuckDb(e))
         {

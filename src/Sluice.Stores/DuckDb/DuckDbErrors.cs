@@ -35,7 +35,7 @@ static partial class DuckDbErrors
 
     /// <summary>Whether the memory limit was too low: for a statement, for a COMMIT or for reading the write-ahead log, which have other types of errors.</summary>
     public static bool IsOutOfMemory(Exception error) =>
-        (IsDuckDb(error) && (TypeOf(error) == DuckDBErrorType.OutOfMemory || NoMemory().IsMatch(Quoted().Replace(error.Message, ""))))
+        (IsDuckDb(error) && (TypeOf(error) == DuckDBErrorType.OutOfMemory || (!IsPermanent(TypeOf(error)) && NoMemory().IsMatch(Quoted().Replace(error.Message, "")))))
         || (error.InnerException is { } inner && IsOutOfMemory(inner));
 
     [GeneratedRegex(@"Out of Memory Error|failed to (pin|allocate|resize|offload) [^(]*\([^)]* used\)|could not allocate block [^(]*\([^)]* used\)")]

@@ -31,7 +31,7 @@ sealed class DuckDbInstance : IDisposable
     /// <summary>The memory limit.</summary>
     public long MemoryBytes { get; private set; }
 
-    /// <summary>DuckDB refuses everything since a fatal error, until all connections are closed.</summary>
+    /// <summary>Since a fatal error DuckDB refuses everything until all connections are closed; after a failed COMMIT or a conflict nothing more is to be done here.</summary>
     public bool IsInvalid { get; private set; }
 
     /// <summary>The name of the database in SQL.</summary>
@@ -46,22 +46,23 @@ sealed class DuckDbInstance : IDisposable
     public long WalBytes => new FileInfo(WalPathOf(_path)) is { Exists: true } wal ? wal.Length : 0;
 
     /// <exception cref="StoreException">The file cannot be opened, for the reason that <see cref="StoreException.Fault"/> says; transient, as the same file may open later.</exception>
-    public static DuckDbInstance Open(string path, string tempDirectory, long memoryBytes, DuckDbOptions options) =>
-        Open(path, tempDirectory, memoryBytes, options, writable: true);
+    /// <param name="isAgain">Somebody of this process may still need what is in the export directory.</param>
+    public static DuckDbInstance Open(string path, string tempDirectory, long memoryBytes, DuckDbOptions options, bool isAgain = false) =>
+        Open(path, tempDirectory, memoryBytes, options, writable: true, isAgain);
 
     /// <summary>Opens a database that no process has open, to look at it: nothing in the file changes.</summary>
     /// <exception cref="StoreException">The file cannot be opened, or holds no database of ours.</exception>
     public static DuckDbInstance OpenReadOnly(string path, string tempDirectory, long memoryBytes, DuckDbOptions options) =>
-        Open(path, tempDirectory, memoryBytes, options, writable: false);
+        Open(path, tempDirectory, memoryBytes, options, writable: false, isAgain: false);
 
-    static DuckDbInstance Open(string path, string tempDirectory, long memoryBytes, DuckDbOptions options, bool writable)
+    static DuckDbInstance Open(string path, string tempDirectory, long memoryBytes, DuckDbOptions options, bool writable, bool isAgain)
     {
         var connection = new DuckDBConnection(ConnectionString(path, tempDirectory, memoryBytes, options, writable));
         try
         {
             Directory.CreateDirectory(Path.GetDirectoryName(path)!);
             var exportDirectory = ExportDirectoryOf(tempDirectory);
-            foreach (var left in new[] { tempDirectory, exportDirectory }.Where(Directory.Exists)) Directory.Delete(left, recursive: true); // by a crash
+            foreach (var left in (isAgain ? [tempDirectory] : new[] { tempDirectory, exportDirectory }).Where(Directory.Exists)) Directory.Delete(left, recursive: true); // by a crash
             Directory.CreateDirectory(Path.GetDirectoryName(tempDirectory)!); // DuckDB makes the last part only
             Directory.CreateDirectory(exportDirectory, UnixFileMode.UserRead | UnixFileMode.UserWrite | UnixFileMode.UserExecute);
             connection.Open();

@@ -12,10 +12,10 @@ public sealed record DuckDbOptions
     public long MemoryBytes { get; init; } = 320L * 1024 * 1024;
 
     /// <summary>
-    /// Most memory of one database whose loads do not fit in <see cref="MemoryBytes"/>; it keeps what it was found to need until it is closed. Defaults to half of what the process may use.
+    /// Most memory of all databases together whose loads do not fit in <see cref="MemoryBytes"/>; each keeps what it was found to need until it is closed for want of use. Defaults to half of what .NET says that the
+    /// process may use (of a container's limit it may use three quarters).
     /// </summary>
-    // DuckDB keeps 8 bytes in memory for each row of a table of which some were deleted since they were written, and can evict none of them: loads that replace rows of
-    // a large table fail for ever below that
+    // what is deleted takes some 13 bytes a row of the table in memory until a checkpoint, and DuckDB can evict none of it: loads that replace rows of a large table fail for ever below that (ADR 16)
     public long MaxMemoryBytes { get; init; } = GC.GetGCMemoryInfo().TotalAvailableMemoryBytes / 2;
 
     /// <summary>

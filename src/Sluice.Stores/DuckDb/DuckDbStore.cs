@@ -142,8 +142,9 @@ sealed class DuckDbStore(DuckDbDatabase database, Guid tableId) : ITableStore
         await RunTwiceAsync(
             db => InTransaction(db, () =>
             {
-                discarded += QuarantineTables.Discard(db, tableId, selection);
-                return discarded > 0;
+                var now = QuarantineTables.Discard(db, tableId, selection);
+                discarded = Math.Max(discarded, now); // of a COMMIT that took effect and failed the second try finds none
+                return now > 0;
             }),
             cancellation).ConfigureAwait(false);
         return discarded;

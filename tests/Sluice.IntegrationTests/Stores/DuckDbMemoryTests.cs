@@ -1,3 +1,4 @@
+using DuckDB.NET.Native;
 using Microsoft.Extensions.Logging.Abstractions;
 using Sluice.Load;
 using Sluice.Stores.DuckDb;
@@ -43,15 +44,76 @@ public sealed class DuckDbMemoryTests : IDisposable
     }
 
     [Fact]
-    public void What_does_not_suffice_is_raised_to_that_of_all_then_by_quarters_up_to_the_most()
+    public async Task What_does_not_suffice_is_raised_to_that_of_all_then_by_quarters_up_to_the_most_of_those_that_need_more()
     {
-        var shares = new MemoryShares(totalBytes: 400, maxBytes: 600);
-        Assert.Equal([400, 500, 600, 600], new long[] { 100, 400, 500, 600 }.Select(shares.Above));
-        Assert.Equal([400, 400], new long[] { 100, 400 }.Select(new MemoryShares(totalBytes: 400, maxBytes: 300).Above)); // never lowered
+        await using var databases = Open(new DuckDbOptions());
+        var (one, other) = (databases.OpenDatabase(_databaseId), databases.OpenDatabase(Guid.NewGuid()));
+        var shares = new MemoryShares(totalBytes: 400, maxBytes: 900);
+        Assert.Equal([400, 500, 900, 900], new long[] { 100, 400, 800, 900 }.Select(limit => shares.Above(one, limit)));
+
+        shares.Keep(other, 450);
+        shares.Keep(other, 420); // is not lowered
+        Assert.Equal([400, 450, 450], new long[] { 100, 400, 450 }.Select(limit => shares.Above(one, limit)));
+        Assert.Equal(562, shares.Above(other, 450)); // its own does not count against it
+
+        shares.Forget(other);
+        Assert.Equal(562, shares.Above(one, 450));
+        Assert.Equal(400, new MemoryShares(totalBytes: 400, maxBytes: 300).Above(one, 400)); // never lowered
     }
 
     [Fact]
-    public async Task A_load_that_does_not_fit_in_its_share_gets_all_the_memory()
+    public async Task A_conflict_after_the_memory_ended_is_tried_again_in_another_instance_with_what_the_caller_had_exported()
+    {
+        await using var databases = Open(s_tight with { MaxMemoryBytes = 512 * MiB });
+        var database = databases.OpenDatabase(_databaseId);
+        var instances = new List<DuckDbInstance>();
+        var limits = new List<long>();
+        var exported = "";
+        var result = await database.RunAsync(
+            db =>
+            {
+                instances.Add(db);
+                limits.Add(db.MemoryBytes / MiB);
+                if (instances.Count == 1) File.WriteAllText(exported = Path.Combine(db.ExportDirectory, "keys"), "1");
+                return instances.Count switch
+                {
+                    1 or 2 => throw new DuckDbNativeException(DuckDBErrorType.OutOfMemory, "Out of Memory Error: of a test"),
+                    3 => throw new DuckDbNativeException(DuckDBErrorType.Transaction, "TransactionContext Error: Conflict on tuple deletion!"),
+                    _ => File.ReadAllText(exported),
+                };
+            },
+            Cancellation);
+        Assert.Equal("1", result);
+        Assert.Equal([128, 160, 200, 200], limits);
+        Assert.True(instances[0] == instances[1] && instances[1] == instances[2] && instances[3] != instances[2]);
+        Assert.Equal(200, await database.RunAsync(db => db.MemoryBytes / MiB, Cancellation)); // is kept
+    }
+
+    [Fact]
+    public async Task A_conflict_closes_the_instance_whatever_came_before()
+    {
+        await using var databases = Open(s_tight);
+        var database = databases.OpenDatabase(_databaseId);
+        var first = await database.RunAsync(db => db, Cancellation);
+        var conflict = new DuckDbNativeException(DuckDBErrorType.Transaction, "TransactionContext Error: Conflict on tuple deletion!");
+        var failure = await Assert.ThrowsAsync<StoreException>(async () => await database.RunAsync<int>(_ => throw conflict, Cancellation));
+        Assert.True(failure.IsTransient);
+        Assert.NotSame(first, await database.RunAsync(db => db, Cancellation));
+    }
+
+    [Fact]
+    public async Task What_a_database_needed_is_given_back_when_nobody_uses_it()
+    {
+        await using var databases = Open(s_tight with { MaxMemoryBytes = 512 * MiB, IdleTimeout = TimeSpan.Zero });
+        var database = databases.OpenDatabase(_databaseId);
+        var attempts = 0;
+        await database.RunAsync(_ => ++attempts < 2 ? throw new DuckDbNativeException(DuckDBErrorType.OutOfMemory, "Out of Memory Error: of a test") : 0, Cancellation);
+        await database.MaintainAsync();
+        Assert.Equal(128, await database.RunAsync(db => db.MemoryBytes / MiB, Cancellation));
+    }
+
+    [Fact]
+    public async Task A_load_that_does_not_fit_in_its_share_gets_all_the_memory_and_keeps_it()
     {
         await using var databases = Open(new DuckDbOptions());
         var database = databases.OpenDatabase(_databaseId);
@@ -67,7 +129,7 @@ public sealed class DuckDbMemoryTests : IDisposable
         Assert.Equal(10_000_000, length);
         Assert.Equal(2, attempts);
         var limit = await database.RunAsync(db => db.Query("SELECT current_setting('memory_limit')", row => row.GetString(0))[0], Cancellation);
-        Assert.Equal("64.0 MiB", limit);
+        Assert.Equal("320.0 MiB", limit);
     }
 
     [Fact]
