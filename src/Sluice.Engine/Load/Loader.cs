@@ -193,7 +193,7 @@ sealed class Loader : IDisposable
             if (await TryApplyBarrierAsync(cancellation)) return;
             Gather();
         }
-        _wholeInterval = WholeInterval(interval, _batch?.Rows.RowCount ?? 0);
+        _wholeInterval = _batch is { } batch && IsFull(batch) ? TimeSpan.Zero : WholeInterval(interval, _batch?.Rows.RowCount ?? 0); // of a backlog the rest is there
         if (HasFrames) await LoadBatchAsync(_batch!, cancellation);
         else if (_reader.PassedBytes >= _options.MaxBytes) await PassPartsAsync(cancellation);
         else return;
@@ -298,8 +298,7 @@ sealed class Loader : IDisposable
     void Gather()
     {
         var batch = _batch!;
-        while (batch.Rows.RowCount < _options.MaxRecords && batch.FrameBytes < _options.MaxBytes
-            && _reader.TryPeek(out var frame) && !IsBarrier(frame))
+        while (!IsFull(batch) && _reader.TryPeek(out var frame) && !IsBarrier(frame))
         {
             var isReplay = frame.Header.Kind == FrameKind.Replay;
             if (isReplay && batch.Frames.Count > 0) return;
@@ -309,6 +308,8 @@ sealed class Loader : IDisposable
             if (isReplay) return; // what it does depends on what the quarantine has when all before it is loaded
         }
     }
+
+    bool IsFull(FrameBatch batch) => batch.Rows.RowCount >= _options.MaxRecords || batch.FrameBytes >= _options.MaxBytes;
 
     /// <summary>Loads the frames, in halves if the store refuses them together; each part moves the position with it.</summary>
     async Task LoadFramesAsync(FrameBatch batch, int start, int end, CancellationToken cancellation)

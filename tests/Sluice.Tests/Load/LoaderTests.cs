@@ -181,6 +181,27 @@ public sealed class LoaderTests
     }
 
     [Fact]
+    public async Task After_a_load_of_all_that_one_may_take_nothing_is_waited_for()
+    {
+        var options = new LoadOptions { MinInterval = TimeSpan.Zero, MaxRecords = 4, WholeRecords = 10, MaxWholeInterval = TimeSpan.FromSeconds(1) };
+        using var load = await LoadFixture.CreateAsync(Table, options);
+        using var stop = new CancellationTokenSource();
+        var running = Task.Run(() => load.Loader.RunAsync(stop.Token), TestContext.Current.CancellationToken);
+        await WaitAsync(1);
+
+        load.Time.Advance(TimeSpan.FromMilliseconds(100));
+        await load.SendAsync(Table, [.. Enumerable.Range(0, 4).Select(i => $"{{\"_id\":{i}}}")]);
+        await WaitAsync(2);
+        await load.SendAsync(Table, """{"_id":4}"""); // 4 in 100 ms: as above it would wait for 10, and the clock stands still
+        await WaitAsync(3);
+        Assert.Equal(["schema 1 @1", "load 4 rows @2", "load 1 rows @3"], load.Database.Calls);
+        await stop.CancelAsync();
+        await running.ContinueWith(_ => { }, TaskScheduler.Default);
+
+        Task WaitAsync(ulong sequence) => load.Loader.WaitAsync(sequence, CancellationToken.None).WaitAsync(TimeSpan.FromSeconds(10), TimeProvider.System, TestContext.Current.CancellationToken);
+    }
+
+    [Fact]
     public async Task Passing_failures_are_tried_again_ever_slower_and_nothing_is_doubled()
     {
         var options = new LoadOptions { MaxRetryDelay = TimeSpan.FromSeconds(1) };
