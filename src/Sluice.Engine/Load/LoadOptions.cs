@@ -22,7 +22,7 @@ public sealed record LoadOptions
     public int WholeRecords { get; init; } = 150_000;
 
     /// <summary>
-    /// Longest time from one load to the next for so many to gather, whoever waits; when they take longer to come, nobody waits for them. Defaults to 400 ms.
+    /// Longest time from one load to the next for so many to gather, whoever waits; when they take longer to come, or the last load took all that one may, nobody waits for them. Defaults to 400 ms.
     /// </summary>
     public TimeSpan MaxWholeInterval { get; init; } = TimeSpan.FromMilliseconds(400);
 
