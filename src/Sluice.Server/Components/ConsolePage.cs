@@ -4,9 +4,12 @@ using Sluice.Server.Accounts;
 
 namespace Sluice.Server.Components;
 
-/// <summary>What every page does the same way: acts as the signed-in user, and turns a refusal into a sentence.</summary>
-public abstract class ConsolePage : ComponentBase
+/// <summary>What every page does the same way: acts as the signed-in user, turns a refusal into a sentence, and lets go of what it watches.</summary>
+public abstract class ConsolePage : ComponentBase, IDisposable
 {
+    readonly List<IDisposable> _kept = [];
+    bool _isLeft;
+
     [Inject]
     ConsoleUser User { get; set; } = null!;
 
@@ -18,6 +21,23 @@ public abstract class ConsolePage : ComponentBase
 
     /// <summary>True while an action runs: its button is disabled.</summary>
     protected bool IsBusy { get; private set; }
+
+    public virtual void Dispose()
+    {
+        _isLeft = true;
+        _kept.ForEach(it => it.Dispose());
+        _kept.Clear();
+        GC.SuppressFinalize(this);
+    }
+
+    /// <summary>Disposes of it when the page is left; at once, where it was left while this one was still being made.</summary>
+    protected void Keep(IDisposable it)
+    {
+        if (_isLeft)
+            it.Dispose();
+        else
+            _kept.Add(it);
+    }
 
     /// <summary>Does something as the present user. A login that has ended leads to the page that begins a new one.</summary>
     /// <returns>False: it was refused, and <see cref="Fault"/> says why.</returns>

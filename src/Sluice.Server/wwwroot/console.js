@@ -48,6 +48,14 @@
     isFolded: () => store.get('sluice.folded') === '1',
     setFolded: folded => store.set('sluice.folded', folded ? '1' : '0'),
     loadEditor: () => (editor ??= loadEditor()),
+    // BlazorMonaco lets go of no editor by itself; one that is closed while its worker still loads logs an error
+    closeEditor(id) {
+      const editors = window.blazorMonaco?.editors ?? [];
+      const at = editors.findIndex(it => it.id === id);
+      if (at < 0) return;
+      const [left] = editors.splice(at, 1);
+      setTimeout(() => left.editor.dispose(), 10000);
+    },
     setWords: list => { words = list; },
     read: key => store.get('sluice.' + key),
     write: (key, value) => store.set('sluice.' + key, value),

@@ -6,12 +6,12 @@ using Xunit;
 namespace Sluice.IntegrationTests.Console;
 
 /// <summary><c>/docs</c> in a real browser: everything comes from this server, and its content policy lets it work and nothing else.</summary>
-public sealed class ApiReferenceTests(RealBrowser browser) : IClassFixture<RealBrowser>
+public sealed class ApiReferenceTests(RealBrowser browser) : BrowserTests(browser)
 {
     [Fact]
     public async Task The_api_is_shown_with_what_this_server_has_alone()
     {
-        var page = await browser.OpenAsync(ColorScheme.Light, 1280);
+        var page = await Browser.OpenAsync(ColorScheme.Light, 1280);
         var faults = RealBrowser.Watch(page);
 
         await page.GotoAsync("/docs");
@@ -27,7 +27,7 @@ public sealed class ApiReferenceTests(RealBrowser browser) : IClassFixture<RealB
     [Fact]
     public async Task Its_policy_refuses_what_the_page_does_not_need()
     {
-        var page = await browser.OpenAsync(ColorScheme.Light, 1280);
+        var page = await Browser.OpenAsync(ColorScheme.Light, 1280);
         await page.GotoAsync("/docs/");
         var faults = RealBrowser.Watch(page);
 

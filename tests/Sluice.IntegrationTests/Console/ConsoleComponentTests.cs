@@ -1,6 +1,8 @@
 using System.Text.Json;
 using Bunit;
+using Microsoft.AspNetCore.Components.Web;
 using Microsoft.Extensions.DependencyInjection;
+using Microsoft.JSInterop;
 using MudBlazor.Services;
 using Sluice.Quotas;
 using Sluice.Server;
@@ -48,6 +50,46 @@ public sealed class ConsoleComponentTests : BunitContext
         Assert.Equal("1.50", cells[2].Find("td.right").TextContent);
         Assert.Equal("text", cells[3].Find("td").TextContent);
         Assert.Equal("{\"m\":1}", cells[4].Find("td").TextContent);
+    }
+
+    /// <summary>A boundary stands for the one of the layout, which is there still when another page has come.</summary>
+    [Fact]
+    public async Task An_editor_that_is_left_while_it_is_made_is_no_fault_of_the_next_page()
+    {
+        var calls = JSInterop.SetupVoid(call => call.Identifier.StartsWith("blazorMonaco", StringComparison.Ordinal));
+        var page = Render<ErrorBoundary>(parameters => parameters.AddChildContent<CodeEditor>(it => it.Add(editor => editor.Language, "json").Add(editor => editor.Label, "Records")));
+        page.WaitForAssertion(() => Assert.NotEmpty(calls.Invocations));
+
+        page.Render(parameters => parameters.Add(it => it.ChildContent, "the next page"));
+        await page.InvokeAsync(calls.SetVoidResult);
+
+        Assert.Equal("the next page", page.Markup);
+        Assert.Single(JSInterop.Invocations["sluice.closeEditor"]);
+    }
+
+    [Fact]
+    public async Task An_editor_that_fails_on_its_page_is_a_fault_of_the_page()
+    {
+        var calls = JSInterop.SetupVoid(call => call.Identifier.StartsWith("blazorMonaco", StringComparison.Ordinal));
+        var page = Render<ErrorBoundary>(parameters => parameters.AddChildContent<CodeEditor>(it => it.Add(editor => editor.Language, "json").Add(editor => editor.Label, "Records")));
+        page.WaitForAssertion(() => Assert.NotEmpty(calls.Invocations));
+        await page.InvokeAsync(() => calls.SetException(new JSException("no editor")));
+        page.WaitForAssertion(() => Assert.Contains("blazor-error-boundary", page.Markup, StringComparison.Ordinal));
+    }
+
+    [Fact]
+    public void What_a_page_watches_ends_with_it_even_if_it_was_left_before()
+    {
+        using var page = new WatchingPage();
+        using var early = new CancellationTokenSource();
+        using var late = new CancellationTokenSource();
+        page.Watch(early.Cancel);
+        Assert.False(early.IsCancellationRequested);
+
+        page.Dispose();
+        Assert.True(early.IsCancellationRequested);
+        page.Watch(late.Cancel); // the page was left while it read what it needs for this
+        Assert.True(late.IsCancellationRequested);
     }
 
     [Fact]
@@ -170,4 +212,14 @@ public sealed class ConsoleComponentTests : BunitContext
 
     static QueryAnswer AnswerOf(IReadOnlyList<string> columns, IReadOnlyList<string> rows) =>
         new([.. columns.Select(name => new AnswerColumn(name, "string"))], [.. rows.Select(row => JsonElement.Parse(row))], null, [], null, default);
+
+    sealed class WatchingPage : ConsolePage
+    {
+        public void Watch(Action end) => Keep(new Ending(end));
+
+        sealed class Ending(Action end) : IDisposable
+        {
+            public void Dispose() => end();
+        }
+    }
 }

@@ -13,7 +13,7 @@ using static Microsoft.Playwright.Assertions;
 namespace Sluice.IntegrationTests.Console;
 
 /// <summary>Every page there is, in a real browser: usable by everybody, in both colours, on wide and narrow screens, and inert whatever it shows.</summary>
-public sealed class ConsolePageTests(RealBrowser browser) : IClassFixture<RealBrowser>
+public sealed class ConsolePageTests(RealBrowser browser) : BrowserTests(browser)
 {
     /// <summary>A row for each route: the addresses under which it shows something. Tabs are found in the page.</summary>
     static Dictionary<string, string[]> AddressesOf(ConsoleStage stage) => new(StringComparer.Ordinal)
@@ -50,8 +50,8 @@ public sealed class ConsolePageTests(RealBrowser browser) : IClassFixture<RealBr
     [Fact]
     public async Task Every_page_is_for_everybody_in_both_colours_and_fits()
     {
-        var stage = await ConsoleStage.MakeAsync(browser.HttpPort, "pages", "plain");
-        var page = await browser.SignInAsync(ColorScheme.Light, 1280);
+        var stage = await ConsoleStage.MakeAsync(Browser.HttpPort, "pages", "plain");
+        var page = await Browser.SignInAsync(ColorScheme.Light, 1280);
         var faults = RealBrowser.Watch(page);
         var found = new List<string>();
         var waiting = new Queue<string>(AddressesOf(stage).Values.SelectMany(addresses => addresses));
@@ -82,8 +82,8 @@ public sealed class ConsolePageTests(RealBrowser browser) : IClassFixture<RealBr
     public async Task What_opens_over_a_page_is_for_everybody_too(ColorScheme colors, int width)
     {
         var name = $"over-{colors}".ToLowerInvariant();
-        var stage = await ConsoleStage.MakeAsync(browser.HttpPort, name, "plain");
-        var page = await browser.SignInAsync(colors, width);
+        var stage = await ConsoleStage.MakeAsync(Browser.HttpPort, name, "plain");
+        var page = await Browser.SignInAsync(colors, width);
         await Expect(page.Locator("html")).ToHaveAttributeAsync("data-theme", $"{colors}".ToLowerInvariant());
         var found = new List<string>();
         foreach (var (address, button) in DialogsOf(stage, name))
@@ -111,7 +111,7 @@ public sealed class ConsolePageTests(RealBrowser browser) : IClassFixture<RealBr
     [Fact]
     public async Task A_page_that_shuts_people_out_or_is_too_wide_is_found()
     {
-        var page = await browser.OpenAsync(ColorScheme.Light, 390);
+        var page = await Browser.OpenAsync(ColorScheme.Light, 390);
         await page.SetContentAsync("""<html lang="en"><title>t</title><h1>t</h1><button></button><p style="color:#999;background:#aaa;width:500px">faint</p>""");
         var found = new List<string>();
         await JudgeAsync(page, "broken", found);
@@ -124,8 +124,8 @@ public sealed class ConsolePageTests(RealBrowser browser) : IClassFixture<RealBr
     public async Task Texts_of_others_are_inert_wherever_they_are_shown()
     {
         const string hostile = "\"><img src=x onerror=\"window.hit=1\"><script>window.hit=1</script>";
-        var (_, _, sinkId, _) = await ConsoleStage.MakeAsync(browser.HttpPort, "hostile", hostile);
-        var page = await browser.SignInAsync(ColorScheme.Light, 1280);
+        var (_, _, sinkId, _) = await ConsoleStage.MakeAsync(Browser.HttpPort, "hostile", hostile);
+        var page = await Browser.SignInAsync(ColorScheme.Light, 1280);
         var escaped = Uri.EscapeDataString(hostile);
         foreach (var path in new[] { "/tables", $"/sinks/{sinkId}?tab=errors&view=single", $"/sinks/{sinkId}?tab=tail", $"/sinks/{sinkId}?tab=mapping", $"/tables?q={escaped}", $"/query?sql={escaped}", "/settings?tab=keys" })
         {
@@ -140,10 +140,10 @@ public sealed class ConsolePageTests(RealBrowser browser) : IClassFixture<RealBr
     public async Task An_invites_link_sets_a_password_without_telling_the_server_its_token_before()
     {
         var cancellation = TestContext.Current.CancellationToken;
-        using var api = await ApiClient.LoginAsync(browser.HttpPort, cancellation);
+        using var api = await ApiClient.LoginAsync(Browser.HttpPort, cancellation);
         var invite = await api.PostAsync("v2/invites", """{"email":"new@example.com"}""", cancellation);
         var link = new Uri(invite.Json["invite_url"]!.GetValue<string>());
-        var page = await browser.OpenAsync(ColorScheme.Light, 1280);
+        var page = await Browser.OpenAsync(ColorScheme.Light, 1280);
         var asked = new List<string>();
         page.Request += (_, request) => asked.Add(request.Url);
 
@@ -164,9 +164,9 @@ public sealed class ConsolePageTests(RealBrowser browser) : IClassFixture<RealBr
     public async Task A_key_made_here_sends_to_the_sources_it_names_until_its_day_is_over()
     {
         var cancellation = TestContext.Current.CancellationToken;
-        var mine = await ConsoleStage.MakeAsync(browser.HttpPort, "mine", "plain");
-        var other = await ConsoleStage.MakeAsync(browser.HttpPort, "other", "plain");
-        var page = await browser.SignInAsync(ColorScheme.Light, 1280);
+        var mine = await ConsoleStage.MakeAsync(Browser.HttpPort, "mine", "plain");
+        var other = await ConsoleStage.MakeAsync(Browser.HttpPort, "other", "plain");
+        var page = await Browser.SignInAsync(ColorScheme.Light, 1280);
         await page.GotoAsync("/settings?tab=keys");
         await page.GetByLabel("Description").FillAsync("plant 7");
         await Expect(Button(page, "Create key")).ToBeDisabledAsync(); // no source is chosen
@@ -179,7 +179,7 @@ public sealed class ConsolePageTests(RealBrowser browser) : IClassFixture<RealBr
         await Expect(row).ToContainTextAsync("mine-stream");
         await Expect(row).ToContainTextAsync("2100-01-01 00:00");
 
-        using var key = new ApiClient(browser.HttpPort);
+        using var key = new ApiClient(Browser.HttpPort);
         key.UseToken(secret);
         Assert.Equal(HttpStatusCode.OK, (await key.PostAsync($"v2/sinks/{mine.SinkId}", """{"records":[]}""", cancellation)).Status);
         Assert.Equal(HttpStatusCode.NotFound, (await key.PostAsync($"v2/sinks/{other.SinkId}", """{"records":[]}""", cancellation)).Status);
@@ -199,9 +199,9 @@ public sealed class ConsolePageTests(RealBrowser browser) : IClassFixture<RealBr
     public async Task The_quota_of_a_source_is_changed_here_and_shown_with_what_is_used()
     {
         var cancellation = TestContext.Current.CancellationToken;
-        var stage = await ConsoleStage.MakeAsync(browser.HttpPort, "limited", "plain");
-        using var api = await ApiClient.LoginAsync(browser.HttpPort, cancellation);
-        var page = await browser.SignInAsync(ColorScheme.Light, 390);
+        var stage = await ConsoleStage.MakeAsync(Browser.HttpPort, "limited", "plain");
+        using var api = await ApiClient.LoginAsync(Browser.HttpPort, cancellation);
+        var page = await Browser.SignInAsync(ColorScheme.Light, 390);
         await page.GotoAsync($"/sinks/{stage.SinkId}");
         var card = page.Locator("section.card").Filter(new() { Has = page.GetByRole(AriaRole.Heading, new() { Name = "Quota" }) });
         await Expect(card.Locator("dd")).ToHaveTextAsync(["no limit", "no limit"]);
@@ -242,11 +242,11 @@ public sealed class ConsolePageTests(RealBrowser browser) : IClassFixture<RealBr
     public async Task Who_may_only_read_sees_the_quota_of_a_source_and_no_way_to_change_it()
     {
         var cancellation = TestContext.Current.CancellationToken;
-        var stage = await ConsoleStage.MakeAsync(browser.HttpPort, "readers", "plain");
-        using var api = await ApiClient.LoginAsync(browser.HttpPort, cancellation);
+        var stage = await ConsoleStage.MakeAsync(Browser.HttpPort, "readers", "plain");
+        using var api = await ApiClient.LoginAsync(Browser.HttpPort, cancellation);
         var invite = await api.PostAsync("v2/invites", """{"email":"quota-reader@example.com","role":"Reader"}""", cancellation);
         var link = new Uri(invite.Json["invite_url"]!.GetValue<string>());
-        var page = await browser.OpenAsync(ColorScheme.Light, 1280);
+        var page = await Browser.OpenAsync(ColorScheme.Light, 1280);
         await page.GotoAsync(link.PathAndQuery + link.Fragment);
         await page.GetByLabel("Full name").FillAsync("Reader");
         await page.GetByLabel("Password").FillAsync("Correct-Horse-9");
@@ -266,8 +266,8 @@ public sealed class ConsolePageTests(RealBrowser browser) : IClassFixture<RealBr
     public async Task A_key_has_the_quota_it_was_made_with_until_it_gets_another()
     {
         var cancellation = TestContext.Current.CancellationToken;
-        var stage = await ConsoleStage.MakeAsync(browser.HttpPort, "metered", "plain");
-        var page = await browser.SignInAsync(ColorScheme.Light, 1280);
+        var stage = await ConsoleStage.MakeAsync(Browser.HttpPort, "metered", "plain");
+        var page = await Browser.SignInAsync(ColorScheme.Light, 1280);
         await page.GotoAsync("/settings?tab=keys");
         await page.GetByLabel("Description").FillAsync("meter 7");
         await page.GetByLabel("metered-stream").CheckAsync();
@@ -281,7 +281,7 @@ public sealed class ConsolePageTests(RealBrowser browser) : IClassFixture<RealBr
         var quota = page.GetByRole(AriaRole.Row).Filter(new() { HasText = "meter 7" }).Locator("td.quota");
         await Expect(quota).ToHaveTextAsync(new Regex("^\\s*1.0 MiB/s\\s*0 % used\\s*$"));
 
-        using var key = new ApiClient(browser.HttpPort);
+        using var key = new ApiClient(Browser.HttpPort);
         key.UseToken(secret);
         await Button(page, "Change the quota of meter 7").ClickAsync();
         await page.GetByRole(AriaRole.Dialog).GetByLabel("Records a second").FillAsync("1");
@@ -297,7 +297,7 @@ public sealed class ConsolePageTests(RealBrowser browser) : IClassFixture<RealBr
     [Fact]
     public async Task The_organization_is_written_by_administrators_and_read_by_others()
     {
-        var page = await browser.SignInAsync(ColorScheme.Light, 1280);
+        var page = await Browser.SignInAsync(ColorScheme.Light, 1280);
         await page.GotoAsync("/settings?tab=organization");
         await page.GetByLabel("Name").FillAsync("Weir & Sons");
         await page.GetByLabel("Technical contact").FillAsync("ops@example.com");
@@ -312,8 +312,8 @@ public sealed class ConsolePageTests(RealBrowser browser) : IClassFixture<RealBr
     public async Task A_table_with_ids_of_the_server_has_required_columns_defaults_and_an_end_for_its_rows()
     {
         var cancellation = TestContext.Current.CancellationToken;
-        var stage = await ConsoleStage.MakeAsync(browser.HttpPort, "events", "plain");
-        var page = await browser.SignInAsync(ColorScheme.Light, 1280);
+        var stage = await ConsoleStage.MakeAsync(Browser.HttpPort, "events", "plain");
+        var page = await Browser.SignInAsync(ColorScheme.Light, 1280);
         await page.GotoAsync($"/tables?database={stage.DatabaseId}");
         await Button(page, "New table").First.ClickAsync();
         await page.GetByRole(AriaRole.Dialog).GetByLabel("Name").FillAsync("visits");
@@ -338,7 +338,7 @@ public sealed class ConsolePageTests(RealBrowser browser) : IClassFixture<RealBr
         await Expect(page.GetByRole(AriaRole.Dialog)).ToHaveCountAsync(0);
         await Expect(page.GetByRole(AriaRole.Row).Filter(new() { HasText = "seconds" })).ToContainTextAsync("default 1");
 
-        using var api = await ApiClient.LoginAsync(browser.HttpPort, cancellation);
+        using var api = await ApiClient.LoginAsync(Browser.HttpPort, cancellation);
         var table = (await api.GetAsync($"v2/tables/{stage.DatabaseId}/visits", cancellation)).Json;
         Assert.Equal(("30d", true), (table["options"]!["retention"]!.GetValue<string>(), table["options"]!["auto_id"]!.GetValue<bool>()));
 
@@ -358,8 +358,8 @@ public sealed class ConsolePageTests(RealBrowser browser) : IClassFixture<RealBr
     [Fact]
     public async Task An_answer_is_shown_up_to_its_limit_and_exported_whole()
     {
-        var stage = await ConsoleStage.MakeAsync(browser.HttpPort, "numbers", "plain");
-        var page = await browser.SignInAsync(ColorScheme.Light, 1280);
+        var stage = await ConsoleStage.MakeAsync(Browser.HttpPort, "numbers", "plain");
+        var page = await Browser.SignInAsync(ColorScheme.Light, 1280);
         await page.GotoAsync($"/query?database={stage.DatabaseId}&sql={Uri.EscapeDataString("SELECT i FROM UNNEST(generate_series(1, 250)) AS t(i) ORDER BY i")}");
         await RealBrowser.SettleAsync(page);
         await Button(page, "Run").ClickAsync();

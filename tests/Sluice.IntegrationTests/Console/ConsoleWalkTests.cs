@@ -6,25 +6,26 @@ using static Microsoft.Playwright.Assertions;
 namespace Sluice.IntegrationTests.Console;
 
 /// <summary>The way from an empty server to a chart, with one bad record on it, as a person goes it.</summary>
-public sealed class ConsoleWalkTests(RealBrowser browser) : IClassFixture<RealBrowser>
+public sealed class ConsoleWalkTests(RealBrowser browser) : BrowserTests(browser)
 {
     [Fact]
     public async Task From_first_run_to_a_chart_with_one_bad_record_on_the_way()
     {
-        var page = await browser.SignInAsync(ColorScheme.Light, 1280);
+        var page = await Browser.SignInAsync(ColorScheme.Light, 1280);
         var faults = RealBrowser.Watch(page);
 
         await CreateFromSampleAsync(page);
         await SendWithOneBadAsync(page);
         await FixAndReplayAsync(page);
         await DrawAsync(page);
+        Assert.Equal(1, await page.EvaluateAsync<int>("blazorMonaco.editors.length")); // those of the pages that were left are closed
 
         await Button(page, "Sign out").ClickAsync();
         await Expect(page).ToHaveURLAsync(new Regex("/sign-in"));
         Assert.Empty(faults);
         await SeeWhoDidItAsync();
 
-        await ConsolePictures.TakeAsync(browser);
+        await ConsolePictures.TakeAsync(Browser);
     }
 
     static async Task CreateFromSampleAsync(IPage page)
@@ -87,7 +88,7 @@ public sealed class ConsoleWalkTests(RealBrowser browser) : IClassFixture<RealBr
     async Task SeeWhoDidItAsync()
     {
         var cancellation = TestContext.Current.CancellationToken;
-        using var api = await ApiClient.LoginAnewAsync(browser.HttpPort, cancellation);
+        using var api = await ApiClient.LoginAnewAsync(Browser.HttpPort, cancellation);
         var lines = (await api.GetAsync("v2/audit", cancellation)).Json["resources"]!.AsArray().Reverse().Select(line => line!).ToList();
         Assert.Equal(
             ["login", "database.create", "table.create", "sink.create", "sink.update", "sink.replay", "logout", "login"],

@@ -60,6 +60,20 @@ public sealed class RealBrowser : IAsyncLifetime
         return page;
     }
 
+    /// <summary>What every open page shows, and the server's log.</summary>
+    internal async Task TellAsync(ITestOutputHelper output)
+    {
+        foreach (var page in _browser.Contexts.SelectMany(context => context.Pages))
+            output.WriteLine($"{page.Url} shows:\n{await page.Locator("body").InnerTextAsync()}");
+        output.WriteLine($"The server wrote:\n{_server.Output}");
+    }
+
+    internal async Task ClosePagesAsync()
+    {
+        foreach (var context in _browser.Contexts.ToList())
+            await context.CloseAsync();
+    }
+
     /// <summary>The home page of the administrator.</summary>
     public async Task<IPage> SignInAsync(ColorScheme colors, int width, int height = 800)
     {

@@ -5,7 +5,7 @@ using Sluice.Server.Catalog;
 namespace Sluice.Server.Components.Pages;
 
 /// <summary>The whole server at a glance, moving.</summary>
-public sealed partial class HomePage : IDisposable
+public sealed partial class HomePage
 {
     const int PageSize = 50;
     const int MaxErrors = 10;
@@ -17,7 +17,6 @@ public sealed partial class HomePage : IDisposable
     List<CatalogSink>? _sinks;
     FeedMoment? _moment;
     HashSet<Guid> _known = [];
-    IDisposable? _watching;
     int _page;
 
     [Inject]
@@ -32,7 +31,11 @@ public sealed partial class HomePage : IDisposable
     protected override async Task OnInitializedAsync()
     {
         if (await ReadAsync())
-            await TryAsync(caller => Task.FromResult(_watching = Feed.Watch(caller, moment => _ = Rendering.RenderAsync(InvokeAsync, () => Show(moment)))));
+            await TryAsync(caller =>
+            {
+                Keep(Feed.Watch(caller, moment => _ = Rendering.RenderAsync(InvokeAsync, () => Show(moment))));
+                return Task.CompletedTask;
+            });
     }
 
     Task<bool> ReadAsync() => TryAsync(async caller =>
@@ -46,8 +49,6 @@ public sealed partial class HomePage : IDisposable
         _moment = Feed.Latest;
         _known = [.. _moment?.Sinks.Keys ?? []];
     });
-
-    public void Dispose() => _watching?.Dispose();
 
     FeedSecond Now => _moment?.Now ?? default;
 

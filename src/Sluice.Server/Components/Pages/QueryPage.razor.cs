@@ -7,7 +7,7 @@ using Sluice.Server.Components.Parts;
 namespace Sluice.Server.Components.Pages;
 
 /// <summary>SQL: an editor, what there is to ask, and the answer.</summary>
-public sealed partial class QueryPage : IDisposable
+public sealed partial class QueryPage
 {
     static readonly string[] Keywords =
         ["SELECT", "FROM", "WHERE", "GROUP BY", "ORDER BY", "HAVING", "LIMIT", "JOIN", "LEFT JOIN", "ON", "AS", "AND", "OR", "NOT", "IN", "BETWEEN", "IS NULL", "COUNT(*)", "SUM", "AVG", "MIN", "MAX", "DISTINCT", "CASE", "WHEN", "THEN", "ELSE", "END", "WITH", "UNION ALL", "DESC", "SHOW TABLES", "SHOW COLUMNS FROM", "INSERT INTO", "VALUES"];
@@ -64,10 +64,11 @@ public sealed partial class QueryPage : IDisposable
         });
     }
 
-    public void Dispose()
+    public override void Dispose()
     {
         _running?.Cancel();
         _running?.Dispose();
+        base.Dispose();
     }
 
     async Task ChooseDatabaseAsync(string? id)

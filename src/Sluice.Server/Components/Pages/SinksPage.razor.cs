@@ -7,14 +7,13 @@ using Sluice.Server.Components.Dialogs;
 namespace Sluice.Server.Components.Pages;
 
 /// <summary>All data sources, with what they take at this moment.</summary>
-public sealed partial class SinksPage : IDisposable
+public sealed partial class SinksPage
 {
     const int PageSize = 50;
 
     readonly Dictionary<Guid, DateTimeOffset> _last = [];
     List<CatalogSink>? _sinks;
     FeedMoment? _moment;
-    IDisposable? _watching;
     int _page;
 
     [Inject]
@@ -37,10 +36,12 @@ public sealed partial class SinksPage : IDisposable
     protected override async Task OnInitializedAsync()
     {
         if (await ReadAsync())
-            await TryAsync(caller => Task.FromResult(_watching = Feed.Watch(caller, Show)));
+            await TryAsync(caller =>
+            {
+                Keep(Feed.Watch(caller, moment => _ = Rendering.RenderAsync(InvokeAsync, () => Show(moment))));
+                return Task.CompletedTask;
+            });
     }
-
-    public void Dispose() => _watching?.Dispose();
 
     Task<bool> ReadAsync() => TryAsync(async caller =>
     {
@@ -62,7 +63,7 @@ public sealed partial class SinksPage : IDisposable
                 _last[id] = moment.At;
         }
         _moment = moment;
-        _ = Rendering.RenderAsync(InvokeAsync, StateHasChanged);
+        StateHasChanged();
     }
 
     async Task DeleteAsync(CatalogSink sink)

@@ -6,10 +6,10 @@ using Microsoft.JSInterop;
 namespace Sluice.Server.Components.Parts;
 
 /// <summary>An editor with highlighting. Its files are loaded when the first one is shown.</summary>
-public sealed partial class CodeEditor
+public sealed partial class CodeEditor : IAsyncDisposable
 {
     readonly string _id = $"editor-{Guid.NewGuid():n}";
-    StandaloneCodeEditor? _editor;
+    MonacoEditor? _editor;
     bool _isLoaded;
     bool _isReady;
 
@@ -46,6 +46,22 @@ public sealed partial class CodeEditor
         Text = text;
         if (_isReady)
             await _editor!.SetValue(text);
+    }
+
+    /// <summary>The browser keeps an editor, its text and what listens to it until it is told.</summary>
+    public async ValueTask DisposeAsync()
+    {
+        _isReady = false;
+        if (!_isLoaded)
+            return;
+        try
+        {
+            await Script.InvokeVoidAsync("sluice.closeEditor", _id);
+        }
+        catch (Exception e) when (e is JSDisconnectedException or OperationCanceledException)
+        {
+            // the browser has left altogether
+        }
     }
 
     protected override async Task OnAfterRenderAsync(bool firstRender)

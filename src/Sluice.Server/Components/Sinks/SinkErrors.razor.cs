@@ -5,7 +5,7 @@ using Sluice.Quarantine;
 namespace Sluice.Server.Components.Sinks;
 
 /// <summary>ERRORS: what failed, at the door or when it was loaded, by group or one by one.</summary>
-public sealed partial class SinkErrors : IDisposable
+public sealed partial class SinkErrors
 {
     const int MaxGroups = 200;
 
@@ -15,7 +15,6 @@ public sealed partial class SinkErrors : IDisposable
     static readonly TimeSpan MaxAge = TimeSpan.FromSeconds(2);
 
     QuarantineOverview? _overview;
-    IDisposable? _watching;
     long _counted;
     int _looks = LooksAfterChange;
 
@@ -46,10 +45,12 @@ public sealed partial class SinkErrors : IDisposable
     protected override async Task OnInitializedAsync()
     {
         if (await ReadAsync())
-            await TryAsync(caller => Task.FromResult(_watching = Feed.Watch(caller, moment => _ = Rendering.RenderAsync(InvokeAsync, () => Follow(moment)))));
+            await TryAsync(caller =>
+            {
+                Keep(Feed.Watch(caller, moment => _ = Rendering.RenderAsync(InvokeAsync, () => Follow(moment))));
+                return Task.CompletedTask;
+            });
     }
-
-    public void Dispose() => _watching?.Dispose();
 
     /// <summary>Reads again while what failed has changed.</summary>
     void Follow(FeedMoment moment)

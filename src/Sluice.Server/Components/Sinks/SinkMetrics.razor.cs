@@ -5,7 +5,7 @@ using Sluice.Server.Components.Parts;
 namespace Sluice.Server.Components.Sinks;
 
 /// <summary>What a data source did by the minute.</summary>
-public sealed partial class SinkMetrics : IDisposable
+public sealed partial class SinkMetrics
 {
     // a drawing has no room for more
     const int MaxPoints = 180;
@@ -20,7 +20,6 @@ public sealed partial class SinkMetrics : IDisposable
     IReadOnlyList<ChartLine> _errors = [];
     IReadOnlyList<ChartLine> _loaded = [];
     IReadOnlyList<ChartLine> _lag = [];
-    IDisposable? _watching;
     long _shown;
 
     [Inject]
@@ -41,11 +40,13 @@ public sealed partial class SinkMetrics : IDisposable
 
     MetricRange Chosen => Ranges.FirstOrDefault(range => range.Name == Range) ?? Ranges[1];
 
-    protected override Task OnInitializedAsync() => TryAsync(caller => Task.FromResult(_watching = Feed.Watch(caller, moment => _ = Rendering.RenderAsync(InvokeAsync, () => Follow(moment)))));
+    protected override Task OnInitializedAsync() => TryAsync(caller =>
+    {
+        Keep(Feed.Watch(caller, moment => _ = Rendering.RenderAsync(InvokeAsync, () => Follow(moment))));
+        return Task.CompletedTask;
+    });
 
     protected override Task OnParametersSetAsync() => TryAsync(ReadAsync);
-
-    public void Dispose() => _watching?.Dispose();
 
     /// <summary>Minutes change once a minute, but the present one every second.</summary>
     void Follow(FeedMoment moment)

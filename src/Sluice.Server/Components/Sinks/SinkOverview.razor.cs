@@ -8,10 +8,9 @@ using Sluice.Server.Components.Dialogs;
 namespace Sluice.Server.Components.Sinks;
 
 /// <summary>What a data source is, what it does now, and how to send to it.</summary>
-public sealed partial class SinkOverview : IDisposable
+public sealed partial class SinkOverview
 {
     SinkPulse? _pulse;
-    IDisposable? _watching;
     string _snippet = "";
     bool _allowsMissing;
     bool _mayChange;
@@ -45,7 +44,7 @@ public sealed partial class SinkOverview : IDisposable
     {
         _mayChange = Policies.Allows(caller.Role, Policies.Write);
         _pulse = Feed.Latest?.Sinks.GetValueOrDefault(Sink.Id);
-        _watching = Feed.Watch(caller, Show);
+        Keep(Feed.Watch(caller, moment => _ = Rendering.RenderAsync(InvokeAsync, () => Show(moment))));
         return Task.CompletedTask;
     });
 
@@ -57,8 +56,6 @@ public sealed partial class SinkOverview : IDisposable
         _snippet = Snippets.Of(Language, Endpoint, SampleRecord.BodyOf(mapping, Sink.Table!.ToSchema()));
     }
 
-    public void Dispose() => _watching?.Dispose();
-
     async Task ChangeQuotaAsync()
     {
         if (await Dialogs.AskQuotaAsync(Sink.Name, _quota, (caller, quota) => Plane.UpdateSinkAsync(caller, Sink.Id, SinkForm.ChangeOf(quota), keepOthers: true, CancellationToken.None)))
@@ -68,6 +65,6 @@ public sealed partial class SinkOverview : IDisposable
     void Show(FeedMoment moment)
     {
         _pulse = moment.Sinks.GetValueOrDefault(Sink.Id);
-        _ = Rendering.RenderAsync(InvokeAsync, StateHasChanged);
+        StateHasChanged();
     }
 }

@@ -35,7 +35,7 @@ sealed record RecordFate(int Index, bool IsAccepted, IReadOnlyList<string> Lines
 }
 
 /// <summary>SEND RECORDS: an editor, a check while typing, and the fate of each record beside it.</summary>
-public sealed partial class SinkSend : IDisposable
+public sealed partial class SinkSend
 {
     static readonly TimeSpan TypingPause = TimeSpan.FromMilliseconds(400);
 
@@ -72,7 +72,13 @@ public sealed partial class SinkSend : IDisposable
         _first = string.IsNullOrEmpty(kept) ? SampleRecord.BodyOf(_sink.Mapping.ReadSchema(), _sink.Table!.ToSchema()) : kept;
     });
 
-    public void Dispose() => _typing?.Dispose();
+    public override void Dispose()
+    {
+        _typing?.Cancel();
+        _typing?.Dispose();
+        _typing = null; // a last key may still be on its way
+        base.Dispose();
+    }
 
     async Task SendAsync()
     {

@@ -4,7 +4,7 @@ using Sluice.Watch;
 namespace Sluice.Server.Components.Sinks;
 
 /// <summary>LIVE TAIL: records as they come, newest first, at most two renders a second, and fewer where many pages are open.</summary>
-public sealed partial class SinkTail : IDisposable
+public sealed partial class SinkTail
 {
     const int MaxRecords = 200;
 
@@ -44,10 +44,11 @@ public sealed partial class SinkTail : IDisposable
 
     protected override Task OnInitializedAsync() => BeginAsync();
 
-    public void Dispose()
+    public override void Dispose()
     {
         End();
         _stop.Dispose();
+        base.Dispose();
     }
 
     /// <summary>Another filter has come with the address.</summary>
