@@ -34,8 +34,14 @@ static class AuditAction
 enum AuditResult
 {
     Ok,
+
+    /// <summary>Nothing was changed.</summary>
     Failed,
+
     Denied,
+
+    /// <summary>It may have taken effect, or will: who asked left, or was told that it is not known.</summary>
+    Unknown,
 }
 
 /// <summary>One thing that happened: who, what, to what, from where, and how it ended. Texts may hold anything: they are escaped when they are written.</summary>

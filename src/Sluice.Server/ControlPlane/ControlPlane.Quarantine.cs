@@ -4,6 +4,7 @@ using Sluice.Client;
 using Sluice.Quarantine;
 using Sluice.Schema;
 using Sluice.Server.Accounts;
+using Sluice.Server.Audit;
 using Sluice.Server.Catalog;
 using Sluice.Watch;
 
@@ -39,9 +40,7 @@ sealed partial class ControlPlane
     {
         RequireWrite(caller);
         var sink = OpenSink(sinkId);
-        var discarded = await sink.DiscardAsync(choice.GroupId, choice.Positions, cancellation);
-        NoteChange(caller, "sink", sinkId, sink.Definition.Name, "discard", string.Create(CultureInfo.InvariantCulture, $"{discarded} records of the quarantine"));
-        return discarded;
+        return await ChangeQuarantineAsync(caller, sink, "discard", () => sink.DiscardAsync(choice.GroupId, choice.Positions, cancellation).AsTask(), discarded => discarded);
     }
 
     /// <summary>Sends records of the quarantine again through the present mapping (<see cref="Sink.ReplayAsync"/>).</summary>
@@ -55,10 +54,11 @@ sealed partial class ControlPlane
             throw new SluiceException(ErrorCode.InvalidParameter, "Parameter 'schema' is for trying: give 'dry_run' true, or change the sink's mapping first.");
         var sink = OpenSink(sinkId);
         var definition = trial is null ? null : await TrialAsync(sinkId, trial, cancellation);
-        var outcome = await sink.ReplayAsync(choice.GroupId, choice.Positions, definition, isDryRun, caller.Id, cancellation);
-        if (!isDryRun)
-            NoteChange(caller, "sink", sinkId, sink.Definition.Name, "replay", string.Create(CultureInfo.InvariantCulture, $"{outcome.Passed} records of the quarantine"));
-        return outcome;
+        return isDryRun
+            ? await RunAsync()
+            : await ChangeQuarantineAsync(caller, sink, "replay", RunAsync, outcome => outcome.Passed);
+
+        Task<ReplayOutcome> RunAsync() => sink.ReplayAsync(choice.GroupId, choice.Positions, definition, isDryRun, caller.Id, cancellation).AsTask();
     }
 
     /// <summary>The newest records of a sink as they were sent, newest first.</summary>
@@ -103,6 +103,30 @@ sealed partial class ControlPlane
             await FindSinkAsync(db, sinkId, cancellation);
             return await db.SinkMappings.AsNoTracking().Where(row => row.SinkId == sinkId).OrderByDescending(row => row.Version).ToListAsync(cancellation);
         });
+    }
+
+    /// <summary>Notes the change whatever comes of it: it may take effect, or will, when its caller has left.</summary>
+    async Task<T> ChangeQuarantineAsync<T>(Caller caller, Sink sink, string verb, Func<Task<T>> change, Func<T, long> count)
+    {
+        var definition = sink.Definition;
+        var result = AuditResult.Unknown;
+        try
+        {
+            var outcome = await change();
+            result = AuditResult.Ok;
+            NoteChange(caller, "sink", definition.Id, definition.Name, verb, string.Create(CultureInfo.InvariantCulture, $"{count(outcome)} records of the quarantine"));
+            return outcome;
+        }
+        catch (SluiceException e) when (e.Outcome == RefusalOutcome.NotStored)
+        {
+            result = AuditResult.Failed;
+            throw;
+        }
+        finally
+        {
+            if (result != AuditResult.Ok)
+                WriteAudit(caller, "sink", definition.Id, definition.Name, verb, result, detail: null);
+        }
     }
 
     async Task<SinkDefinition> TrialAsync(Guid sinkId, SinkSchema trial, CancellationToken cancellation)

@@ -63,8 +63,11 @@ sealed partial class ControlPlane(
     void NoteChange(Caller caller, string resource, Guid id, string name, string verb, string? detail = null)
     {
         logger.ResourceChanged(caller.Email, resource, id, name, detail is null ? verb : $"{verb}: {detail}");
-        audit.Write(AuditEvent.By(caller, $"{resource}.{verb}") with { Target = resource, TargetId = id.ToString(), TargetName = name, Detail = detail });
+        WriteAudit(caller, resource, id, name, verb, AuditResult.Ok, detail);
     }
+
+    void WriteAudit(Caller caller, string resource, Guid id, string name, string verb, AuditResult result, string? detail) =>
+        audit.Write(AuditEvent.By(caller, $"{resource}.{verb}") with { Result = result, Target = resource, TargetId = id.ToString(), TargetName = name, Detail = detail });
 
     TableGate GateOf(Guid tableId) => _gates.GetOrAdd(tableId, _ => new TableGate());
 

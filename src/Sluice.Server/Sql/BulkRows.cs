@@ -9,9 +9,13 @@ namespace Sluice.Server.Sql;
 /// <summary>Reads the rows of BULK INSERT into values of their map types.</summary>
 static class BulkRows
 {
+    const int MaxMapItems = 1_000;
+
     /// <exception cref="SqlException">A row cannot be read, or one of its values does not fit its type.</exception>
     public static List<SqlValue[]> Read(BulkInsert bulk, ImmutableArray<ColumnType> types, BulkOptions options)
     {
+        if (bulk.Map.Length > MaxMapItems)
+            throw new SqlException($"MAP has {bulk.Map.Length} items, at most {MaxMapItems} are allowed", bulk.Map[MaxMapItems].Source.Offset);
         try
         {
             return options.Format == BulkFormat.Csv
@@ -38,6 +42,7 @@ static class BulkRows
             MaxBufferSize = Math.Max(0x10000, text.Length + 1),
         });
         var isHeader = options.HasHeader;
+        var size = new RowsSize();
         while (rows.Count < options.RowsLimit && TryRead(csv, rows.Count))
         {
             if (isHeader || (csv.RowFieldCount <= 1 && string.IsNullOrWhiteSpace(csv.GetString(0)) && ordinals.Length > 1))
@@ -45,7 +50,7 @@ static class BulkRows
                 isHeader = false;
                 continue;
             }
-            rows.Add([.. ordinals.Select((ordinal, i) => Cell(csv, ordinal, types[i], rows.Count, options))]);
+            rows.Add([.. ordinals.Select((ordinal, i) => size.Add(Cell(csv, ordinal, types[i], rows.Count, options)))]);
         }
         return rows;
     }
@@ -77,6 +82,7 @@ static class BulkRows
     static List<SqlValue[]> ReadNdjson(string text, ImmutableArray<PathStep>[] paths, ImmutableArray<ColumnType> types, BulkOptions options)
     {
         var rows = new List<SqlValue[]>();
+        var size = new RowsSize();
         foreach (var line in text.Split('\n'))
         {
             if (string.IsNullOrWhiteSpace(line))
@@ -84,7 +90,7 @@ static class BulkRows
             if (rows.Count == options.RowsLimit)
                 break;
             using var document = ParseLine(line, rows.Count);
-            rows.Add([.. paths.Select((path, i) => Cell(document.RootElement, path, types[i], rows.Count, options))]);
+            rows.Add([.. paths.Select((path, i) => size.Add(Cell(document.RootElement, path, types[i], rows.Count, options)))]);
         }
         return rows;
     }
@@ -145,6 +151,31 @@ static class BulkRows
     static ImmutableArray<PathStep>[] Paths(BulkInsert bulk) => [.. bulk.Map.Select(item =>
         !item.IsPath ? throw new SqlException("NDJSON is mapped by paths in quotes, such as '$.name'", item.Source.Offset)
         : JsonPath.TryParse(item.Source.Text) ?? throw new SqlException($"invalid path '{item.Source.Text}'", item.Source.Offset))];
+
+    /// <summary>How much was read. Each item of MAP copies its cell: without a bound a statement of 1 MB makes 20 GB.</summary>
+    sealed class RowsSize
+    {
+        const int MaxCells = 5_000_000;
+        const int MaxCharacters = 64 << 20;
+
+        int _cells;
+        long _characters;
+
+        public SqlValue Add(SqlValue value)
+        {
+            _characters += LengthOf(value);
+            if (++_cells > MaxCells || _characters > MaxCharacters)
+                throw new BulkException(string.Create(CultureInfo.InvariantCulture, $"the rows are too large: a statement may have {MaxCells:N0} values of {MaxCharacters:N0} characters together; send them to a sink"));
+            return value;
+        }
+
+        static long LengthOf(SqlValue value) => value switch
+        {
+            TextValue text => text.Text.Length,
+            ListValue list => list.Members.Sum(member => 1 + LengthOf(member)),
+            _ => 0,
+        };
+    }
 
     /// <summary>A row that cannot be taken; its place in the statement is that of the data.</summary>
     sealed class BulkException(string message, Exception? inner = null) : Exception(message, inner);

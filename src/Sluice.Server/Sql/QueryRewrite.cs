@@ -1,5 +1,6 @@
 using System.Text;
 using Sluice.Schema;
+using Sluice.Stores.DuckDb;
 
 namespace Sluice.Server.Sql;
 
@@ -22,7 +23,8 @@ sealed class QueryRewrite
 
     readonly string _sql;
     readonly List<SqlToken> _tokens;
-    readonly HashSet<string> _dashed;
+    readonly HashSet<string>.AlternateLookup<ReadOnlySpan<char>> _dashed;
+    readonly int _longestDashed;
     DateTimeOffset? _now;
     IReadOnlySet<string> _textSets = new HashSet<string>();
     List<Edit> _edits = [];
@@ -44,7 +46,9 @@ sealed class QueryRewrite
     {
         _sql = sql;
         _tokens = SqlTokens.Read(sql);
-        _dashed = names.Where(name => name.Contains('-', StringComparison.Ordinal)).ToHashSet(StringComparer.OrdinalIgnoreCase);
+        var dashed = names.Where(name => name.Contains('-', StringComparison.Ordinal)).ToHashSet(StringComparer.OrdinalIgnoreCase);
+        _dashed = dashed.GetAlternateLookup<ReadOnlySpan<char>>();
+        _longestDashed = dashed.Count == 0 ? 0 : dashed.Max(name => name.Length);
     }
 
     /// <summary>The query for DuckDB.</summary>
@@ -62,9 +66,11 @@ sealed class QueryRewrite
     /// <param name="names">All names of tables and columns of the database.</param>
     /// <param name="textSets">Columns of which <c>= 'x'</c> means that x is a member, as in 2022.</param>
     /// <param name="now">What the present time is to be; <c>null</c>: the time when the query runs.</param>
-    /// <exception cref="SqlException">A form of the original that cannot be translated.</exception>
+    /// <exception cref="SqlException">A form of the original that cannot be translated, or a text that is too long to be looked at.</exception>
     public static QueryRewrite Of(string sql, IEnumerable<string> names, DateTimeOffset? now = null, IReadOnlySet<string>? textSets = null)
     {
+        if (sql.Length > QueryLimits.LongestText)
+            throw new SqlException($"a query may have at most {QueryLimits.LongestText} characters", null);
         var rewrite = new QueryRewrite(sql, names) { _now = now };
         // a flattened set is a text
         if (textSets is not null && !rewrite._tokens.Exists(token => sql.AsSpan(token.Start, token.Length).Equals("flatten", StringComparison.OrdinalIgnoreCase)))
@@ -216,9 +222,10 @@ sealed class QueryRewrite
     int DashedNameAt(int i)
     {
         var longest = 1;
-        for (var end = i + 1; end < _tokens.Count && _tokens[end].Start == _tokens[end - 1].End && IsNamePart(end); end++)
+        var start = _tokens[i].Start;
+        for (var end = i + 1; end < _tokens.Count && _tokens[end].End - start <= _longestDashed && _tokens[end].Start == _tokens[end - 1].End && IsNamePart(end); end++)
         {
-            if (_dashed.Contains(_sql[_tokens[i].Start.._tokens[end].End]) && !IsNameContinued(end + 1))
+            if (_dashed.Contains(_sql.AsSpan(start, _tokens[end].End - start)) && !IsNameContinued(end + 1))
                 longest = end - i + 1;
         }
         return longest;

@@ -52,25 +52,37 @@ sealed class SqlStatements(SqlPlane plane)
         SqlContext context, string sql, IReadOnlyList<SqlTable> tables, SqlAnswer answer, CancellationToken cancellation)
     {
         SqlStatement? statement = null;
+        var result = AuditResult.Unknown; // what is in the log is applied, also when the caller leaves or waits for too long
         try
         {
             statement = SqlParser.Parse(sql);
             var (warnings, count) = await PerformAsync(context, statement, tables, answer, cancellation);
-            if (statement.IsWrite)
-                plane.NoteWrite(context, sql, AuditResult.Ok);
+            result = AuditResult.Ok;
             return (null, warnings, count);
         }
         catch (SqlException e)
         {
-            if (statement is { IsWrite: true })
-                plane.NoteWrite(context, sql, AuditResult.Failed);
+            result = AuditResult.Failed;
             return (e.Describe(sql), [], null);
+        }
+        catch (SluiceException e) when (e.Outcome == RefusalOutcome.NotStored)
+        {
+            // who is denied has a line of that action, and must not use up those of the writes
+            result = e.Code == ErrorCode.Forbidden ? AuditResult.Denied : AuditResult.Failed;
+            throw;
+        }
+        finally
+        {
+            if (statement is { IsWrite: true } && result != AuditResult.Denied)
+                plane.NoteWrite(context, sql, result);
         }
     }
 
     async Task<(IReadOnlyList<string> Warnings, long? RowsAffected)> PerformAsync(
         SqlContext context, SqlStatement statement, IReadOnlyList<SqlTable> tables, SqlAnswer answer, CancellationToken cancellation)
     {
+        if (statement.IsWrite)
+            ControlPlane.RequireWrite(context.Caller); // before its rows are read: they may be many
         if (statement is InsertRows insert)
         {
             var (count, warnings) = await new InsertStatement(plane, context, Find(tables, insert.Table), insert).RunAsync(cancellation);

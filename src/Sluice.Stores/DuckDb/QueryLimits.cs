@@ -18,6 +18,9 @@ public sealed record QueryLimits
     /// <summary>Queries of all databases that run at once. Defaults to 4: more only share the same cores and the same memory.</summary>
     public int MaxConcurrent { get; init; } = 4;
 
-    /// <summary>Longest query in characters. Defaults to 262,144: the text is parsed before any other limit can hold.</summary>
-    public int MaxTextLength { get; init; } = 256 * 1024;
+    /// <summary>Longest query in characters: the text is parsed before any other limit can hold.</summary>
+    public const int LongestText = 256 * 1024;
+
+    /// <inheritdoc cref="LongestText"/>
+    public int MaxTextLength { get; init; } = LongestText;
 }

@@ -134,6 +134,24 @@ public sealed class ControlPlaneEngineTests : IAsyncLifetime
     }
 
     [Fact]
+    public async Task A_replay_and_a_discard_are_noted_whatever_comes_of_them()
+    {
+        await CreateTableAsync("t", ("a", ColumnType.Id));
+        var sink = await CreateSinkAsync("s", "t", "a");
+        var all = new QuarantineChoice(null, null);
+        var left = new CancellationToken(canceled: true);
+        await _plane.DiscardAsync(s_user, sink.Id, all, Cancellation);
+        await _plane.ReplayAsync(s_user, sink.Id, all, trial: null, isDryRun: false, Cancellation);
+        await Assert.ThrowsAnyAsync<OperationCanceledException>(() => _plane.ReplayAsync(s_user, sink.Id, all, trial: null, isDryRun: false, left));
+        await Assert.ThrowsAnyAsync<OperationCanceledException>(() => _plane.ReplayAsync(s_user, sink.Id, all, trial: null, isDryRun: true, left)); // changes nothing
+        await _engine.DrainAsync(Cancellation);
+        await RefusedAsync(ErrorCode.Draining, () => _plane.ReplayAsync(s_user, sink.Id, all, trial: null, isDryRun: false, Cancellation));
+
+        var lines = _catalog.Audit.Read(long.MaxValue, 4).Reverse().Select(line => $"{line.GetProperty("action")} {line.GetProperty("result")} {line.GetProperty("target_id")}");
+        Assert.Equal([$"sink.discard ok {sink.Id}", $"sink.replay ok {sink.Id}", $"sink.replay unknown {sink.Id}", $"sink.replay failed {sink.Id}"], lines);
+    }
+
+    [Fact]
     public async Task Dropping_a_table_fails_its_sinks_and_frees_its_name()
     {
         var first = await CreateTableAsync("t", ("a", ColumnType.Id));

@@ -48,6 +48,20 @@ public sealed class BulkInsertTests : IDisposable
         },
     };
 
+    /// <summary>Each item of MAP copies its cell.</summary>
+    [Theory]
+    [InlineData(1_001, 1, "[1:9043] MAP has 1001 items, at most 1000 are allowed")]
+    [InlineData(1_000, 100_000, "the rows are too large: a statement may have 5,000,000 values of 67,108,864 characters together; send them to a sink")]
+    public async Task Rows_that_a_map_makes_too_large_are_refused(int items, int length, string error)
+    {
+        var before = GC.GetTotalAllocatedBytes();
+        var answer = await _database.RowsAsync(
+            $"BULK INSERT INTO iris (_id, species) MAP ({string.Join(',', Enumerable.Repeat("0 STRING", items))}) TRANSFORM (@0, @1) FROM '{new string('x', length)}' WITH INPUT 'INLINE' FORMAT 'CSV'");
+        Assert.EndsWith(error, answer, StringComparison.Ordinal);
+        Assert.InRange(GC.GetTotalAllocatedBytes() - before, 0, 1L << 30);
+        Assert.Empty(_database.Inserted);
+    }
+
     [Theory]
     [MemberData(nameof(Good))]
     public async Task Rows_reach_the_table_as_those_of_insert_do(string sql, string json)

@@ -163,6 +163,7 @@ public sealed class HostileQueryTests : IDisposable
             "SELECT " + new string('(', 100_000) + "1" + new string(')', 100_000), "SELECT " + string.Join("+", Enumerable.Repeat("1", 100_000)),
             "SELECT " + string.Join(" UNION ALL SELECT ", Enumerable.Repeat("1", 15_000)), "SELECT " + string.Concat(Enumerable.Repeat("NOT ", 50_000)) + "true",
             "SELECT " + new string('[', 100_000), "SELECT '" + new string('x', 1_000_000) + "'", string.Concat(Enumerable.Repeat("SELECT * FROM (", 10_000)),
+            "SELECT " + string.Join("-", Enumerable.Repeat("a", 100_000)), "SELECT " + new string('(', 8_000_000),
         ])
         {
             var answer = await _database.RowsAsync(sql);
