@@ -31,7 +31,7 @@ sealed class DeleteStatement(SqlPlane plane, SqlContext context, SqlTable table,
         try
         {
             await plane.Query(
-                context.DatabaseId, query, QueryForm.Deletion, [new QueryTable(table.Schema.Name, table.Source)],
+                context.DatabaseId, query, QueryForm.Deletion, [new QueryTable(table.Schema.Name, table.Source) { Columns = [.. table.Schema.Columns.Select(column => column.Name)] }],
                 async answer =>
                 {
                     while (await answer.ReadChunkAsync())

@@ -25,6 +25,11 @@ static partial class AllowedFunctions
         now random today transaction_timestamp uuid uuidv4 uuidv7
         """);
 
+    /// <summary>Names that are functions without parentheses where there is no column of that name, quoted ones too: the parser takes them for columns, the binder does not.</summary>
+    static readonly FrozenSet<string> _valueNames = Set("""
+        current_catalog current_date current_role current_schema current_time current_timestamp current_user localtime localtimestamp session_user user
+        """);
+
     static readonly string[] _refusedPrefixes = ["__internal", "duckdb_", "has_", "inet_", "pg_", "pragma_", "read_", "parquet_", "icu_calendar"];
 
     /// <summary>Functions that make a value as large as an argument says: the place of that argument and the most it may say.</summary>
@@ -57,6 +62,9 @@ static partial class AllowedFunctions
 
     /// <summary>Functions that answer differently each time they are asked.</summary>
     internal static bool IsVolatile(string name) => _volatile.Contains(name);
+
+    /// <summary>Names that stand for what the session or the clock says, unless they are columns.</summary>
+    internal static bool IsValueName(string name) => _valueNames.Contains(name);
 
     /// <summary>Whether no width in a format has more than four digits or comes from an argument.</summary>
     internal static bool IsSmallFormat(string format) => !LargeWidth().IsMatch(format);

@@ -111,6 +111,19 @@ public sealed class DuckDbDatabases : IAsyncDisposable
         }
     }
 
+    /// <summary>Whatever one database does to it, the others are looked after, and this one the next time.</summary>
+    async Task MaintainAsync(DuckDbDatabase database)
+    {
+        try
+        {
+            await database.MaintainAsync().ConfigureAwait(false);
+        }
+        catch (Exception e)
+        {
+            StoresLog.MaintenanceFailed(_log, database.Catalog, e); // no thread to be had, for example
+        }
+    }
+
     async Task MaintainAsync(CancellationToken cancellation)
     {
         using var timer = new PeriodicTimer(s_maintenancePeriod, _time);
@@ -118,7 +131,7 @@ public sealed class DuckDbDatabases : IAsyncDisposable
         {
             DuckDbDatabase[] databases;
             lock (_lock) databases = [.. _databases.Values];
-            foreach (var database in databases) await database.MaintainAsync().ConfigureAwait(false);
+            foreach (var database in databases) await MaintainAsync(database).ConfigureAwait(false);
         }
     }
 }

@@ -5,7 +5,11 @@ namespace Sluice.Stores.DuckDb;
 /// <summary>A table that a query may read.</summary>
 /// <param name="Name">As the query writes it.</param>
 /// <param name="Source">The table in the store, quoted and with its catalog: <c>"db"."main"."iris"</c>. Taken as SQL.</param>
-public sealed record QueryTable(string Name, string Source);
+public sealed record QueryTable(string Name, string Source)
+{
+    /// <summary>Names of its columns; needed for the predicate of a DELETE alone.</summary>
+    public IReadOnlyCollection<string> Columns { get; init; } = [];
+}
 
 /// <summary>
 /// What DuckDB's own parse tree says about a query: that it reads only tables it may, calls only functions it may, and which ones.
@@ -28,6 +32,7 @@ sealed class QueryProof
     readonly HashSet<QueryTable> _tables = [];
     readonly HashSet<string> _functions = new(StringComparer.OrdinalIgnoreCase);
     readonly HashSet<string> _hidden = new(StringComparer.OrdinalIgnoreCase);
+    readonly HashSet<string> _valueNames = new(StringComparer.OrdinalIgnoreCase);
     readonly List<string> _scope = [];
     readonly QueryGrowth _growth = new();
     int _joined;
@@ -97,7 +102,11 @@ sealed class QueryProof
         if (_hasSubquery)
             throw new QueryException("a subquery is not supported in the WHERE of DELETE");
         if (_functions.FirstOrDefault(AllowedFunctions.IsVolatile) is { } function)
-            throw new QueryException($"function '{function}' is not supported in the WHERE of DELETE: it would name other rows whenever the log is loaded again");
+            throw Volatile($"function '{function}'");
+        if (_valueNames.FirstOrDefault(name => !_known.Values.Any(table => table.Columns.Contains(name, StringComparer.OrdinalIgnoreCase))) is { } value)
+            throw Volatile($"'{value}'");
+
+        static QueryException Volatile(string what) => new(what + " is not supported in the WHERE of DELETE: it would name other rows whenever the log is loaded again");
     }
 
     static bool IsPlain(JsonElement node) =>
@@ -246,6 +255,8 @@ sealed class QueryProof
                 throw new QueryException("parameters are not supported", Location(element));
         }
         _hasSubquery |= Text(element, "class") == "SUBQUERY";
+        if (Text(element, "class") == "COLUMN_REF" && element.GetProperty("column_names") is { } names && names.GetArrayLength() == 1 && AllowedFunctions.IsValueName(names[0].GetString()!))
+            _valueNames.Add(names[0].GetString()!);
         if (Text(element, "class") == "CONSTANT" && element.GetProperty("value").TryGetProperty("value", out var constant) && constant.ValueKind == JsonValueKind.String)
             _growth.AddText(constant.GetString()!.Length, Location(element));
         if (Text(element, "class") == "CAST")

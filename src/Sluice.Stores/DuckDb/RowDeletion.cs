@@ -51,10 +51,10 @@ static class RowDeletion
             var query = UserQuery.Selection("_id", schema.Name, predicate);
             var source = $"{SqlTypes.Quote(catalog)}.main.{SqlTypes.Quote(schema.Name)}";
             using var interrupts = new Interrupts(connection.NativeConnection, time, deadline.Token);
-            var proof = UserQuery.Admit(connection, query, [new QueryTable(schema.Name, source)]);
+            var proof = UserQuery.Admit(connection, query, [new QueryTable(schema.Name, source) { Columns = [.. schema.Columns.Select(column => column.Name)] }]);
             proof.ThrowUnlessPredicate();
             foreach (var definition in UserQuery.Define(connection, proof)) Execute(connection, definition); // the connection is nobody else's, and closed after
-            Execute(connection, $"COPY ({query}) TO {UserQuery.Literal(path)} (FORMAT parquet)");
+            Execute(connection, $"COPY ({query}) TO {UserQuery.Literal(path)} (FORMAT parquet, ROW_GROUP_SIZE 2048)"); // DuckDB holds a row group in memory
         }
         catch (Exception e) when (deadline.IsCancellationRequested && !DuckDbErrors.IsFatal(e) && (e is QueryException || DuckDbErrors.IsDuckDb(e)))
         {
