@@ -29,7 +29,8 @@ public sealed record DryRun(BatchOutcome Outcome, IReadOnlyDictionary<int, strin
         try
         {
             BatchReader.Read(body.Span, format, operation, decoder, definition.MaxRecordsPerRequest, rows);
-            return new DryRun(new BatchOutcome("", 0, rows.RecordCount, [.. rows.Rejected], [.. rows.Warnings]), RenderValues(decoder, rows));
+            var rejected = RejectedList.Of(rows.Rejected, rows.IsDiscarded, rows.RecordCount);
+            return new DryRun(new BatchOutcome("", 0, rows.RecordCount, rejected, [.. rows.Warnings]) { UndetailedCount = rejected.UndetailedCount }, RenderValues(decoder, rows));
         }
         finally
         {

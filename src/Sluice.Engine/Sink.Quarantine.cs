@@ -34,7 +34,7 @@ public sealed partial class Sink
     /// <param name="isDryRun">Only says what would pass.</param>
     /// <param name="caller">Id of the user or key, for the log.</param>
     /// <param name="cancellation">Stops between two batches, and waiting.</param>
-    /// <exception cref="SluiceException">As <see cref="IngestAsync"/>; <see cref="ErrorCode.Unavailable"/>: not loaded within a minute, and will be.</exception>
+    /// <exception cref="SluiceException">As <see cref="IngestAsync"/>; <see cref="ErrorCode.Unavailable"/>: not loaded within a minute, and will be. The outcome is unknown when batches before were replayed.</exception>
     public async ValueTask<ReplayOutcome> ReplayAsync(
         ulong? groupId, IReadOnlyList<ulong>? positions, SinkDefinition? trial, bool isDryRun, string caller, CancellationToken cancellation)
     {
@@ -48,7 +48,14 @@ public sealed partial class Sink
             var outcome = new ReplayOutcome(0, 0, 0, 0, 0, [], [], []);
             while (await _table.Store.ReadQuarantinedAsync(selection, ReplayedAtOnce, cancellation) is { Count: > 0 } entries)
             {
-                outcome = await ReplayAsync(entries, decoder, isDryRun, caller, outcome, cancellation);
+                try
+                {
+                    outcome = await ReplayAsync(entries, decoder, isDryRun, caller, outcome, cancellation);
+                }
+                catch (SluiceException e) when (e.Outcome == RefusalOutcome.NotStored && outcome.RequestIds.Count > 0)
+                {
+                    throw new SluiceException(e.Code, $"{e.Message} A part of the records was sent before; the same request again sends the rest.", e) { Outcome = RefusalOutcome.Unknown, RetryAfter = e.RetryAfter };
+                }
                 selection = selection with { After = entries[^1].Position };
             }
             return outcome;

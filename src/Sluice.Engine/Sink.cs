@@ -27,7 +27,6 @@ public sealed partial class Sink
         _quota = new QuotaBucket(definition.Quota, context.Time);
         if (definition.Id == SqlSinkId) return; // it maps each column by its name
         context.Mappings.Add(definition);
-        table.SetQuarantine(definition.Id, definition.Quarantine);
     }
 
     /// <summary>The pseudo-sink that SQL writes count under.</summary>
@@ -160,7 +159,6 @@ public sealed partial class Sink
             Volatile.Write(ref _mapping, mapping);
         }
         _quota.Use(definition.Quota);
-        _table.SetQuarantine(definition.Id, definition.Quarantine);
         if (!definition.KeepsSample) _sample.Clear();
     }
 
@@ -187,10 +185,13 @@ public sealed partial class Sink
     static bool MayNeedParts(ReadOnlyMemory<byte> body, SinkDefinition definition) =>
         definition.MaxRecordsPerRequest > PartReader.MaxRecords && body.Length / 2 > PartReader.MaxRecords;
 
-    static BatchOutcome Outcome(LogPosition position, RecordRows rows) => new(
-        FrameHeader.FormatRequestId(position), position.Sequence, rows.RecordCount,
-        rows.Rejected.Count == 0 ? [] : [.. rows.Rejected],
-        rows.Warnings.Count == 0 ? [] : [.. rows.Warnings]);
+    static BatchOutcome Outcome(LogPosition position, RecordRows rows)
+    {
+        var outcome = new BatchOutcome(FrameHeader.FormatRequestId(position), position.Sequence, rows.RecordCount, [], rows.Warnings.Count == 0 ? [] : [.. rows.Warnings]);
+        if (rows.Rejected.Count == 0) return outcome;
+        var rejected = RejectedList.Of(rows.Rejected, rows.IsDiscarded, rows.RecordCount);
+        return outcome with { Rejected = rejected, UndetailedCount = rejected.UndetailedCount };
+    }
 
     long NowMicroseconds() => _context.Time.GetUtcNow().ToUnixTimeMilliseconds() * 1_000;
 

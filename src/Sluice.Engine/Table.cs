@@ -1,4 +1,3 @@
-using System.Collections.Concurrent;
 using System.Diagnostics;
 using System.Text.Json;
 using Microsoft.Extensions.Logging;
@@ -27,7 +26,6 @@ public sealed class Table : IAsyncDisposable
     readonly CancellationTokenSource _stop = new();
     readonly SemaphoreSlim _schemaChange = new(1);
     readonly SemaphoreSlim _replay = new(1);
-    readonly ConcurrentDictionary<Guid, QuarantinePolicy> _quarantines = [];
     readonly long _trimIntervalTimestamp;
     readonly Lock _trimming = new();
     int _logHolds; // under _trimming
@@ -41,7 +39,7 @@ public sealed class Table : IAsyncDisposable
         (Id, DatabaseId, _schema) = (definition.Schema.TableId, definition.DatabaseId, stored?.Schema ?? definition.Schema);
         _summary = summary;
         _trimIntervalTimestamp = 10 * context.Time.TimestampFrequency;
-        _loader = new Loader(Id, log, store, stored, ledger, context.Meters, context.Options.Load, context.Time, context.Logger, sinkId => _quarantines.GetValueOrDefault(sinkId, DefaultQuarantine), context.Mappings.Find)
+        _loader = new Loader(Id, log, store, stored, ledger, context.Meters, context.Options.Load, context.Time, context.Logger, context.Mappings.FindQuarantine, context.Mappings.Find)
         {
             OnLoaded = Trim,
             OldestKeptKey = context.Keys.OldestMicroseconds,
@@ -66,10 +64,6 @@ public sealed class Table : IAsyncDisposable
 
     /// <summary>One replay of the table runs at a time, and ends when it is loaded: so no two take the same records.</summary>
     internal SemaphoreSlim ReplayTurn => _replay;
-
-    static QuarantinePolicy DefaultQuarantine { get; } = new();
-
-    internal void SetQuarantine(Guid sinkId, QuarantinePolicy policy) => _quarantines[sinkId] = policy;
 
     /// <summary>Bytes that the log takes on the disk.</summary>
     public long LogBytes => Log.BytesAfter(0);
@@ -270,8 +264,14 @@ public sealed class Table : IAsyncDisposable
     internal async Task DropAsync(CancellationToken cancellation)
     {
         await StopAsync();
-        await _store.DropAsync(cancellation);
-        await DisposeAsync();
+        try
+        {
+            await _store.DropAsync(cancellation);
+        }
+        finally
+        {
+            await DisposeAsync(); // nobody finds this table again: what the store still has goes by DropRemainsAsync
+        }
         _context.Files.DeleteDirectory(_directory);
     }
 
@@ -409,7 +409,7 @@ public sealed class Table : IAsyncDisposable
                 LogTrimming.Run(_context.Files, _directory, Log, segments);
                 _context.Logger.LogTrimmed(Id, segments.Count, segments[^1].LastSequence);
             }
-            catch (Exception e) when (e is IOException or SluiceException)
+            catch (Exception e) when (e is IOException or UnauthorizedAccessException or SluiceException)
             {
                 _context.Logger.LogTrimFailed(e, Id);
             }

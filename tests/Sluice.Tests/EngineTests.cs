@@ -9,6 +9,7 @@ using Sluice.Metrics;
 using Sluice.Records;
 using Sluice.Schema;
 using Sluice.Tests.Load;
+using Sluice.Tests.Log;
 using Sluice.Tests.Records;
 
 namespace Sluice.Tests;
@@ -512,6 +513,17 @@ public sealed partial class EngineTests : IDisposable
         return engine;
     }
 
+    /// <summary>With a new table, on other files.</summary>
+    async Task<Engine> OpenAsync(LogFiles files)
+    {
+        var engine = await Engine.OpenAsync(
+            files, new EngineOptions { DataDirectory = _directory, Log = _logOptions }, [], [], (_, table, _) => new ValueTask<ITableStore>(_databases.GetOrAdd(table, _ => new MemoryDatabase()).Open()),
+            _time, NullLoggerFactory.Instance, new SilentMeters(), Cancellation);
+        await engine.CreateTableAsync(Definition, Cancellation);
+        engine.PutSink(SinkDefinition);
+        return engine;
+    }
+
     async Task<Engine> OpenAsync(long diskReserveBytes = 0, bool create = false)
     {
         var engine = await Engine.OpenAsync(
@@ -522,6 +534,60 @@ public sealed partial class EngineTests : IDisposable
             _time, NullLoggerFactory.Instance, new SilentMeters(), Cancellation);
         if (create) await engine.CreateTableAsync(Definition, Cancellation);
         return engine;
+    }
+
+    /// <summary>Loading begins with the first table, long before the last one is open.</summary>
+    [Fact]
+    public async Task What_is_loaded_while_other_tables_open_is_quarantined_as_its_sink_says()
+    {
+        var patient = SinkDefinition with { Quarantine = new QuarantinePolicy { MaxAge = TimeSpan.FromDays(90) } };
+        var other = new TableDefinition(Definition.DatabaseId, Table with { TableId = Guid.NewGuid(), Name = "other" });
+        await using (var engine = await CreateAsync())
+        {
+            await engine.CreateTableAsync(other, Cancellation);
+            Database.FailCalls(1, int.MaxValue); // nothing is loaded
+            await IngestAsync(engine, """{"_id":"not a number"}""");
+            using var patience = new CancellationTokenSource();
+            await patience.CancelAsync();
+            await engine.DrainAsync(patience.Token);
+        }
+        Database.FailCalls(1, 0);
+        await using var again = await Engine.OpenAsync(
+            new EngineOptions { DataDirectory = _directory, Log = _logOptions }, [Definition, other], [patient],
+            async (_, table, cancellation) =>
+            {
+                while (table == other.Schema.TableId && Database.Quarantine.ReadOverview(patient.Id, 0).Groups.Count == 0) await Task.Delay(TimeSpan.FromMilliseconds(1), TimeProvider.System, cancellation);
+                return _databases.GetOrAdd(table, _ => new MemoryDatabase()).Open();
+            },
+            _time, NullLoggerFactory.Instance, new SilentMeters(), Cancellation);
+        Assert.Equal(patient.Quarantine, Database.Quarantine.Policies[patient.Id]);
+    }
+
+    [Fact]
+    public async Task A_segment_that_may_not_be_deleted_ends_nothing()
+    {
+        _logOptions = new LogOptions { SegmentBytes = 600, RetainedBytes = 1_000 };
+        var files = new FaultyFiles(DiskFiles.Instance) { KeepsFile = path => path.EndsWith(".log", StringComparison.Ordinal) };
+        await using var engine = await OpenAsync(files);
+        for (var i = 0; i < 30; i++)
+        {
+            _time.Advance(TimeSpan.FromSeconds(13));
+            await engine.FindTable(Table.TableId)!.WaitLoadedAsync((await IngestAsync(engine, $"{{\"_id\":{i}}}")).Sequence, Cancellation);
+        }
+        Assert.False(engine.Failed.IsCompleted);
+        Assert.True(engine.Health.IsReady);
+    }
+
+    [Fact]
+    public async Task Errors_beyond_ten_thousand_are_counted_and_not_kept_also_when_the_answer_is_asked_for_again()
+    {
+        await using var engine = await CreateAsync();
+        var sink = engine.FindSink(SinkDefinition.Id)!;
+        var outcome = await sink.IngestAsync(SampleTable.Body([.. Enumerable.Repeat("{}", 12_000)]), BodyFormat.Records, RecordOperation.Upsert, "caller", Cancellation);
+        Assert.Equal((12_000, 2_000), (outcome.RejectedCount, outcome.UndetailedCount));
+        Assert.Equal(10_000, outcome.Rejected.Count(record => record.Errors.Count == 1));
+        var logged = LoggedRequest.Find(engine.FindTable(Table.TableId)!.Log, outcome.Sequence)!.Outcome;
+        Assert.Equal((12_000, 2_000, 12_000), (logged.RejectedCount, logged.UndetailedCount, logged.RecordCount));
     }
 
     async Task AssertCorruptAsync(string message)

@@ -11,7 +11,9 @@ public sealed class LoadWatch : IDisposable
 {
     readonly LoadWatches _watches;
     readonly List<LateError> _failures = [];
-    string? _requestId;
+    readonly Lock _lock = new();
+    string? _requestId; // written under _lock
+    bool _hasEnded; // under _lock
 
     internal LoadWatch(LoadWatches watches) => _watches = watches;
 
@@ -23,14 +25,22 @@ public sealed class LoadWatch : IDisposable
 
     public void Dispose()
     {
-        if (_requestId is not null) _watches.Remove(_requestId);
+        lock (_lock)
+        {
+            _hasEnded = true;
+            if (_requestId is not null) _watches.Remove(_requestId);
+        }
     }
 
     /// <summary>Called when the request is durable, before the loader can have it.</summary>
     internal void Begin(LogPosition position)
     {
-        _requestId = FrameHeader.FormatRequestId(position);
-        _watches.Add(_requestId, this);
+        lock (_lock)
+        {
+            if (_hasEnded) return; // whoever waited has gone: nobody would take it out again
+            _requestId = FrameHeader.FormatRequestId(position);
+            _watches.Add(_requestId, this);
+        }
     }
 
     /// <summary>Called on the loader's thread, before the request counts as loaded.</summary>
@@ -41,6 +51,8 @@ public sealed class LoadWatch : IDisposable
 sealed class LoadWatches
 {
     readonly ConcurrentDictionary<string, LoadWatch> _watches = [];
+
+    public bool IsEmpty => _watches.IsEmpty;
 
     public void Add(string requestId, LoadWatch watch) => _watches[requestId] = watch;
 

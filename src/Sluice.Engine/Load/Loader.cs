@@ -188,6 +188,7 @@ sealed class Loader : IDisposable
     {
         var interval = _time.GetElapsedTime(_lastLoad);
         _lastLoad = _time.GetTimestamp();
+        if (_isInDoubt) await CatchUpAsync(cancellation);
         if (!HasFrames)
         {
             if (await TryApplyBarrierAsync(cancellation)) return;
@@ -209,7 +210,6 @@ sealed class Loader : IDisposable
 
     async Task LoadBatchAsync(FrameBatch batch, CancellationToken cancellation)
     {
-        if (_isInDoubt) await CatchUpAsync(cancellation);
         _replayedBefore = batch.IsReplay ? await FindReplayedAsync(batch, cancellation) : [];
         await LoadFramesAsync(batch, 0, batch.Frames.Count, cancellation);
         var isIdle = !_moreWaited;

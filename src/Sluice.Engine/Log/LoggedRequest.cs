@@ -31,20 +31,16 @@ sealed record LoggedRequest(FrameHeader Header, RecordsFrame.Meta Meta, BatchOut
         var isDiscarded = last.Flags.HasFlag(FrameFlags.Discarded);
         var warnings = new List<TruncationWarning>();
         var meta = RecordsFrame.ReadMeta(payload);
-        if (last.FirstPart == 0)
-        {
-            return new LoggedRequest(
-                last, meta, new BatchOutcome(last.RequestId, last.Position.Sequence, last.RequestRecordCount, ReadPart(last, payload, isDiscarded, warnings), isDiscarded ? [] : warnings));
-        }
-        // of large requests as much as was answered
+        // as much as was answered
         var rejected = new RejectedList();
-        ReadParts(log, last, isDiscarded, rejected, warnings);
+        if (last.FirstPart != 0) ReadParts(log, last, isDiscarded, rejected, warnings);
         rejected.Add(ReadPart(last, payload, isDiscarded, warnings));
+        var mostWarnings = last.FirstPart == 0 ? int.MaxValue : Sink.MaxWarnings;
         if (isDiscarded) rejected.DiscardAll(last.RequestRecordCount);
-        var outcome = new BatchOutcome(last.RequestId, last.Position.Sequence, last.RequestRecordCount, rejected, isDiscarded ? [] : [.. warnings.Take(Sink.MaxWarnings)])
+        var outcome = new BatchOutcome(last.RequestId, last.Position.Sequence, last.RequestRecordCount, rejected, isDiscarded ? [] : [.. warnings.Take(mostWarnings)])
         {
             UndetailedCount = rejected.UndetailedCount,
-            OmittedWarningCount = isDiscarded ? 0 : Math.Max(0, warnings.Count - Sink.MaxWarnings),
+            OmittedWarningCount = isDiscarded ? 0 : Math.Max(0, warnings.Count - mostWarnings),
         };
         return new LoggedRequest(last, meta, outcome);
     }

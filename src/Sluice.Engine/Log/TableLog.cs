@@ -269,11 +269,8 @@ public sealed class TableLog : IDisposable
             trimmed = _segments.TakeWhile((segment, i) => i < _segments.Count - 1 && segment.LastSequence <= sequence).ToList();
             _segments.RemoveRange(0, trimmed.Count);
         }
-        foreach (var segment in trimmed)
-        {
-            segment.Dispose();
-            _files.Delete(segment.Path);
-        }
+        foreach (var segment in trimmed) segment.Dispose(); // also of those that cannot be deleted: they come again at the next start
+        foreach (var segment in trimmed) _files.Delete(segment.Path);
         if (trimmed.Count > 0) _files.SyncDirectory(_directory);
     }
 

@@ -97,10 +97,10 @@ public readonly record struct TruncationWarning(int RecordIndex, string Column);
 public sealed record BatchOutcome(
     string RequestId, ulong Sequence, int RecordCount, IReadOnlyList<RejectedRecord> Rejected, IReadOnlyList<TruncationWarning> Warnings)
 {
-    /// <summary>Rejected records whose errors are left out, because the request has so many; 0 but for very large requests.</summary>
+    /// <summary>Rejected records whose errors are left out, because the request has more than 10,000 errors.</summary>
     public int UndetailedCount { get; init; }
 
-    /// <summary>Warnings that are left out for the same reason.</summary>
+    /// <summary>Warnings that are left out; 0 but for large requests.</summary>
     public int OmittedWarningCount { get; init; }
 
     /// <summary>The request came before with the same key: this is its answer again.</summary>

@@ -3,8 +3,8 @@ using System.Collections;
 namespace Sluice.Records;
 
 /// <summary>
-/// The rejected records of a large request, by index. Of the first ones it keeps all errors, of the others only that they were rejected: four bytes each, so
-/// that a request of which everything is wrong does not take memory for ever. One thread at a time.
+/// The rejected records of a request, by index. Of the first ones it keeps all errors, of the others only that they were rejected: four bytes each, so that a
+/// request of which everything is wrong does not take much memory, however large it is and however slowly its answer is read. One thread at a time.
 /// </summary>
 sealed class RejectedList : IReadOnlyList<RejectedRecord>
 {
@@ -29,6 +29,16 @@ sealed class RejectedList : IReadOnlyList<RejectedRecord>
             if (_detailed.TryGetValue(record, out var detailed)) return detailed;
             return new RejectedRecord(record, IsDiscarded: _discardedCount is not null && _indexes.BinarySearch(record) < 0, []);
         }
+    }
+
+    /// <summary>Those of a request that was read as a whole.</summary>
+    /// <param name="isDiscarded">All its records are rejected because of those that lack a field.</param>
+    public static RejectedList Of(IReadOnlyList<RejectedRecord> rejected, bool isDiscarded, int recordCount)
+    {
+        var list = new RejectedList();
+        list.Add(rejected);
+        if (isDiscarded) list.DiscardAll(recordCount);
+        return list;
     }
 
     /// <summary>Adds the rejected records of the next part.</summary>

@@ -9,6 +9,8 @@ sealed class KnownMappings
     /// <summary>Most versions kept of one sink: 100.</summary>
     public const int MostPerSink = 100;
 
+    static readonly QuarantinePolicy s_defaultQuarantine = new();
+
     readonly ConcurrentDictionary<Guid, ImmutableSortedDictionary<int, SinkDefinition>> _versions = [];
 
     public void Add(SinkDefinition mapping) => _versions.AddOrUpdate(
@@ -23,6 +25,9 @@ sealed class KnownMappings
 
     /// <returns><c>null</c>: there was none, or it is too old.</returns>
     public SinkDefinition? Find(Guid sinkId, int version) => _versions.GetValueOrDefault(sinkId)?.GetValueOrDefault(version);
+
+    /// <summary>What a sink keeps in quarantine now, whatever version a frame was decoded with; the default for a sink that is not known.</summary>
+    public QuarantinePolicy FindQuarantine(Guid sinkId) => _versions.GetValueOrDefault(sinkId)?.Values.Last().Quarantine ?? s_defaultQuarantine;
 
     /// <summary>The table is gone, and with it all frames of its sinks.</summary>
     public void RemoveTable(Guid tableId)

@@ -1,4 +1,5 @@
 using Sluice.Quarantine;
+using Sluice.Schema;
 
 namespace Sluice.Tests.Load;
 
@@ -9,10 +10,14 @@ sealed class MemoryQuarantine
     readonly SortedDictionary<ulong, (Guid SinkId, QuarantineEntry Entry)> _entries = [];
     readonly Dictionary<(Guid SinkId, ErrorSignature Signature), QuarantineGroup> _groups = [];
 
+    /// <summary>What the last batch said of its sinks.</summary>
+    public IReadOnlyDictionary<Guid, QuarantinePolicy> Policies { get; private set; } = new Dictionary<Guid, QuarantinePolicy>();
+
     public void Add(QuarantineBatch batch)
     {
         lock (_lock)
         {
+            Policies = batch.Policies;
             foreach (var record in batch.Records)
             {
                 _entries[record.Position] = (record.SinkId, new QuarantineEntry(

@@ -370,16 +370,23 @@ sealed class MemoryDatabase
 /// <summary>One opening of a <see cref="MemoryDatabase"/>.</summary>
 sealed class MemoryStore(MemoryDatabase database) : ITableStore
 {
-    public ValueTask<StoredTable?> ReadStateAsync(CancellationToken cancellation) => new(database.Read());
+    LogPosition _known = database.Position; // what its loader knows of
 
-    public ValueTask ApplySchemaAsync(TableSchema schema, LogPosition position, CancellationToken cancellation) => Run(() => database.ApplySchema(schema, position));
+    public ValueTask<StoredTable?> ReadStateAsync(CancellationToken cancellation)
+    {
+        var state = database.Read();
+        _known = database.Position;
+        return new(state);
+    }
 
-    public ValueTask LoadAsync(LoadBatch batch, CancellationToken cancellation) => Run(() => database.Load(batch));
+    public ValueTask ApplySchemaAsync(TableSchema schema, LogPosition position, CancellationToken cancellation) => Run(() => Move(position, () => database.ApplySchema(schema, position)));
+
+    public ValueTask LoadAsync(LoadBatch batch, CancellationToken cancellation) => Run(() => Move(batch.UpTo, () => database.Load(batch)));
 
     public ValueTask<DeletionOutcome> DeleteAsync(TableSchema schema, Deletion deletion, LogPosition position, CancellationToken cancellation)
     {
         DeletionOutcome? outcome = null;
-        var run = Run(() => outcome = database.Delete(deletion, position));
+        var run = Run(() => Move(position, () => outcome = database.Delete(deletion, position)));
         return run.IsCompletedSuccessfully ? new(outcome!) : ValueTask.FromException<DeletionOutcome>(run.AsTask().Exception!.InnerException!);
     }
 
@@ -425,6 +432,14 @@ sealed class MemoryStore(MemoryDatabase database) : ITableStore
     }
 
     public ValueTask DisposeAsync() => ValueTask.CompletedTask;
+
+    /// <summary>As a real store does, it only goes on from the position that its loader knows of.</summary>
+    void Move(LogPosition position, Action write)
+    {
+        if (database.Position != _known && database.Position != position) throw new StoreException(isTransient: true, "its state must be read again");
+        write();
+        _known = database.Position;
+    }
 
     /// <summary>Faults the task instead of throwing, as a store that does real work does.</summary>
     static ValueTask Run(Action call)

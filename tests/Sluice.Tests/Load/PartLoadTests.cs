@@ -27,6 +27,32 @@ public sealed class PartLoadTests
         Assert.Equal(new SinkLedger(1, 5, 3, 2, 3, 0, 0), load.AssertBalanced(SinkId));
     }
 
+    /// <summary>A barrier does not go on from a position that the store has left already.</summary>
+    [Fact]
+    public async Task A_deletion_after_parts_whose_passing_took_effect_and_reported_a_failure_is_applied()
+    {
+        using var load = await LoadFixture.CreateAsync(Table, new LoadOptions { MaxBytes = 1 });
+        await using var upload = load.Upload(Table);
+        await upload.AppendAsync(Record(1));
+        load.Database.FailAfterEffectInCall(2);
+        Task? deletion = null;
+        load.Database.OnCall = () =>
+        {
+            if (load.Database.CallCount == 1) deletion = load.Log.AppendAsync(DeletionFrame.Encode(new Deletion(Guid.NewGuid(), null), Table.Version, 0));
+        };
+        var loading = Task.Run(() => load.Loader.RunAsync(CancellationToken.None), TestContext.Current.CancellationToken);
+        await load.PassTimeUntilAsync(CalledAsync(load, 2));
+        await deletion!;
+        await load.Log.CloseAsync();
+        await load.PassTimeUntilAsync(loading);
+        Assert.Equal(["schema 1 @1", "load 0 rows @2 failed", "delete all @3"], load.Database.Calls);
+
+        static async Task CalledAsync(LoadFixture load, int count)
+        {
+            while (load.Database.CallCount < count) await Task.Delay(TimeSpan.FromMilliseconds(1), TimeProvider.System, TestContext.Current.CancellationToken);
+        }
+    }
+
     [Fact]
     public async Task Without_its_last_part_a_request_never_was()
     {

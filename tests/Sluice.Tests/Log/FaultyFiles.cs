@@ -18,6 +18,9 @@ sealed class FaultyFiles(LogFiles inner) : LogFiles
     /// <summary>Called before a file is synced: a test holds the disk here.</summary>
     public Action? BeforeSync { get; set; }
 
+    /// <summary>Files that cannot be deleted, by their path.</summary>
+    public Func<string, bool> KeepsFile { get; set; } = _ => false;
+
     /// <summary>The n-th write from now on fails (1: the next) and leaves half of its bytes.</summary>
     public void FailNthWrite(int n) => _failWrite = n;
 
@@ -36,7 +39,11 @@ sealed class FaultyFiles(LogFiles inner) : LogFiles
 
     public override bool Exists(string path) => inner.Exists(path);
 
-    public override void Delete(string path) => inner.Delete(path);
+    public override void Delete(string path)
+    {
+        if (KeepsFile(path)) throw new UnauthorizedAccessException("Operation not permitted"); // what .NET makes of EPERM
+        inner.Delete(path);
+    }
 
     public override void Rename(string from, string to) => inner.Rename(from, to);
 

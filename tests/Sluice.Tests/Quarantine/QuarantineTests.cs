@@ -241,6 +241,37 @@ public sealed class QuarantineTests : IDisposable
         Assert.Equal(3_000, Database.Rows().Length);
     }
 
+    [Fact]
+    public async Task A_replay_that_is_refused_after_its_first_frame_says_unknown_and_goes_on_when_it_is_asked_for_again()
+    {
+        var mapping = Definition with { MappingVersion = 2 };
+        await using (var engine = await OpenAsync(create: true))
+        {
+            var sink = Put(engine, Definition with { Fields = [new("_id", [PathStep.Member("_id")]), new("i", [PathStep.Member("s")])] });
+            await SendAsync(sink, [.. Enumerable.Range(0, 1_500).Select(i => $"{{\"_id\":{i},\"i\":{i},\"s\":\"x\"}}")]);
+            engine.PutSink(mapping);
+            Database.Refuses = (_, _) =>
+            {
+                _ = sink.Table.Log.CloseAsync(); // while the first frame is loaded: it takes no second
+                return false;
+            };
+            var refused = await Assert.ThrowsAsync<SluiceException>(() => sink.ReplayAsync(null, null, null, false, "caller", Cancellation).AsTask());
+            Assert.Equal((ErrorCode.Draining, RefusalOutcome.Unknown), (refused.Code, refused.Outcome));
+            Assert.Equal(1_000, Database.Rows().Length);
+            var nothing = await Assert.ThrowsAsync<SluiceException>(() => sink.ReplayAsync(null, null, null, false, "caller", Cancellation).AsTask());
+            Assert.Equal((ErrorCode.Draining, RefusalOutcome.NotStored), (nothing.Code, nothing.Outcome));
+        }
+
+        Database.Refuses = (_, _) => false;
+        await using var next = await OpenAsync(create: false);
+        var again = Put(next, mapping);
+        var rest = await again.ReplayAsync(null, null, null, false, "caller", Cancellation);
+        Assert.Equal((500, 0, 0), (rest.Passed, rest.Failed, rest.NotLoaded));
+        Assert.Equal(0, (await again.ReplayAsync(null, null, null, false, "caller", Cancellation)).Passed);
+        Assert.Equal((1_500, 0, 1_500, 1_500), Counts(again));
+        Assert.Equal(1_500, Database.Rows().Length);
+    }
+
     static FrameBuffer Replay(TableSchema schema, params (ulong Origin, string Value)[] records)
     {
         var decoder = RecordDecoder.Compile(Definition, schema);
