@@ -17,11 +17,9 @@ sealed class RefreshTokens(IDbContextFactory<CatalogContext> catalog, TimeProvid
 
     public static TimeSpan GraceAfterUse { get; } = TimeSpan.FromSeconds(30);
 
-    /// <summary>Begins a family, which is a login: what it makes counts until the family is revoked.</summary>
-    public async Task<(Guid FamilyId, string Secret)> IssueAsync(Guid userId, CancellationToken cancellation)
+    /// <summary>Begins a family, which is a login, in the transaction of the context: what it makes counts until the family is revoked.</summary>
+    public static async Task<(Guid FamilyId, string Secret)> IssueAsync(CatalogContext context, Guid userId, DateTimeOffset now, CancellationToken cancellation)
     {
-        await using var context = await catalog.CreateDbContextAsync(cancellation);
-        var now = time.GetUtcNow();
         await context.RefreshTokens.Where(token => token.ExpiresAt < now).ExecuteDeleteAsync(cancellation);
 
         var family = Guid.NewGuid();

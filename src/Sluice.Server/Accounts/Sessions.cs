@@ -28,7 +28,11 @@ sealed class Sessions(
             var user = await context.Users.AsNoTracking().SingleOrDefaultAsync(it => it.Email == email, cancellation);
             await VerifyAsync(email, user?.PasswordHash, password, address, cancellation);
             ThrowIfNotActive(user!);
-            var (id, refreshToken) = await refreshTokens.IssueAsync(user!.Id, cancellation);
+
+            await using var transaction = await context.Database.BeginTransactionAsync(cancellation);
+            user = await FindVerifiedAsync(context, user!, cancellation);
+            var (id, refreshToken) = await RefreshTokens.IssueAsync(context, user.Id, time.GetUtcNow(), cancellation);
+            await transaction.CommitAsync(cancellation);
             audit.Write(new AuditEvent(AuditAction.Login, AuditResult.Ok) { UserId = user.Id, Email = email, Origin = origin });
             return Begin(user, id, refreshToken);
         }
@@ -80,11 +84,9 @@ sealed class Sessions(
     {
         caller.RequireLogin();
         Passwords.Check(password);
-        await using var context = await catalog.CreateDbContextAsync(cancellation);
-        var user = await context.Users.SingleAsync(it => it.Id == caller.UserId, cancellation);
         try
         {
-            await VerifyAsync(user.Email, user.PasswordHash, current, address, cancellation);
+            await ReplacePasswordAsync(caller, current, password, address, cancellation);
         }
         catch (RefusedException e)
         {
@@ -92,14 +94,7 @@ sealed class Sessions(
             throw e.Refusal == Refusals.LoginFailed ? new RefusedException(Refusals.WrongPassword, "The present password is wrong.") : e;
         }
 
-        var now = time.GetUtcNow();
-        await using var transaction = await context.Database.BeginTransactionAsync(cancellation);
-        user.PasswordHash = await HashAsync(password, cancellation);
-        user.UpdatedAt = now;
-        await context.SaveChangesAsync(cancellation);
-        await RefreshTokens.RevokeAllAsync(context, user.Id, except: caller.SessionId, now, cancellation);
-        await transaction.CommitAsync(cancellation);
-        callers.ForgetUser(user.Id);
+        callers.ForgetUser(caller.UserId);
         audit.Write(AuditEvent.By(caller, AuditAction.ChangePassword));
     }
 
@@ -119,6 +114,30 @@ sealed class Sessions(
 
     public void Dispose() => _slots.Dispose();
 
+    async Task ReplacePasswordAsync(Caller caller, string current, string password, IPAddress? address, CancellationToken cancellation)
+    {
+        await using var context = await catalog.CreateDbContextAsync(cancellation);
+        var verified = await context.Users.AsNoTracking().SingleAsync(it => it.Id == caller.UserId, cancellation);
+        await VerifyAsync(verified.Email, verified.PasswordHash, current, address, cancellation);
+
+        // before the transaction, which holds the catalogue's write lock
+        var hash = await HashAsync(password, cancellation);
+        await using var transaction = await context.Database.BeginTransactionAsync(cancellation);
+        var user = await FindVerifiedAsync(context, verified, cancellation);
+        var now = time.GetUtcNow();
+        user.PasswordHash = hash;
+        user.UpdatedAt = now;
+        await context.SaveChangesAsync(cancellation);
+        await RefreshTokens.RevokeAllAsync(context, user.Id, except: caller.SessionId, now, cancellation);
+        await transaction.CommitAsync(cancellation);
+    }
+
+    /// <summary>The user again, in the transaction of the context: while the password was verified it may have been changed, or the user deactivated.</summary>
+    /// <exception cref="RefusedException">It was so; told as a wrong password is.</exception>
+    static async Task<User> FindVerifiedAsync(CatalogContext context, User verified, CancellationToken cancellation) =>
+        await context.Users.SingleOrDefaultAsync(it => it.Id == verified.Id && it.PasswordHash == verified.PasswordHash && it.Status == UserStatus.Active, cancellation)
+        ?? throw WrongPassword();
+
     async Task VerifyAsync(string email, string? hash, string password, IPAddress? address, CancellationToken cancellation)
     {
         // inside the slot, so that many guesses sent at once do not all pass the throttle before the first has failed
@@ -131,7 +150,7 @@ sealed class Sessions(
             if (!passwords.Verify(hash, password))
             {
                 throttle.Failed(email, address);
-                throw new RefusedException(Refusals.LoginFailed, "Incorrect username or password.");
+                throw WrongPassword();
             }
 
             throttle.Succeeded(email, address);
@@ -144,6 +163,8 @@ sealed class Sessions(
 
     Session Begin(User user, Guid id, string refreshToken) =>
         new(id, tokens.Issue(user.Id, id, user.Email, Tokens.AccessUse), tokens.Issue(user.Id, id, user.Email, Tokens.IdUse), refreshToken);
+
+    static RefusedException WrongPassword() => new(Refusals.LoginFailed, "Incorrect username or password.");
 
     static void ThrowIfNotActive(User user)
     {

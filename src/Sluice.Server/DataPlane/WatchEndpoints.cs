@@ -2,6 +2,7 @@ using System.Text;
 using System.Text.Encodings.Web;
 using System.Text.Json;
 using System.Text.Json.Serialization;
+using Microsoft.AspNetCore.Authentication;
 using Sluice.Client;
 using Sluice.Server.Accounts;
 using Sluice.Server.Catalog;
@@ -49,7 +50,7 @@ sealed record TailAnswer(
 /// <summary>What passes through a sink, for those who look: <c>/sample</c>, <c>/try</c>, <c>/tail</c>, and the versions of its mapping.</summary>
 static class WatchEndpoints
 {
-    // proxies and clients give a silent connection up
+    // proxies and clients give a silent connection up; the caller is asked for as often
     static readonly TimeSpan s_heartbeat = TimeSpan.FromSeconds(15);
 
     static readonly JsonSerializerOptions s_line = new() { PropertyNamingPolicy = JsonNamingPolicy.SnakeCaseLower, Encoder = JavaScriptEncoder.UnsafeRelaxedJsonEscaping, DefaultIgnoreCondition = JsonIgnoreCondition.WhenWritingNull };
@@ -118,10 +119,12 @@ static class WatchEndpoints
         record.Values.Length == 0 ? "error" : "success", Encoding.UTF8.GetString(record.Record.Raw), record.Values.Length == 0 ? null : JsonElement.Parse(record.Values),
         [.. record.Errors.Select(QuarantineEndpoints.Shape)], [.. record.Truncated.Select(column => new WarningShape(column, "Truncated"))]);
 
-    /// <summary>Streams until the client goes or the server stops.</summary>
+    /// <summary>Streams until the client goes, the server stops, or the caller would not be let in any more.</summary>
     static async Task TailAsync(
-        string id, HttpContext http, ControlPlane plane, Drain drain, TimeProvider time, CancellationToken cancellation, bool errors = false, string filter = "")
+        string id, HttpContext http, ControlPlane plane, IAuthenticationSchemeProvider schemes, Drain drain, TimeProvider time, CancellationToken cancellation,
+        bool errors = false, string filter = "")
     {
+        var watcher = new Watcher(http, schemes, time);
         using var subscription = plane.Tail(Caller.Of(http), Api.IdFrom(id, "sink"), new TailFilter(errors, filter));
         using var stop = CancellationTokenSource.CreateLinkedTokenSource(cancellation, drain.Stopping);
         var asEvents = http.Request.Headers.Accept.ToString().Contains("text/event-stream", StringComparison.OrdinalIgnoreCase);
@@ -130,10 +133,11 @@ static class WatchEndpoints
         await http.Response.StartAsync(stop.Token);
         try
         {
-            while (true)
+            var goesOn = true;
+            while (goesOn)
             {
-                await WriteWaitingAsync(http.Response, subscription, asEvents, stop.Token);
-                await WaitAsync(http.Response, subscription, asEvents, time, stop.Token);
+                goesOn = await WriteWaitingAsync(http.Response, subscription, watcher, asEvents, stop.Token)
+                    && await WaitAsync(http.Response, subscription, watcher, asEvents, time, stop.Token);
             }
         }
         catch (OperationCanceledException) when (stop.IsCancellationRequested)
@@ -142,29 +146,54 @@ static class WatchEndpoints
         }
     }
 
-    static async Task WriteWaitingAsync(HttpResponse response, TailSubscription subscription, bool asEvents, CancellationToken cancellation)
+    /// <returns>False: the caller may watch no more.</returns>
+    static async Task<bool> WriteWaitingAsync(HttpResponse response, TailSubscription subscription, Watcher watcher, bool asEvents, CancellationToken cancellation)
     {
         while (subscription.Records.TryRead(out var record))
         {
+            if (watcher.IsDue && !await watcher.MayWatchAsync())
+                return false;
             var json = JsonSerializer.Serialize(Answer(record), s_line);
             await response.WriteAsync(asEvents ? $"data: {json}\n\n" : json + "\n", cancellation);
         }
         await response.Body.FlushAsync(cancellation);
+        return true;
     }
 
     /// <summary>Returns when there is a record; says meanwhile that the connection lives.</summary>
-    static async Task WaitAsync(HttpResponse response, TailSubscription subscription, bool asEvents, TimeProvider time, CancellationToken cancellation)
+    /// <returns>False: the caller may watch no more.</returns>
+    static async Task<bool> WaitAsync(HttpResponse response, TailSubscription subscription, Watcher watcher, bool asEvents, TimeProvider time, CancellationToken cancellation)
     {
         var waiting = subscription.Records.WaitToReadAsync(cancellation).AsTask();
         while (await Task.WhenAny(waiting, Task.Delay(s_heartbeat, time, cancellation)) != waiting)
         {
+            if (!await watcher.MayWatchAsync())
+                return false;
             await response.WriteAsync(asEvents ? ": \n\n" : "\n", cancellation);
             await response.Body.FlushAsync(cancellation);
         }
-        await waiting;
+        return await waiting;
     }
 
     static TailAnswer Answer(TailRecord record) => new(
         record.RequestId, record.RecordIndex, record.Key, record.IsAccepted ? "accepted" : "rejected", [.. record.Errors.Select(QuarantineEndpoints.Shape)], record.Raw,
         record.IsShortened, QuarantineEndpoints.Time(record.TimeMicroseconds), record.Missed);
+
+    /// <summary>The caller of an answer that goes on: the key, login or token that began it may have ended since.</summary>
+    sealed class Watcher(HttpContext http, IAuthenticationSchemeProvider schemes, TimeProvider time)
+    {
+        long _asked = time.GetTimestamp();
+
+        public bool IsDue => time.GetElapsedTime(_asked) >= s_heartbeat;
+
+        /// <summary>Authenticates the request anew, and asks for the role that its route does.</summary>
+        public async Task<bool> MayWatchAsync()
+        {
+            _asked = time.GetTimestamp();
+            // a handler of its own: that of the request answers what it found at first
+            var handler = await new AuthenticationHandlerProvider(schemes).GetHandlerAsync(http, BearerTokens.SchemeName);
+            var found = await handler!.AuthenticateAsync();
+            return found.Principal is { } principal && Caller.Of(principal) is { } caller && Policies.Allows(caller.Role, Policies.Read);
+        }
+    }
 }

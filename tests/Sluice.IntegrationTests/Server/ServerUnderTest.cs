@@ -21,6 +21,7 @@ sealed class ServerUnderTest : IAsyncDisposable
     public const string Password = "Correct-Horse-9";
 
     readonly ServerApp _app;
+    PeriodicTimer? _pulse;
 
     ServerUnderTest(ServerApp app, TemporaryDirectory data, FakeTimeProvider time)
     {
@@ -49,8 +50,18 @@ sealed class ServerUnderTest : IAsyncDisposable
     }
 
     /// <summary>With an engine, which does not work against a clock that stands still: <see cref="Time"/> moves nothing then.</summary>
-    public static Task<ServerUnderTest> StartWithEngineAsync(params string[] args) => StartAsync(
-        TimeProvider.System, new FakeTimeProvider(), (services, cancellation) => ServerApp.OpenEngineAsync(services, (open, _) => open, cancellation), args);
+    public static Task<ServerUnderTest> StartWithEngineAsync(params string[] args) => StartAsync(TimeProvider.System, new FakeTimeProvider(), OpenEngineAsync, args);
+
+    /// <summary>With an engine, and with a clock that runs beside the system's and can be moved ahead.</summary>
+    public static async Task<ServerUnderTest> StartRunningAsync()
+    {
+        var time = new FakeTimeProvider(TimeProvider.System.GetUtcNow());
+        var pulse = new PeriodicTimer(TimeSpan.FromMilliseconds(10), TimeProvider.System);
+        _ = Task.Run(() => RunAsync(time, pulse), TestContext.Current.CancellationToken);
+        var server = await StartAsync(time, time, OpenEngineAsync, []);
+        server._pulse = pulse;
+        return server;
+    }
 
     /// <param name="args">None: the data directory is one that has been started on before.</param>
     static async Task<ServerUnderTest> StartAsync(TimeProvider clock, FakeTimeProvider time, OpenEngine openEngine, string[] args)
@@ -68,6 +79,14 @@ sealed class ServerUnderTest : IAsyncDisposable
             openEngine);
         await app.StartAsync(TestContext.Current.CancellationToken);
         return new ServerUnderTest(app, data, time);
+    }
+
+    static Task<Engine?> OpenEngineAsync(IServiceProvider services, CancellationToken cancellation) => ServerApp.OpenEngineAsync(services, (open, _) => open, cancellation);
+
+    static async Task RunAsync(FakeTimeProvider time, PeriodicTimer pulse)
+    {
+        while (await pulse.WaitForNextTickAsync())
+            time.Advance(pulse.Period);
     }
 
     /// <summary>A client that trusts the server's authority and nothing else.</summary>
@@ -136,6 +155,18 @@ sealed class ServerUnderTest : IAsyncDisposable
         return (invite.GetProperty("user_id").GetString()!, await IdTokenAsync(email));
     }
 
+    /// <summary>A sink that maps <c>id</c> to the key of a table.</summary>
+    public async Task<string> MakeSinkAsync(string token)
+    {
+        var database = (await JsonAsync(HttpStatusCode.Created, HttpMethod.Post, "/v2/databases", token, """{"name":"db"}""")).GetProperty("id").GetString();
+        await JsonAsync(HttpStatusCode.Created, HttpMethod.Post, $"/v2/tables/{database}", token, """{"name":"t","options":{"keys":false}}""");
+        var sink = await JsonAsync(HttpStatusCode.Created, HttpMethod.Post, "/v2/sinks", token, $$$"""
+            {"name":"s","sink_details":{"database_id":"{{{database}}}","table":"t"},
+             "schema":{"type":"json","id_field":"_id","allow_missing_fields":true,"definition":[{"name":"_id","path":["id"]}]}}
+            """);
+        return sink.GetProperty("id").GetString()!;
+    }
+
     /// <summary>One call whose status must be as expected; its answer.</summary>
     public async Task<JsonElement> JsonAsync(HttpStatusCode expected, HttpMethod method, string path, string? authorization = null, string? body = null, string? key = null)
     {
@@ -168,6 +199,7 @@ sealed class ServerUnderTest : IAsyncDisposable
     {
         Http.Dispose();
         await _app.DisposeAsync();
+        _pulse?.Dispose();
         Data.Dispose();
     }
 }

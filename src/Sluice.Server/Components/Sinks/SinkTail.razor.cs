@@ -1,4 +1,5 @@
 using Microsoft.AspNetCore.Components;
+using Sluice.Server.Accounts;
 using Sluice.Watch;
 
 namespace Sluice.Server.Components.Sinks;
@@ -12,6 +13,9 @@ public sealed partial class SinkTail
     const int MaxNewRecords = 20;
 
     static readonly TimeSpan RenderInterval = TimeSpan.FromMilliseconds(500);
+
+    // without records; with them each render asks
+    static readonly TimeSpan AskInterval = TimeSpan.FromSeconds(15);
 
     readonly List<TailRecord> _records = []; // newest first; of the page's own thread
     TailSubscription? _subscription;
@@ -92,17 +96,46 @@ public sealed partial class SinkTail
     {
         try
         {
-            while (await subscription.Records.WaitToReadAsync(stop))
+            var coming = subscription.Records.WaitToReadAsync(stop).AsTask();
+            while (true)
             {
-                await Rendering.RenderAsync(InvokeAsync, () => Take(subscription));
+                await Task.WhenAny(coming, Task.Delay(AskInterval, Time, stop));
+                stop.ThrowIfCancellationRequested();
+                await InvokeAsync(() => LookAsync(subscription, stop));
+                if (coming.IsCompleted)
+                    coming = subscription.Records.WaitToReadAsync(stop).AsTask();
                 await Task.Delay(RenderInterval * Feed.Pace, Time, stop);
             }
         }
         catch (OperationCanceledException)
         {
-            // paused, or left
+            // paused, refused, or left
+        }
+        catch (ObjectDisposedException)
+        {
+            // left between the look and the render
         }
     }
+
+    /// <summary>Shows what has come to who may still see it; for others the tail ends.</summary>
+    async Task LookAsync(TailSubscription subscription, CancellationToken stop)
+    {
+        var mayRead = await TryAsync(RequireRead);
+        if (stop.IsCancellationRequested)
+            return;
+        if (mayRead)
+        {
+            Take(subscription);
+            return;
+        }
+        End();
+        _isPaused = true;
+        StateHasChanged();
+    }
+
+    static Task RequireRead(Caller caller) => Policies.Allows(caller.Role, Policies.Read)
+        ? Task.CompletedTask
+        : throw new SluiceException(ErrorCode.Forbidden, $"The role {caller.Role} may not read.");
 
     void Take(TailSubscription subscription)
     {
