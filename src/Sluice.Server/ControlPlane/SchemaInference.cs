@@ -1,4 +1,6 @@
 using System.Globalization;
+using System.Runtime.InteropServices;
+using System.Text;
 using System.Text.Json;
 using Sluice.Client;
 using Sluice.Records;
@@ -26,6 +28,8 @@ static class SchemaInference
 {
     // as deep as a path may be
     const int MaxDepth = 63;
+    const int MaxNameBytes = 256; // as much as is counted of what a mapping does not name
+    const int MaxPaths = 5_000;
     const int MaxColumns = 1_000;
     const int MaxSetMembersPerSample = 1_000;
     const int MaxVectorLength = 4_096;
@@ -38,13 +42,13 @@ static class SchemaInference
     const long LastPlausible = 4_102_444_800_000;
 
     /// <param name="samples">JSON objects, at least one.</param>
+    /// <exception cref="SluiceException"><see cref="ErrorCode.InvalidParameter"/>: a name is too long, or there are too many paths.</exception>
     public static SchemaProposal Propose(IReadOnlyList<JsonElement> samples)
     {
-        var paths = new Dictionary<string, PathSamples>(StringComparer.Ordinal);
-        foreach (var sample in samples) Walk(sample, [], "", paths);
-        var key = FindKey(paths.Values, samples.Count);
+        var paths = new SampledPaths().Find(samples);
+        var key = FindKey(paths, samples.Count);
         var names = new HashSet<string>(StringComparer.Ordinal);
-        var columns = paths.Values.Where(path => path != key).Take(MaxColumns).Select(path => Propose(path, names)).ToList();
+        var columns = paths.Where(path => path != key).Take(MaxColumns).Select(path => Propose(path, names)).ToList();
         return key is null
             ? new SchemaProposal(null, KeyKind.Number, "no path has a different value in every sample, so the server makes the ids", columns, samples.Count)
             : new SchemaProposal(
@@ -85,18 +89,6 @@ static class SchemaInference
     {
         var (type, config, reason) = TypeOf(path);
         return new ProposedColumn(type is null ? "" : NameOf(path, taken), Steps(path), type, config, reason);
-    }
-
-    static void Walk(JsonElement value, IReadOnlyList<string> path, string pointer, Dictionary<string, PathSamples> paths)
-    {
-        if (value.ValueKind == JsonValueKind.Object && path.Count < MaxDepth && (path.Count == 0 || value.EnumerateObject().Any()))
-        {
-            foreach (var member in value.EnumerateObject())
-                Walk(member.Value, [.. path, member.Name], $"{pointer}/{PathStep.Member(member.Name)}", paths);
-            return;
-        }
-        if (!paths.TryGetValue(pointer, out var samples)) paths.Add(pointer, samples = new PathSamples(path));
-        samples.Add(value);
     }
 
     static PathSamples? FindKey(IEnumerable<PathSamples> paths, int samples)
@@ -187,7 +179,7 @@ static class SchemaInference
     /// <summary>A member's name in lower case: <c>sepalLength</c> becomes <c>sepal_length</c>.</summary>
     static string Words(string name)
     {
-        var words = new System.Text.StringBuilder();
+        var words = new StringBuilder();
         for (var i = 0; i < name.Length; i++)
         {
             var letter = name[i];
@@ -202,4 +194,67 @@ static class SchemaInference
     static string Pointer(PathSamples path) => string.Concat(path.Path.Select(name => "/" + PathStep.Member(name)));
 
     static string Seen(PathSamples path, string what) => string.Create(CultureInfo.InvariantCulture, $"{what} in {path.Values} samples{(path.Nulls > 0 ? $", null in {path.Nulls}" : "")}");
+
+    /// <summary>Finds the paths of samples, in the order they come. A tree: whole paths as keys would be made anew for every value, each as long as all its names.</summary>
+    sealed class SampledPaths
+    {
+        readonly List<PathSamples> _paths = [];
+        int _members; // of the whole tree
+
+        public List<PathSamples> Find(IReadOnlyList<JsonElement> samples)
+        {
+            var root = new Member("", null);
+            foreach (var sample in samples) Add(sample, root);
+            return _paths;
+        }
+
+        void Add(JsonElement value, Member member)
+        {
+            if (value.ValueKind == JsonValueKind.Object && member.Depth < MaxDepth && (member.Depth == 0 || value.EnumerateObject().Any()))
+            {
+                foreach (var below in value.EnumerateObject()) Add(below.Value, FindBelow(member, below));
+                return;
+            }
+            if (member.Samples is null) _paths.Add(member.Samples = new PathSamples(member.ToPath()));
+            member.Samples.Add(value);
+        }
+
+        Member FindBelow(Member member, JsonProperty property)
+        {
+            // as it stands in the body: an escape takes up to six bytes for one
+            if (JsonMarshal.GetRawUtf8PropertyName(property).Length > 6 * MaxNameBytes) throw TooLong();
+            var name = property.Name;
+            if (Encoding.UTF8.GetByteCount(name) > MaxNameBytes) throw TooLong();
+            if (member.Below.TryGetValue(name, out var below)) return below;
+            if (++_members > MaxPaths)
+                throw new SluiceException(ErrorCode.InvalidParameter, $"The samples have more than {MaxPaths} different paths, those of objects counted.");
+            member.Below.Add(name, below = new Member(name, member));
+            return below;
+        }
+
+        static SluiceException TooLong() => new(ErrorCode.InvalidParameter, $"The samples have a member whose name is longer than {MaxNameBytes} bytes.");
+    }
+
+    /// <summary>A member that samples have.</summary>
+    /// <param name="above"><c>null</c>: the sample itself.</param>
+    sealed class Member(string name, Member? above)
+    {
+        public int Depth { get; } = above is null ? 0 : above.Depth + 1;
+
+        public Dictionary<string, Member> Below { get; } = new(StringComparer.Ordinal);
+
+        /// <summary>What stands there; <c>null</c>: only objects with members so far.</summary>
+        public PathSamples? Samples { get; set; }
+
+        public string[] ToPath()
+        {
+            var path = new string[Depth];
+            for (var member = this; member.Above is not null; member = member.Above) path[member.Depth - 1] = member.Name;
+            return path;
+        }
+
+        string Name { get; } = name;
+
+        Member? Above { get; } = above;
+    }
 }
