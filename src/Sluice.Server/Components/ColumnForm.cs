@@ -11,6 +11,9 @@ sealed class ColumnForm
     public static IReadOnlyList<string> Types { get; } =
         ["string", "int", "decimal", "bool", "timestamp", "stringset", "idset", "id", "stringsetq", "idsetq", "vector"];
 
+    /// <summary>Those that need no time beside their value, which a record of a sample has no path for.</summary>
+    public static IReadOnlyList<string> TimelessTypes { get; } = [.. Types.Where(type => type is not ("stringsetq" or "idsetq"))];
+
     public string Name { get; set; } = "";
     public string Type { get; set; } = "string";
     public string Scale { get; set; } = "2";
@@ -38,7 +41,7 @@ sealed class ColumnForm
         form.Scale = Text(type.Scale);
         form.Min = type.Min == long.MinValue ? "" : Text(type.Min);
         form.Max = type.Max == long.MaxValue ? "" : Text(type.Max);
-        form.Unit = TimeUnits.Write(type.Unit);
+        form.Unit = type.Kind == ColumnKind.Timestamp ? TimeUnits.Write(type.Unit) : form.Unit;
         form.Quantum = type.TimeQuantum.Length == 0 ? form.Quantum : type.TimeQuantum;
         form.Length = type.VectorLength == 0 ? form.Length : Text(type.VectorLength);
         return form;

@@ -8,7 +8,6 @@ namespace Sluice.Server.Components;
 public abstract class ConsolePage : ComponentBase, IDisposable
 {
     readonly List<IDisposable> _kept = [];
-    bool _isLeft;
 
     [Inject]
     ConsoleUser User { get; set; } = null!;
@@ -22,9 +21,12 @@ public abstract class ConsolePage : ComponentBase, IDisposable
     /// <summary>True while an action runs: its button is disabled.</summary>
     protected bool IsBusy { get; private set; }
 
+    /// <summary>True once another page is shown.</summary>
+    protected bool IsLeft { get; private set; }
+
     public virtual void Dispose()
     {
-        _isLeft = true;
+        IsLeft = true;
         _kept.ForEach(it => it.Dispose());
         _kept.Clear();
         GC.SuppressFinalize(this);
@@ -33,7 +35,7 @@ public abstract class ConsolePage : ComponentBase, IDisposable
     /// <summary>Disposes of it when the page is left; at once, where it was left while this one was still being made.</summary>
     protected void Keep(IDisposable it)
     {
-        if (_isLeft)
+        if (IsLeft)
             it.Dispose();
         else
             _kept.Add(it);
@@ -57,8 +59,10 @@ public abstract class ConsolePage : ComponentBase, IDisposable
             Navigation.NavigateTo(SignInAgain(), forceLoad: true);
             return false;
         }
-        catch (Exception e) when (e is SluiceException or RefusedException or StoreException)
+        catch (Exception e) when (e is SluiceException or RefusedException or StoreException || FaultText.IsOfDatabase(e))
         {
+            if (FaultText.IsOfDatabase(e))
+                User.NoteFailed(e, new Uri(Navigation.Uri).AbsolutePath);
             if (caller is not null && e is SluiceException { Code: ErrorCode.Forbidden })
                 User.NoteDenied(caller, new Uri(Navigation.Uri).AbsolutePath);
             Fault = FaultText.Of(e);

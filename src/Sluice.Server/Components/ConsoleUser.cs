@@ -5,7 +5,7 @@ using Sluice.Server.Audit;
 namespace Sluice.Server.Components;
 
 /// <summary>Who uses this page now. Asked before every action, so that a changed role, an ended login or a deactivation holds at once.</summary>
-sealed class ConsoleUser(AuthenticationStateProvider authentication, Callers callers, AuditLog audit)
+sealed class ConsoleUser(AuthenticationStateProvider authentication, Callers callers, AuditLog audit, ILogger<ConsoleUser> logger)
 {
     /// <summary>Of the browser, for the audit log.</summary>
     public string Address { get; set; } = "";
@@ -26,4 +26,8 @@ sealed class ConsoleUser(AuthenticationStateProvider authentication, Callers cal
     /// <param name="path">Of the page, without its query.</param>
     public void NoteDenied(Caller caller, string path) =>
         audit.Write(AuditEvent.By(caller, AuditAction.Denied) with { Result = AuditResult.Denied, Target = path });
+
+    /// <summary>Logs what a page tells only in general.</summary>
+    /// <param name="path">Of the page, without its query: there is no request to name.</param>
+    public void NoteFailed(Exception cause, string path) => logger.RequestFailed(cause, path);
 }

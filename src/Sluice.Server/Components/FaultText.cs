@@ -1,3 +1,6 @@
+using System.Data.Common;
+using Microsoft.Data.Sqlite;
+using Microsoft.EntityFrameworkCore;
 using Sluice.Load;
 
 namespace Sluice.Server.Components;
@@ -10,8 +13,12 @@ static class FaultText
         SluiceException fault => Sentence(fault.Message) + WayOut(fault.Code),
         RefusedException fault => Sentence(fault.Message),
         StoreException => "The database cannot be used at this moment. Try again in a few seconds.",
+        SqliteException or DbUpdateException => "The catalogue cannot be read or written at this moment. Try again in a few seconds.",
         _ => "The server failed; its log says more.",
     };
+
+    /// <summary>A database did not do what was asked of it, mostly the catalogue: it is busy, or the disk is full.</summary>
+    public static bool IsOfDatabase(Exception e) => e is DbException or DbUpdateException;
 
     /// <summary>Messages of the engine are fragments; a page shows sentences.</summary>
     public static string Sentence(string message)

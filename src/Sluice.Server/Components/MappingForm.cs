@@ -53,12 +53,10 @@ sealed class MappingForm
         };
     }
 
-    /// <exception cref="SluiceException"><see cref="ErrorCode.InvalidParameter"/>: a path cannot be read, or <c>_id</c> has none.</exception>
+    /// <exception cref="SluiceException"><see cref="ErrorCode.InvalidParameter"/>: a path cannot be read or is too long, or <c>_id</c> has none.</exception>
     public SinkSchema ToSchema()
     {
-        var fields = Rows.Where(row => row.Path.Trim().Length > 0).Select(row => DotPath.TryParse(row.Path, out var path)
-            ? new SinkField(row.Column, path, Config: row.Config)
-            : throw new SluiceException(ErrorCode.InvalidParameter, $"The path of {row.Column} cannot be read: write it as in order.items.0.price.")).ToList();
+        var fields = Rows.Where(row => row.Path.Trim().Length > 0).Select(row => new SinkField(row.Column, PathOf(row), Config: row.Config)).ToList();
         if (Table.IsAutoId)
             return new SinkSchema("json", null, null, AllowMissing, fields);
         if (fields.Count == 0 || fields[0].Name != TableSchema.KeyColumnName)
@@ -80,6 +78,15 @@ sealed class MappingForm
             var fault = errors[row.Column].FirstOrDefault();
             return new MappedSample(found?.GetRawText(), fault is null ? null : $"expected {fault.Expected}, got {fault.Got}");
         });
+    }
+
+    static List<WirePathStep> PathOf(MappingRow row)
+    {
+        if (!DotPath.TryParse(row.Path, out var path))
+            throw Refusal("cannot be read: write it as in order.items.0.price");
+        return path.Count <= SinkBody.MaxPathSteps ? path : throw Refusal(SinkBody.PathLengthComplaint);
+
+        SluiceException Refusal(string complaint) => new(ErrorCode.InvalidParameter, $"The path of {row.Column} {complaint}.");
     }
 
     static DryRun Check(TableSchema table, SinkSchema schema, JsonElement sample)

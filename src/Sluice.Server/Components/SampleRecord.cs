@@ -6,9 +6,15 @@ using Sluice.Schema;
 
 namespace Sluice.Server.Components;
 
-/// <summary>A record made up for a mapping: one that its sink would accept.</summary>
+/// <summary>A record made up for a mapping: one that its sink would accept. What stands too far down an array, or too deep, is left out.</summary>
 static class SampleRecord
 {
+    // a path may say any number, and each element before its own would be written too
+    const int MaxIndex = 100;
+
+    // with the request around it and a set in it, a JSON text is as deep as it may be
+    const int MaxSteps = 60;
+
     static readonly JsonSerializerOptions Readable = new() { WriteIndented = true, Encoder = JavaScriptEncoder.UnsafeRelaxedJsonEscaping };
 
     /// <summary>A request with one record.</summary>
@@ -21,7 +27,7 @@ static class SampleRecord
     static JsonNode Make(SinkSchema mapping, TableSchema table)
     {
         JsonNode? value = new JsonObject();
-        foreach (var field in mapping.Definition)
+        foreach (var field in mapping.Definition.Where(field => field.Path.Count <= MaxSteps && field.Path.All(step => step.Index <= MaxIndex)))
             value = Put(value, [.. field.Path], ValueOf(field.Name, table));
         return value!;
     }

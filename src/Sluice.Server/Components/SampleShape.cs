@@ -1,4 +1,5 @@
 using System.Text;
+using System.Text.Encodings.Web;
 using System.Text.Json;
 
 namespace Sluice.Server.Components;
@@ -24,6 +25,8 @@ sealed class SampleShape
 {
     const int MaxRecords = 1_000;
 
+    static readonly JsonSerializerOptions Readable = new() { Encoder = JavaScriptEncoder.UnsafeRelaxedJsonEscaping };
+
     /// <summary>The records' values, in their order; at least one.</summary>
     public required IReadOnlyList<JsonElement> Records { get; init; }
 
@@ -31,6 +34,9 @@ sealed class SampleShape
 
     /// <summary>The path proposed for <c>_id</c>; empty: the server makes the ids, as is proposed where the sample has no path that would do.</summary>
     public required string KeyPath { get; set; }
+
+    /// <summary>The records one a line, which can be sent whatever form they came in.</summary>
+    public string Lines => string.Join('\n', Records.Select(record => JsonSerializer.Serialize(record, Readable)));
 
     public bool IsAutoId => KeyPath.Length == 0;
 

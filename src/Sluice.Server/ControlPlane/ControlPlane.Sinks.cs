@@ -241,7 +241,17 @@ sealed partial class ControlPlane
     public Quota QuotaOf(CatalogSink sink) => sink.Mapping.Quota.Or(quotas.Sink);
 
     /// <summary>What is left of the quota of a sink; all of it while it takes nothing.</summary>
-    public (double Records, double Bytes) QuotaLeftOf(CatalogSink sink) => Volatile.Read(ref _engine)?.FindSink(sink.Id)?.QuotaLeft ?? QuotaOf(sink).Burst;
+    public (double Records, double Bytes) QuotaLeftOf(CatalogSink sink)
+    {
+        try
+        {
+            return Volatile.Read(ref _engine)?.FindSink(sink.Id)?.QuotaLeft ?? QuotaOf(sink).Burst;
+        }
+        catch (SluiceException e) when (e.Code == ErrorCode.DatabaseDamaged)
+        {
+            return QuotaOf(sink).Burst; // closed: it takes nothing
+        }
+    }
 
     SinkDefinition ToDefinition(CatalogSink sink, TableSchema table) => ToDefinition(sink, sink.Mapping, table);
 

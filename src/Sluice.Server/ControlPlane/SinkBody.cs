@@ -23,7 +23,10 @@ sealed record SinkBody(string? Name, Guid? DatabaseId, string? Table, SinkSchema
     public QuotaBody Quota { get; init; } = QuotaBody.Nothing;
 
     // deeper than a record may be nested, no value can be found
-    const int MaxPathSteps = 63;
+    public const int MaxPathSteps = 63;
+
+    /// <summary>What is said of a path that has none or more.</summary>
+    public static string PathLengthComplaint => $"must have 1 to {MaxPathSteps} entries";
 
     /// <summary>Reads the body of a creation: everything must be there.</summary>
     /// <exception cref="SluiceException"><see cref="ErrorCode.MissingParameter"/>, <see cref="ErrorCode.InvalidParameter"/>.</exception>
@@ -119,7 +122,7 @@ sealed record SinkBody(string? Name, Guid? DatabaseId, string? Table, SinkSchema
     {
         var path = entry.RequiredArray("path");
         if (path.Count is 0 or > MaxPathSteps)
-            throw entry.Invalid("path", $"must have 1 to {MaxPathSteps} entries");
+            throw entry.Invalid("path", PathLengthComplaint);
         return path.Select((step, index) => ReadStep(entry, step, index)).ToList();
     }
 

@@ -16,13 +16,19 @@
   });
 
   const content = '_content/BlazorMonaco/';
+  const vs = content + 'lib/monaco-editor/min/vs';
   let editor = null;
   let words = [];
 
   async function loadEditor() {
-    await script(content + 'jsInterop.js');
-    await script(content + 'lib/monaco-editor/min/vs/loader.js');
-    await new Promise(done => window.require(['vs/editor/editor.main'], done));
+    // a second try loads only what the first did not: the one file sets what the other has replaced
+    if (!window.blazorMonaco) await script(content + 'jsInterop.js');
+    if (typeof window.require !== 'function') await script(vs + '/loader.js');
+    await new Promise((done, failed) => window.require(['vs/editor/editor.main'], done, fault => {
+      window.require.reset(); // it waits for ever for what has failed once
+      window.require.config({ paths: { vs } });
+      failed(fault);
+    }));
     monaco.editor.defineTheme('sluice-light', { base: 'vs', inherit: true, rules: [], colors: { 'editor.background': '#ffffff', 'editorLineNumber.foreground': '#50605d' } });
     monaco.editor.defineTheme('sluice-dark', { base: 'vs-dark', inherit: true, rules: [], colors: { 'editor.background': '#111b19', 'editorLineNumber.foreground': '#9fb0ac' } });
     monaco.editor.setTheme(prefersDark() ? 'sluice-dark' : 'sluice-light');
@@ -47,7 +53,7 @@
     },
     isFolded: () => store.get('sluice.folded') === '1',
     setFolded: folded => store.set('sluice.folded', folded ? '1' : '0'),
-    loadEditor: () => (editor ??= loadEditor()),
+    loadEditor: () => (editor ??= loadEditor().catch(fault => { editor = null; throw fault; })),
     // BlazorMonaco lets go of no editor by itself; one that is closed while its worker still loads logs an error
     closeEditor(id) {
       const editors = window.blazorMonaco?.editors ?? [];

@@ -43,6 +43,10 @@ public sealed partial class ConsoleLayout
         {
             // the page itself leads to the sign-in
         }
+        catch (Exception e) when (FaultText.IsOfDatabase(e))
+        {
+            User.NoteFailed(e, new Uri(Navigation.Uri).AbsolutePath); // the page itself says so
+        }
         StateHasChanged();
     }
 

@@ -43,7 +43,16 @@ public sealed partial class HomePage
         var errors = new List<(CatalogSink Sink, LateError Error)>();
         var sinks = await Plane.ListSinksAsync(caller, CancellationToken.None);
         foreach (var sink in sinks.Where(sink => sink.Status == SinkStatus.Active).TakeLast(MaxSinksForErrors))
-            errors.AddRange((await Records.ReadErrorsAsync(caller, sink.Id, MaxErrors, CancellationToken.None)).Select(error => (sink, error)));
+        {
+            try
+            {
+                errors.AddRange((await Records.ReadErrorsAsync(caller, sink.Id, MaxErrors, CancellationToken.None)).Select(error => (sink, error)));
+            }
+            catch (Exception e) when (e is SluiceException or StoreException)
+            {
+                // deleted meanwhile, or its database is damaged; the others have theirs
+            }
+        }
         _errors = [.. errors.OrderByDescending(error => error.Error.TimeMicroseconds).Take(MaxErrors)];
         _sinks = sinks;
         _moment = Feed.Latest;

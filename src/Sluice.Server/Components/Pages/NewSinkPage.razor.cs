@@ -45,12 +45,12 @@ public sealed partial class NewSinkPage
     string? WithExample { get; set; }
 
     [SupplyParameterFromQuery(Name = "database")]
-    Guid? Database { get; set; }
+    string? Database { get; set; }
 
     [SupplyParameterFromQuery(Name = "table")]
-    Guid? Table { get; set; }
+    string? Table { get; set; }
 
-    bool IsSample => Mode == "sample" || (Mode is null && Table is null);
+    bool IsSample => Mode == "sample" || (Mode is null && IdOf(Table) is null);
 
     int Step => IsSample && _shape is null ? 1 : CanCreate ? 3 : 2;
 
@@ -68,7 +68,7 @@ public sealed partial class NewSinkPage
         return TryAsync(async caller =>
         {
             var databases = await Plane.ListDatabasesAsync(caller, CancellationToken.None);
-            _databaseId = databases.Find(database => database.Id == Database)?.Id ?? databases.FirstOrDefault()?.Id ?? Guid.Empty;
+            _databaseId = databases.Find(database => database.Id == IdOf(Database))?.Id ?? databases.FirstOrDefault()?.Id ?? Guid.Empty;
             await ReadTablesAsync(caller);
             _databases = databases;
         });
@@ -79,7 +79,7 @@ public sealed partial class NewSinkPage
     async Task ReadTablesAsync(Caller caller)
     {
         _tables = _databaseId == Guid.Empty ? [] : [.. (await Plane.ListTablesAsync(caller, _databaseId, CancellationToken.None)).Where(table => table.Status == TableStatus.Running)];
-        _tableId = (_tables.Find(table => table.Id == Table) ?? _tables.FirstOrDefault())?.Id ?? Guid.Empty;
+        _tableId = (_tables.Find(table => table.Id == IdOf(Table)) ?? _tables.FirstOrDefault())?.Id ?? Guid.Empty;
         ChooseTable();
     }
 
@@ -115,12 +115,15 @@ public sealed partial class NewSinkPage
 
     async Task CreateAsync()
     {
+        if (IsBusy || !CanCreate)
+            return; // a double click
         CatalogSink? sink = null;
         if (!await TryAsync(async caller => sink = IsSample ? await CreateBothAsync(caller) : await CreateSinkAsync(caller, _databaseId, _tableId, _mapping!.ToSchema())))
             return;
         if (_shape is not null)
-            await Script.InvokeVoidAsync("sluice.write", $"sample.{sink!.Id}", _sampleText);
-        Navigation.NavigateTo($"/sinks/{sink!.Id}{(_shape is null ? "" : "?tab=send")}");
+            await Script.InvokeVoidAsync("sluice.write", $"sample.{sink!.Id}", _shape.Lines);
+        if (!IsLeft)
+            Navigation.NavigateTo($"/sinks/{sink!.Id}{(_shape is null ? "" : "?tab=send")}");
     }
 
     /// <summary>A table whose source is refused is taken back; a database stays, and the form has it chosen.</summary>
@@ -152,6 +155,8 @@ public sealed partial class NewSinkPage
             throw;
         }
     }
+
+    static Guid? IdOf(string? text) => Guid.TryParse(text, out var id) ? id : null;
 
     Task<CatalogSink> CreateSinkAsync(Caller caller, Guid databaseId, Guid tableId, SinkSchema schema) =>
         Plane.CreateSinkAsync(caller, SinkForm.BodyOf(_name.Trim(), databaseId, tableId, schema), CancellationToken.None);

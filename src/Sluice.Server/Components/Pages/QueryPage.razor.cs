@@ -1,3 +1,4 @@
+using System.Globalization;
 using Microsoft.AspNetCore.Components;
 using Microsoft.JSInterop;
 using Sluice.Schema;
@@ -16,6 +17,7 @@ public sealed partial class QueryPage
 
     static readonly int[] Limits = [10, 100, 1_000, 10_000, All];
 
+    readonly CancellationTokenSource _leaving = new();
     CodeEditor? _editor;
     QueryHistory? _history;
     List<CatalogDatabase>? _databases;
@@ -23,6 +25,7 @@ public sealed partial class QueryPage
     QueryAnswer? _answer;
     CancellationTokenSource? _running;
     string _ran = "";
+    Guid _ranOn;
     string _firstText = "";
     string? _side;
 
@@ -38,8 +41,9 @@ public sealed partial class QueryPage
     [Inject]
     TimeProvider Time { get; set; } = null!;
 
+    /// <summary>The id of a database; anything unknown is the first.</summary>
     [SupplyParameterFromQuery(Name = "database")]
-    Guid? Database { get; set; }
+    string? Database { get; set; }
 
     /// <summary>Stands in the editor at first; it is not run before somebody says so.</summary>
     [SupplyParameterFromQuery(Name = "sql")]
@@ -47,11 +51,11 @@ public sealed partial class QueryPage
 
     /// <summary>Rows of an answer that are shown; anything unknown is 100.</summary>
     [SupplyParameterFromQuery(Name = "limit")]
-    int? Limit { get; set; }
+    string? Limit { get; set; }
 
-    int Rows => Limit is { } limit && Limits.Contains(limit) ? limit : Limits[1];
+    int Rows => int.TryParse(Limit, CultureInfo.InvariantCulture, out var limit) && Limits.Contains(limit) ? limit : Limits[1];
 
-    Guid DatabaseId => _databases!.Find(database => database.Id == Database)?.Id ?? _databases[0].Id;
+    Guid DatabaseId => (Guid.TryParse(Database, out var asked) ? _databases!.Find(database => database.Id == asked) : null)?.Id ?? _databases![0].Id;
 
     protected override Task OnInitializedAsync()
     {
@@ -68,13 +72,15 @@ public sealed partial class QueryPage
     {
         _running?.Cancel();
         _running?.Dispose();
+        _leaving.Cancel();
+        _leaving.Dispose();
         base.Dispose();
     }
 
     async Task ChooseDatabaseAsync(string? id)
     {
         Remember("database", id);
-        Database = Guid.TryParse(id, out var chosen) ? chosen : null;
+        Database = id;
         await ReadTablesAsync();
     }
 
@@ -95,15 +101,21 @@ public sealed partial class QueryPage
 
     async Task RunAsync()
     {
-        if (_running is not null || (await _editor!.ReadTextAsync()).Trim() is not { Length: > 0 } sql)
+        if (_running is not null)
             return;
-        using var running = _running = new CancellationTokenSource();
+        using var running = _running = new CancellationTokenSource(); // before anything is awaited: a second click comes soon
+        var cancellation = running.Token; // the page may be left, and the source disposed, before it is asked for
         StateHasChanged(); // the cancel button
         var started = Time.GetUtcNow();
-        (_answer, _ran) = (null, sql);
+        var sql = "";
         try
         {
-            await TryAsync(async caller => _answer = await Queries.RunAsync(caller, DatabaseId, sql, Rows == All ? null : Rows, running.Token));
+            sql = (await _editor!.ReadTextAsync()).Trim();
+            cancellation.ThrowIfCancellationRequested();
+            if (sql.Length == 0)
+                return;
+            (_answer, _ran, _ranOn) = (null, sql, DatabaseId);
+            await TryAsync(async caller => _answer = await Queries.RunAsync(caller, _ranOn, sql, Rows == All ? null : Rows, cancellation));
         }
         catch (OperationCanceledException)
         {
@@ -120,11 +132,23 @@ public sealed partial class QueryPage
         StateHasChanged();
     }
 
-    /// <summary>Runs the query once more: the page has only the rows it shows.</summary>
-    Task ExportAsync() => TryAsync(async caller =>
+    /// <summary>Runs the query once more, where it ran before: the page has only the rows it shows.</summary>
+    async Task ExportAsync()
     {
-        await using var file = await Queries.ExportAsync(caller, DatabaseId, _ran, CancellationToken.None);
-        using var stream = new DotNetStreamReference(file);
-        await Script.InvokeVoidAsync("sluice.download", "result.parquet", "application/vnd.apache.parquet", stream);
-    });
+        var left = _leaving.Token;
+        try
+        {
+            await TryAsync(async caller =>
+            {
+                await using var file = await Queries.ExportAsync(caller, _ranOn, _ran, left);
+                using var stream = new DotNetStreamReference(file);
+                // it takes as long as the line needs, also once the page is left: a stream that ends while it is read ends the whole console
+                await Script.InvokeVoidAsync("sluice.download", Timeout.InfiniteTimeSpan, "result.parquet", "application/vnd.apache.parquet", stream);
+            });
+        }
+        catch (OperationCanceledException) when (left.IsCancellationRequested)
+        {
+            // nobody waits for the file
+        }
+    }
 }

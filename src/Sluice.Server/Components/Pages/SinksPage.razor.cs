@@ -1,6 +1,7 @@
 using System.Globalization;
 using Microsoft.AspNetCore.Components;
 using MudBlazor;
+using Sluice.Load;
 using Sluice.Server.Catalog;
 using Sluice.Server.Components.Dialogs;
 
@@ -48,8 +49,15 @@ public sealed partial class SinksPage
         var sinks = await Plane.ListSinksAsync(caller, CancellationToken.None);
         foreach (var sink in sinks.Where(sink => sink.Status == SinkStatus.Active))
         {
-            if (Records.ReadMinutes(caller, sink.Id) is [.., var last])
-                _last[sink.Id] = DateTimeOffset.UnixEpoch.AddMinutes(last.Minute);
+            try
+            {
+                if (Records.ReadMinutes(caller, sink.Id) is [.., var last])
+                    _last[sink.Id] = DateTimeOffset.UnixEpoch.AddMinutes(last.Minute);
+            }
+            catch (Exception e) when (e is SluiceException or StoreException)
+            {
+                // deleted meanwhile, or its database is damaged; the others have theirs
+            }
         }
         _moment = Feed.Latest;
         _sinks = sinks;

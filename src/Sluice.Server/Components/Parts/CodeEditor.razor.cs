@@ -11,6 +11,8 @@ public sealed partial class CodeEditor : IAsyncDisposable
     readonly string _id = $"editor-{Guid.NewGuid():n}";
     MonacoEditor? _editor;
     bool _isLoaded;
+    bool _hasFailed;
+    bool _isLeft;
     bool _isReady;
 
     [Inject]
@@ -52,6 +54,7 @@ public sealed partial class CodeEditor : IAsyncDisposable
     public async ValueTask DisposeAsync()
     {
         _isReady = false;
+        _isLeft = true;
         if (!_isLoaded)
             return;
         try
@@ -68,9 +71,17 @@ public sealed partial class CodeEditor : IAsyncDisposable
     {
         if (!firstRender)
             return;
-        await Script.InvokeVoidAsync("sluice.loadEditor");
-        _isLoaded = true;
-        StateHasChanged();
+        try
+        {
+            await Script.InvokeVoidAsync("sluice.loadEditor");
+            _isLoaded = !_isLeft;
+        }
+        catch (Exception e) when (e is JSException or OperationCanceledException)
+        {
+            _hasFailed = true; // a file did not come, or not in time
+        }
+        if (!_isLeft)
+            StateHasChanged();
     }
 
     StandaloneEditorConstructionOptions Options(StandaloneCodeEditor editor) => new()

@@ -58,9 +58,9 @@ public sealed partial class KeySettings
 
     async Task CreateAsync()
     {
-        if (_quota!.Read() is not { } quota)
+        if (IsBusy || !CanCreate || _quota!.Read() is not { } quota)
             return;
-        var until = _until?.AddDays(1).ToDateTime(TimeOnly.MinValue, DateTimeKind.Utc);
+        var until = _until == DateOnly.MaxValue ? DateTime.SpecifyKind(DateTime.MaxValue, DateTimeKind.Utc) : _until?.AddDays(1).ToDateTime(TimeOnly.MinValue, DateTimeKind.Utc);
         var request = new KeyRequest(_description.Trim(), _role, _role == Role.IngestKey ? [.. _chosen] : null, until) { Quota = quota };
         if (!await TryAsync(async caller => _secret = (await Keys.CreateAsync(caller, caller.UserId, request, CancellationToken.None)).Secret))
             return;

@@ -35,6 +35,10 @@ public sealed partial class QuarantineGroupView
     [Parameter]
     public EventCallback Changed { get; set; }
 
+    /// <summary>A new mapping was saved.</summary>
+    [Parameter]
+    public EventCallback MappingSaved { get; set; }
+
     QuarantineChoice Choice => new(Group.Signature.Id, null);
 
     Task OpenMappingAsync() => TryAsync(async caller =>
@@ -66,8 +70,10 @@ public sealed partial class QuarantineGroupView
 
     async Task SaveAndReplayAsync()
     {
-        if (await TryAsync(caller => Plane.UpdateSinkAsync(caller, SinkId, SinkForm.ChangeOf(_mapping!.ToSchema()), keepOthers: true, CancellationToken.None)))
-            await RunAsync(() => null, isDryRun: false);
+        if (!await TryAsync(caller => Plane.UpdateSinkAsync(caller, SinkId, SinkForm.ChangeOf(_mapping!.ToSchema()), keepOthers: true, CancellationToken.None)))
+            return;
+        await MappingSaved.InvokeAsync();
+        await RunAsync(() => null, isDryRun: false);
     }
 
     async Task RunAsync(Func<SinkSchema?> trial, bool isDryRun)

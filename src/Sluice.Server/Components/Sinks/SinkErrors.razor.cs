@@ -38,6 +38,10 @@ public sealed partial class SinkErrors
     [Parameter]
     public string? Group { get; set; }
 
+    /// <summary>A new mapping was saved.</summary>
+    [Parameter]
+    public EventCallback Changed { get; set; }
+
     bool IsSingle => View == "single";
 
     ulong? GroupId => ulong.TryParse(Group, NumberStyles.AllowHexSpecifier, CultureInfo.InvariantCulture, out var id) ? id : null;

@@ -45,6 +45,7 @@ public sealed partial class SinkSend
     BatchOutcome? _outcome;
     List<RecordFate> _fates = [];
     bool _isSent;
+    bool _isSending;
     CancellationTokenSource? _typing;
 
     [Inject]
@@ -82,9 +83,20 @@ public sealed partial class SinkSend
 
     async Task SendAsync()
     {
-        var text = await _editor!.ReadTextAsync();
-        if (await TryAsync(async caller => _outcome = await Records.SendAsync(caller, SinkId, text, CancellationToken.None)))
-            Show(values: null);
+        if (_isSending || _editor is null)
+            return;
+        _isSending = true; // before anything is awaited: a second click comes soon
+        _typing?.Cancel(); // a check that came late would take the place of the result
+        try
+        {
+            var text = await _editor.ReadTextAsync();
+            if (await TryAsync(async caller => _outcome = await Records.SendAsync(caller, SinkId, text, CancellationToken.None)))
+                Show(values: null);
+        }
+        finally
+        {
+            _isSending = false;
+        }
     }
 
     async Task TypedAsync()
@@ -101,9 +113,13 @@ public sealed partial class SinkSend
             return; // another key came
         }
         var text = await _editor!.ReadTextAsync();
+        if (typing.IsCancellationRequested)
+            return; // another key came, or it is being sent
         DryRun? check = null;
         if (text.Trim().Length > 0)
-            await TryAsync(caller => Task.FromResult(check = Records.Check(caller, SinkId, text)));
+            await TryAsync(caller => Task.FromResult(check = typing.IsCancellationRequested ? null : Records.Check(caller, SinkId, text)));
+        if (typing.IsCancellationRequested)
+            return;
         _outcome = check?.Outcome;
         if (check is not null)
             Show(check.Values);
