@@ -536,33 +536,6 @@ public sealed partial class EngineTests : IDisposable
         return engine;
     }
 
-    /// <summary>Loading begins with the first table, long before the last one is open.</summary>
-    [Fact]
-    public async Task What_is_loaded_while_other_tables_open_is_quarantined_as_its_sink_says()
-    {
-        var patient = SinkDefinition with { Quarantine = new QuarantinePolicy { MaxAge = TimeSpan.FromDays(90) } };
-        var other = new TableDefinition(Definition.DatabaseId, Table with { TableId = Guid.NewGuid(), Name = "other" });
-        await using (var engine = await CreateAsync())
-        {
-            await engine.CreateTableAsync(other, Cancellation);
-            Database.FailCalls(1, int.MaxValue); // nothing is loaded
-            await IngestAsync(engine, """{"_id":"not a number"}""");
-            using var patience = new CancellationTokenSource();
-            await patience.CancelAsync();
-            await engine.DrainAsync(patience.Token);
-        }
-        Database.FailCalls(1, 0);
-        await using var again = await Engine.OpenAsync(
-            new EngineOptions { DataDirectory = _directory, Log = _logOptions }, [Definition, other], [patient],
-            async (_, table, cancellation) =>
-            {
-                while (table == other.Schema.TableId && Database.Quarantine.ReadOverview(patient.Id, 0).Groups.Count == 0) await Task.Delay(TimeSpan.FromMilliseconds(1), TimeProvider.System, cancellation);
-                return _databases.GetOrAdd(table, _ => new MemoryDatabase()).Open();
-            },
-            _time, NullLoggerFactory.Instance, new SilentMeters(), Cancellation);
-        Assert.Equal(patient.Quarantine, Database.Quarantine.Policies[patient.Id]);
-    }
-
     [Fact]
     public async Task A_segment_that_may_not_be_deleted_ends_nothing()
     {

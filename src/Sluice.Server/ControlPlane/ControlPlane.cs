@@ -48,7 +48,7 @@ sealed partial class ControlPlane(
 
     DateTimeOffset Now => time.GetUtcNow();
 
-    static void RequireRead(Caller caller) => Require(caller, Policies.Read, "read");
+    public static void RequireRead(Caller caller) => Require(caller, Policies.Read, "read");
 
     public static void RequireWrite(Caller caller) => Require(caller, Policies.Write, "change");
 

@@ -69,8 +69,8 @@ sealed class QueryRewrite
     /// <exception cref="SqlException">A form of the original that cannot be translated, or a text that is too long to be looked at.</exception>
     public static QueryRewrite Of(string sql, IEnumerable<string> names, DateTimeOffset? now = null, IReadOnlySet<string>? textSets = null)
     {
-        if (sql.Length > QueryLimits.LongestText)
-            throw new SqlException($"a query may have at most {QueryLimits.LongestText} characters", null);
+        if (sql.Length > QueryLimits.MaxTextLength)
+            throw new SqlException($"a query may have at most {QueryLimits.MaxTextLength} characters", null);
         var rewrite = new QueryRewrite(sql, names) { _now = now };
         // a flattened set is a text
         if (textSets is not null && !rewrite._tokens.Exists(token => sql.AsSpan(token.Start, token.Length).Equals("flatten", StringComparison.OrdinalIgnoreCase)))

@@ -19,8 +19,5 @@ public sealed record QueryLimits
     public int MaxConcurrent { get; init; } = 4;
 
     /// <summary>Longest query in characters: the text is parsed before any other limit can hold.</summary>
-    public const int LongestText = 256 * 1024;
-
-    /// <inheritdoc cref="LongestText"/>
-    public int MaxTextLength { get; init; } = LongestText;
+    public const int MaxTextLength = 256 * 1024;
 }

@@ -114,8 +114,8 @@ public sealed partial class UserQuery(QueryLimits limits, TimeProvider time) : I
         Func<DuckDbReadConnection, IdleThread, CancellationToken, Task<T>> run,
         CancellationToken cancellation)
     {
-        if (sql.Length > Limits.MaxTextLength)
-            throw new QueryException($"a query may have at most {Limits.MaxTextLength} characters");
+        if (sql.Length > QueryLimits.MaxTextLength)
+            throw new QueryException($"a query may have at most {QueryLimits.MaxTextLength} characters");
         // DuckDB takes zero-terminated text: what stands behind the zero would be neither seen nor checked.
         if (sql.Contains('\0'))
             throw new QueryException("a query must not contain U+0000");

@@ -49,11 +49,7 @@ public sealed class ConsoleHasteTests : BunitContext
         await MakeAsync(server, await EnterAsync(server), "main");
         var text = JSInterop.Setup<string>(IsEditorRead);
         var page = Render<QueryPage>();
-        var editor = FindEditor(page);
-
-        var runs = page.InvokeAsync(() => Task.WhenAll(editor.OnRun.InvokeAsync(), editor.OnRun.InvokeAsync()));
-        await page.InvokeAsync(() => { text.SetResult("SELECT 1"); });
-        await runs;
+        await RunTwiceAsync(page, text, "SELECT 1");
 
         Assert.Single(text.Invocations);
         Assert.Contains("1 row in", page.Markup, StringComparison.Ordinal);
@@ -133,11 +129,7 @@ public sealed class ConsoleHasteTests : BunitContext
         var (_, sinkId) = await MakeAsync(server, await EnterAsync(server), "main");
         var text = JSInterop.Setup<string>(IsEditorRead);
         var page = Render<SinkSend>(parameters => parameters.Add(it => it.SinkId, sinkId));
-        var editor = FindEditor(page);
-
-        var runs = page.InvokeAsync(() => Task.WhenAll(editor.OnRun.InvokeAsync(), editor.OnRun.InvokeAsync()));
-        await page.InvokeAsync(() => { text.SetResult("""{"_id":1,"price":2}"""); });
-        await runs;
+        await RunTwiceAsync(page, text, """{"_id":1,"price":2}""");
 
         Assert.Single(text.Invocations);
         Assert.Contains("1 record accepted", page.Markup, StringComparison.Ordinal);
@@ -299,6 +291,16 @@ public sealed class ConsoleHasteTests : BunitContext
     void GoTo(string address) => Services.GetRequiredService<NavigationManager>().NavigateTo(address);
 
     /// <summary>The editor of a page, once it can be read.</summary>
+    /// <summary>Ctrl+Enter twice before the browser has told what stands in the editor.</summary>
+    async Task RunTwiceAsync<T>(IRenderedComponent<T> page, JSRuntimeInvocationHandler<string> text, string content)
+        where T : class, IComponent
+    {
+        var editor = FindEditor(page);
+        var runs = page.InvokeAsync(() => Task.WhenAll(editor.OnRun.InvokeAsync(), editor.OnRun.InvokeAsync()));
+        await page.InvokeAsync(() => { text.SetResult(content); });
+        await runs;
+    }
+
     CodeEditor FindEditor<T>(IRenderedComponent<T> page)
         where T : class, IComponent
     {

@@ -1,5 +1,4 @@
 using Microsoft.AspNetCore.Components;
-using Sluice.Server.Accounts;
 using Sluice.Watch;
 
 namespace Sluice.Server.Components.Sinks;
@@ -102,6 +101,8 @@ public sealed partial class SinkTail
                 await Task.WhenAny(coming, Task.Delay(AskInterval, Time, stop));
                 stop.ThrowIfCancellationRequested();
                 await InvokeAsync(() => LookAsync(subscription, stop));
+                if (coming.IsCompleted && !await coming)
+                    return; // its source is gone
                 if (coming.IsCompleted)
                     coming = subscription.Records.WaitToReadAsync(stop).AsTask();
                 await Task.Delay(RenderInterval * Feed.Pace, Time, stop);
@@ -120,7 +121,11 @@ public sealed partial class SinkTail
     /// <summary>Shows what has come to who may still see it; for others the tail ends.</summary>
     async Task LookAsync(TailSubscription subscription, CancellationToken stop)
     {
-        var mayRead = await TryAsync(RequireRead);
+        var mayRead = await TryAsync(caller =>
+        {
+            ControlPlane.RequireRead(caller);
+            return Task.CompletedTask;
+        });
         if (stop.IsCancellationRequested)
             return;
         if (mayRead)
@@ -132,10 +137,6 @@ public sealed partial class SinkTail
         _isPaused = true;
         StateHasChanged();
     }
-
-    static Task RequireRead(Caller caller) => Policies.Allows(caller.Role, Policies.Read)
-        ? Task.CompletedTask
-        : throw new SluiceException(ErrorCode.Forbidden, $"The role {caller.Role} may not read.");
 
     void Take(TailSubscription subscription)
     {
