@@ -36,8 +36,13 @@ sealed partial class SimulatedMachine
     bool IsLoaded(SimulatedTable table)
     {
         var opened = _process.Engine!.FindTable(table.Schema.TableId)!;
-        return opened.ReadLedger().Pending == 0 && table.Requests.TrueForAll(request => request.Answer is null || request.Answer.Sequence <= opened.LoadedSequence);
+        return opened.ReadLedger().Pending == 0 && table.Requests.TrueForAll(request => request.Answer is null || request.Answer.Sequence <= opened.LoadedSequence)
+            && Deletions(table).All(sequence => sequence <= opened.LoadedSequence);
     }
+
+    /// <summary>The places in the log of the deletions that the loader has come to, also of those that failed and are tried again.</summary>
+    static IEnumerable<ulong> Deletions(SimulatedTable table) => table.Database.Calls.Select(call => DeleteCall().Match(call)).Where(match => match.Success)
+        .Select(match => ulong.Parse(match.Groups[1].ValueSpan, CultureInfo.InvariantCulture)).Distinct();
 
     string State() => string.Join(
         ", ",
@@ -90,10 +95,8 @@ sealed partial class SimulatedMachine
     static TableModel Replay(SimulatedTable table, List<(ulong Sequence, SimulatedRequest Request)> present)
     {
         var model = new TableModel();
-        var deletions = table.Database.Calls.Select(call => DeleteCall().Match(call)).Where(match => match.Success)
-            .Select(match => ulong.Parse(match.Groups[1].ValueSpan, CultureInfo.InvariantCulture)).Distinct();
         var witnesses = table.Database.Rows().ToDictionary(row => row.Split(':')[0], row => row.Split(' '));
-        var steps = present.Select(entry => (entry.Sequence, Request: (SimulatedRequest?)entry.Request)).Concat(deletions.Select(sequence => (Sequence: sequence, Request: (SimulatedRequest?)null)));
+        var steps = present.Select(entry => (entry.Sequence, Request: (SimulatedRequest?)entry.Request)).Concat(Deletions(table).Select(sequence => (Sequence: sequence, Request: (SimulatedRequest?)null)));
         foreach (var (sequence, request) in steps.OrderBy(step => step.Sequence))
         {
             if (request is null) model.Delete(SimulatedTable.Predicate);
