@@ -17,9 +17,11 @@ sealed class ConsoleKeys(DirectoryInfo directory, ILoggerFactory logs) : FileSys
         {
             try
             {
-                keys.Add(XElement.Load(file.FullName));
+                var key = XElement.Load(file.FullName);
+                foreach (var secret in key.Descendants("value")) _ = Convert.FromBase64String(secret.Value); // otherwise it is tried ten times over two seconds
+                keys.Add(key);
             }
-            catch (Exception e) when (e is XmlException or IOException or UnauthorizedAccessException)
+            catch (Exception e) when (e is XmlException or FormatException or IOException or UnauthorizedAccessException)
             {
                 _logger.ConsoleKeyNotRead(e, file.FullName);
             }
