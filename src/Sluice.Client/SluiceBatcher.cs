@@ -30,6 +30,7 @@ public sealed class SluiceBatcher : IAsyncDisposable
     readonly SemaphoreSlim _adding = new(1);
     readonly SemaphoreSlim _slots;
     readonly CancellationTokenSource _stop = new(); // as the two above not disposed: it holds nothing, and who waits is to be told
+    readonly CancellationTokenSource _retrying; // ends the waits between tries: with the above, and when a request has failed for good
     readonly ITimer _timer;
 
     // under _adding
@@ -47,6 +48,7 @@ public sealed class SluiceBatcher : IAsyncDisposable
         ArgumentOutOfRangeException.ThrowIfLessThan(options.MaxRequests, 1);
         (_client, _sinkId, _options) = (client, sinkId, options);
         _slots = new SemaphoreSlim(options.MaxRequests);
+        _retrying = CancellationTokenSource.CreateLinkedTokenSource(_stop.Token);
         _nextRequest = options.FirstRequest;
         _timer = options.Time.CreateTimer(_ => _ = SendOverdueAsync(), null, Timeout.InfiniteTimeSpan, Timeout.InfiniteTimeSpan);
     }
@@ -202,6 +204,7 @@ public sealed class SluiceBatcher : IAsyncDisposable
         catch (Exception e)
         {
             Interlocked.CompareExchange(ref _failure, e, null); // the first is the cause
+            await _retrying.CancelAsync();
         }
         finally
         {
@@ -242,13 +245,13 @@ public sealed class SluiceBatcher : IAsyncDisposable
             }
             catch (SluiceApiException e) when (e.IsQuota)
             {
-                await Task.Delay(DelayAfter(tries, e.RetryAfter), _options.Time, _stop.Token);
+                await Task.Delay(DelayAfter(tries, e.RetryAfter), _options.Time, _retrying.Token);
                 failing = _options.Time.GetTimestamp(); // nothing fails: the server lets senders pass as fast as it is told to
                 continue;
             }
             catch (Exception e) when (IsPassing(e) && _options.Time.GetElapsedTime(failing) < _options.MaxRetryTime && !(AskedOf(e) > _options.MaxRetryTime))
             {
-                await Task.Delay(DelayAfter(tries, AskedOf(e)), _options.Time, _stop.Token);
+                await Task.Delay(DelayAfter(tries, AskedOf(e)), _options.Time, _retrying.Token);
                 continue;
             }
             if (_options.OnSent is { } onSent) await onSent(new SentBatch(batch, answer, _options.Time.GetElapsedTime(started), tries));

@@ -28,7 +28,7 @@ public sealed class InterruptedSendTests(IngestServer server) : CommandLineTest(
     {
         await LoginAsync();
         var sink = await Server.MakeSinkAsync();
-        const int records = 100_000;
+        const int records = 50_000;
         await WriteAsync("many.ndjson", string.Join('\n', Enumerable.Range(0, records).Select(id => $$"""{"id":{{id}}}""")));
         string[] command = ["send", sink, "many.ndjson", "--batch", "150", "--connections", "3"];
         using (var run = CommandLineRun.Start(Home, command))
@@ -38,7 +38,7 @@ public sealed class InterruptedSendTests(IngestServer server) : CommandLineTest(
             Assert.Equal(130, run.ExitCode);
         }
 
-        Assert.Contains("100,000 accepted, 0 rejected", (await DoneAsync(command)).Output, StringComparison.Ordinal);
+        Assert.Contains("50,000 accepted, 0 rejected", (await DoneAsync(command)).Output, StringComparison.Ordinal);
         Assert.Equal(records, await ReceivedAsync(sink));
     }
 

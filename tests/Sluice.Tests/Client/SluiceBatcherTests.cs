@@ -137,6 +137,23 @@ public sealed class SluiceBatcherTests : IDisposable
         Assert.All(time.Waits[..20], wait => Assert.InRange(wait.TotalSeconds, 390, 390 * 1.25));
     }
 
+    [Fact]
+    public async Task What_waits_is_given_up_when_another_request_fails_for_good()
+    {
+        var open = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
+        _server.Answer = async (_, number) =>
+        {
+            if (number == 0) return Busy(HttpStatusCode.ServiceUnavailable, 100);
+            await open.Task;
+            return ScriptedServer.Refuse(HttpStatusCode.NotFound, "ResourceNotFound");
+        };
+        var batcher = Open(new BatcherOptions { MaxRecords = 1, MaxRequests = 2 }); // on a clock that stands
+        for (var i = 0; i < 2; i++) await batcher.AddAsync(Value(i), Cancellation);
+        await UntilAsync(() => _server.Requests.Count == 2);
+        open.SetResult();
+        Assert.Equal("ResourceNotFound", (await Assert.ThrowsAsync<SluiceApiException>(() => batcher.DisposeAsync().AsTask())).Body.Code);
+    }
+
     [Theory]
     [InlineData(true)]
     [InlineData(false)]
