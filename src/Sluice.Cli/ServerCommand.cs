@@ -75,16 +75,32 @@ sealed class ServerCommand : Command
         }
         if (saved?.IdToken is null) throw new CommandException("Log in first (sluice login), or set SLUICE_API_KEY.");
         if (saved.Url != http.BaseAddress) throw new CommandException($"The login is for {saved.Url}; log in to {http.BaseAddress} first.");
-        var loggedIn = new SluiceClient(http)
+        return LoggedIn(http, saved);
+    }
+
+    /// <summary>A client with a kept login that other processes use and renew too.</summary>
+    static SluiceClient LoggedIn(HttpClient http, SavedLogin ours)
+    {
+        SluiceClient? client = null;
+        client = new SluiceClient(http)
         {
+            OnRenewal = async renew =>
+            {
+                using var only = await SavedLogin.LockAsync();
+                if (SavedLogin.Read() is { RefreshToken: { } newest } kept && kept.Url == ours.Url) ours = ours with { RefreshToken = newest };
+                client!.UseToken(ours.IdToken!, ours.RefreshToken);
+                await renew();
+            },
             OnTokens = tokens =>
             {
-                (saved with { IdToken = tokens.IdToken, RefreshToken = tokens.RefreshToken ?? saved.RefreshToken }).Write();
+                var isKept = SavedLogin.Read() is { } kept && kept.RefreshToken == ours.RefreshToken; // else it was forgotten, or is for another server now
+                ours = ours with { IdToken = tokens.IdToken, RefreshToken = tokens.RefreshToken ?? ours.RefreshToken };
+                if (isKept) ours.Write();
                 return Task.CompletedTask;
             },
         };
-        loggedIn.UseToken(saved.IdToken, saved.RefreshToken);
-        return loggedIn;
+        client.UseToken(ours.IdToken!, ours.RefreshToken);
+        return client;
     }
 
     /// <summary>The edge of every command: what goes wrong becomes a sentence and an exit code.</summary>

@@ -1,4 +1,5 @@
 using System.CommandLine;
+using System.Net;
 using System.Text.Json;
 using System.Text.Json.Serialization.Metadata;
 using Sluice.Client;
@@ -61,6 +62,20 @@ sealed class Session(ParseResult arguments, ServerAddress server, Func<SluiceCli
     public async Task<DatabaseResource> FindDatabaseAsync(string nameOrId, CancellationToken cancellation) =>
         (await Client.ListDatabasesAsync(cancellation)).FirstOrDefault(database => database.Name == nameOrId || database.Id.ToString() == nameOrId)
         ?? throw new CommandException($"There is no database {nameOrId}.");
+
+    /// <summary>The id of a sink. Given as such it is not asked for: a key that may only send may not look at sinks.</summary>
+    public async Task<Guid> FindSinkIdAsync(string nameOrId, CancellationToken cancellation)
+    {
+        if (Guid.TryParse(nameOrId, out var id)) return id;
+        try
+        {
+            return (await FindSinkAsync(nameOrId, cancellation)).Id;
+        }
+        catch (SluiceApiException e) when (e.Status == HttpStatusCode.Forbidden)
+        {
+            throw new CommandException($"This key may not look up sinks; give the sink's id in the place of {nameOrId}.");
+        }
+    }
 
     /// <summary>A sink by its name or id; a name may need its database.</summary>
     public async Task<SinkResource> FindSinkAsync(string nameOrId, CancellationToken cancellation)

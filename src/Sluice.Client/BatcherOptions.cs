@@ -18,7 +18,10 @@ public sealed record BatcherOptions
     /// </summary>
     public int MaxRequests { get; init; } = 1;
 
-    /// <summary>How long a request that is refused for a passing reason, or gets no answer, is sent again. A server that asks to wait is waited for, but no longer than this at a time. Defaults to 5 minutes.</summary>
+    /// <summary>
+    /// How long a request that is refused for a passing reason, or gets no answer, is sent again. A server that asks to wait is waited for, but no
+    /// longer than this at a time. A quota is waited for as long as it takes, and begins this anew. Defaults to 5 minutes.
+    /// </summary>
     public TimeSpan MaxRetryTime { get; init; } = TimeSpan.FromMinutes(5);
 
     /// <summary>
@@ -36,7 +39,7 @@ public sealed record BatcherOptions
     /// <summary>Each request returns when its records are visible to SQL, not when they are durable.</summary>
     public bool WaitLoaded { get; init; }
 
-    /// <summary>Called for every answered request, on any thread, possibly several at once; the batcher waits for it.</summary>
+    /// <summary>Called for every answered request, on any thread, possibly several at once; the batcher waits for it. What it throws ends the batcher.</summary>
     public Func<SentBatch, ValueTask>? OnSent { get; init; }
 
     /// <summary>For the waits between tries. Defaults to the system's clock.</summary>

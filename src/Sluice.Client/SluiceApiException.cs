@@ -17,4 +17,7 @@ public sealed class SluiceApiException(HttpStatusCode status, RefusalBody body) 
     /// <summary>Whether the same request may succeed later: 408, 429 and 503.</summary>
     public bool IsTransient =>
         Status is HttpStatusCode.RequestTimeout or HttpStatusCode.TooManyRequests or HttpStatusCode.ServiceUnavailable;
+
+    /// <summary>Whether more was sent than the quota of the sink or key allows.</summary>
+    public bool IsQuota => Status == HttpStatusCode.TooManyRequests && Body.Cause == "quota";
 }

@@ -17,6 +17,8 @@ namespace Sluice.Client;
 /// <param name="http">Has the server's origin as its base address, as in <c>https://localhost:7443/</c>. The caller disposes it.</param>
 public sealed class SluiceClient(HttpClient http)
 {
+    const string LoginPath = "v2/login";
+
     readonly Lock _lock = new();
     Task _renewal = Task.CompletedTask; // under _lock
     string? _idToken;
@@ -25,11 +27,17 @@ public sealed class SluiceClient(HttpClient http)
     /// <summary>Called with the new tokens after each login and renewal, so that they can be kept.</summary>
     public Func<AuthenticationResult, Task>? OnTokens { get; init; }
 
+    /// <summary>
+    /// Called to renew the id token, with what does it. For a login that several processes share, where each renewal makes the refresh token before it
+    /// useless: it can hold a lock meanwhile, and take (<see cref="UseToken"/>) the newest refresh token first. <c>null</c>: just renews.
+    /// </summary>
+    public Func<Func<Task>, Task>? OnRenewal { get; init; }
+
     /// <summary>Logs in and sends the id token with every later call.</summary>
     public async Task<LoginAnswer> LoginAsync(string username, string password, CancellationToken cancellation)
     {
         var answer = await SendOnceAsync(
-            HttpMethod.Post, "v2/login", Json(new LoginRequest(username, password), WireJson.Default.LoginRequest), WireJson.Default.LoginAnswer, cancellation);
+            HttpMethod.Post, LoginPath, Json(new LoginRequest(username, password), WireJson.Default.LoginRequest), WireJson.Default.LoginAnswer, cancellation);
         await TakeAsync(answer.AuthenticationResult);
         return answer;
     }
@@ -241,7 +249,7 @@ public sealed class SluiceClient(HttpClient http)
     {
         using var request = new HttpRequestMessage(method, path) { Content = content?.Invoke() };
         if (idempotencyKey is not null) request.Headers.Add("Idempotency-Key", idempotencyKey);
-        if (_idToken is { } token) request.Headers.Authorization = new AuthenticationHeaderValue("Bearer", token);
+        if (_idToken is { } token && path != LoginPath) request.Headers.Authorization = new AuthenticationHeaderValue("Bearer", token);
         var response = await ReachAsync(request, completion, cancellation);
         if (response.IsSuccessStatusCode) return response;
         using (response) throw await RefusalAsync(response, cancellation);
@@ -266,7 +274,7 @@ public sealed class SluiceClient(HttpClient http)
         lock (_lock)
         {
             if (_renewal.IsCompleted && _idToken != expired) return Task.CompletedTask;
-            if (_renewal.IsCompleted) _renewal = RenewOnceAsync();
+            if (_renewal.IsCompleted) _renewal = OnRenewal is { } onRenewal ? onRenewal(RenewOnceAsync) : RenewOnceAsync();
             return _renewal.WaitAsync(cancellation);
         }
     }
@@ -274,9 +282,8 @@ public sealed class SluiceClient(HttpClient http)
     async Task RenewOnceAsync()
     {
         var refresh = new LoginRequest(RefreshToken: _refreshToken);
-        _idToken = null; // the call that renews goes without
         await TakeAsync((await SendOnceAsync(
-            HttpMethod.Post, "v2/login", Json(refresh, WireJson.Default.LoginRequest), WireJson.Default.LoginAnswer, CancellationToken.None)).AuthenticationResult);
+            HttpMethod.Post, LoginPath, Json(refresh, WireJson.Default.LoginRequest), WireJson.Default.LoginAnswer, CancellationToken.None)).AuthenticationResult);
     }
 
     async Task TakeAsync(AuthenticationResult tokens)
@@ -290,8 +297,15 @@ public sealed class SluiceClient(HttpClient http)
         var text = await response.Content.ReadAsStringAsync(cancellation);
         return new SluiceApiException(response.StatusCode, ReadRefusal(text) ?? new RefusalBody($"Http{(int)response.StatusCode}", response.ReasonPhrase ?? "", null, null))
         {
-            RetryAfter = response.Headers.RetryAfter?.Delta,
+            RetryAfter = RetryAfter(response.Headers),
         };
+    }
+
+    static TimeSpan? RetryAfter(HttpResponseHeaders headers)
+    {
+        if (headers.RetryAfter is not { Date: { } date }) return headers.RetryAfter?.Delta;
+        var left = date - (headers.Date ?? TimeProvider.System.GetUtcNow()); // by the clock of who says it
+        return left > TimeSpan.Zero ? left : TimeSpan.Zero;
     }
 
     static RefusalBody? ReadRefusal(string text)

@@ -11,7 +11,11 @@ public sealed record ResourceList<T>(IReadOnlyList<T> Resources);
 /// <param name="Message">A sentence, for people; may change.</param>
 /// <param name="RequestId">Finds the request in the server's log.</param>
 /// <param name="Outcome"><c>not_stored</c>, or <c>unknown</c>: the request may turn out to be stored, once.</param>
-public sealed record RefusalBody(string Code, string Message, string? RequestId, string? Outcome);
+public sealed record RefusalBody(string Code, string Message, string? RequestId, string? Outcome)
+{
+    /// <summary>With 429 and 503 what is short: <c>quota</c>, <c>log_backlog</c>, ...</summary>
+    public string? Cause { get; init; }
+}
 
 // ---- login ----
 

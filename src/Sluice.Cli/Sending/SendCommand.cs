@@ -11,7 +11,7 @@ static class SendCommand
 {
     public static Command Create()
     {
-        var sink = new Argument<string>("sink") { Description = "Name or id." };
+        var sink = new Argument<string>("sink") { Description = "Name or id; its id with a key that may only send." };
         var file = new Argument<string>("file") { Description = "A .json, .ndjson, .jsonl or .csv file, plain or .gz or .zst; - for standard input." };
         var format = new Option<RecordFormat?>("--format") { Description = "How the records stand in it; told by the name's ending, NDJSON for standard input." };
         var records = new Option<int>("--batch") { Description = "Most records in a request.", DefaultValueFactory = _ => 1_000 };
@@ -29,11 +29,11 @@ static class SendCommand
             sink, file, format, records, connections, delay, operation, rejected, restart)
             .Does(async (session, cancellation) =>
             {
-                var target = await session.FindSinkAsync(session.Get(sink), cancellation);
+                var target = await session.FindSinkIdAsync(session.Get(sink), cancellation);
                 using var source = RecordFile.Open(session.Get(file), session.Get(format));
                 var path = session.Get(file) == "-" ? null : session.Get(file);
                 var rejectedPath = session.Get(rejected) ?? $"{path ?? "stdin"}.rejected.ndjson";
-                var progressPath = path is null ? null : SendProgress.PathFor(path, target.Id);
+                var progressPath = path is null ? null : SendProgress.PathFor(path, target);
                 var batching = $"{session.Get(records)} {session.Get(operation)} {session.Get(format)}";
                 var begin = Begin(path, progressPath, batching, session.Get(restart));
                 using var tally = new SendTally(begin, progressPath, rejectedPath);
@@ -48,7 +48,7 @@ static class SendCommand
                     Operation = session.Get(operation),
                     OnSent = tally.AddAsync,
                 };
-                return await SendAsync(session, target.Id, source, begin.Records, options, tally, progressPath, rejectedPath, cancellation);
+                return await SendAsync(session, target, source, begin.Records, options, tally, progressPath, rejectedPath, cancellation);
             });
     }
 
@@ -75,8 +75,17 @@ static class SendCommand
             await ShowAsync(session, source, tally, async () =>
             {
                 await using var batcher = new SluiceBatcher(session.Client, sink, options);
-                await AddAllAsync(source, skip, batcher, cancellation);
-                await batcher.FlushAsync(cancellation);
+                try
+                {
+                    var adding = AddAllAsync(source, skip, batcher, cancellation);
+                    await (progressPath is null ? adding.WaitAsync(cancellation) : adding); // nothing ends the reading of standard input
+                    await batcher.FlushAsync(cancellation);
+                }
+                catch
+                {
+                    await batcher.AbortAsync(cancellation); // a request that is not full must not take the key of the full one from the next run
+                    throw;
+                }
             });
             tally.Settle();
             isComplete = true;

@@ -49,7 +49,7 @@ sealed class ScriptedServer : HttpMessageHandler
         }
         try
         {
-            return await Answer(received, number);
+            return await Answer(received, number).WaitAsync(cancellationToken);
         }
         finally
         {

@@ -120,6 +120,89 @@ public sealed class SluiceBatcherTests : IDisposable
     }
 
     [Fact]
+    public async Task A_quota_is_waited_for_as_long_as_it_takes_and_is_no_failing()
+    {
+        // 390 s is longer than is waited else, and 20 of them are longer than is tried else; then the connection is lost for the first time
+        _server.Answer = (request, number) => number switch
+        {
+            < 20 => Task.FromResult(Busy(HttpStatusCode.TooManyRequests, 390, """{"code":"ResourceThroughputExceeded","message":"no","request_id":"r","outcome":"not_stored","cause":"quota"}""")),
+            20 => throw new HttpRequestException("unreachable"),
+            _ => Task.FromResult(ScriptedServer.Success(request)),
+        };
+        var time = new InstantTime();
+        await using (var batcher = Open(new BatcherOptions(), time))
+            await batcher.AddAsync(Value(1), Cancellation);
+
+        Assert.Equal((22, 21), (_server.Requests.Count, time.Waits.Count));
+        Assert.All(time.Waits[..20], wait => Assert.InRange(wait.TotalSeconds, 390, 390 * 1.25));
+    }
+
+    [Fact]
+    public async Task What_waits_is_given_up_when_another_request_fails_for_good()
+    {
+        var open = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
+        _server.Answer = async (_, number) =>
+        {
+            if (number == 0) return Busy(HttpStatusCode.ServiceUnavailable, 100);
+            await open.Task;
+            return ScriptedServer.Refuse(HttpStatusCode.NotFound, "ResourceNotFound");
+        };
+        var batcher = Open(new BatcherOptions { MaxRecords = 1, MaxRequests = 2 }); // on a clock that stands
+        for (var i = 0; i < 2; i++) await batcher.AddAsync(Value(i), Cancellation);
+        await UntilAsync(() => _server.Requests.Count == 2);
+        open.SetResult();
+        Assert.Equal("ResourceNotFound", (await Assert.ThrowsAsync<SluiceApiException>(() => batcher.DisposeAsync().AsTask())).Body.Code);
+    }
+
+    [Theory]
+    [InlineData(true)]
+    [InlineData(false)]
+    public async Task What_the_server_asks_to_wait_may_be_a_date(bool hasClock)
+    {
+        var now = hasClock ? new DateTimeOffset(2001, 2, 3, 4, 5, 6, TimeSpan.Zero) : TimeProvider.System.GetUtcNow();
+        _server.Answer = (request, number) =>
+        {
+            if (number > 0) return Task.FromResult(ScriptedServer.Success(request));
+            var busy = ScriptedServer.Refuse(HttpStatusCode.ServiceUnavailable, "ServiceUnavailable");
+            busy.Headers.RetryAfter = new System.Net.Http.Headers.RetryConditionHeaderValue(now.AddSeconds(100));
+            if (hasClock) busy.Headers.Date = now;
+            return Task.FromResult(busy);
+        };
+        var time = new InstantTime();
+        await using (var batcher = Open(new BatcherOptions(), time))
+            await batcher.AddAsync(Value(1), Cancellation);
+
+        Assert.InRange(Assert.Single(time.Waits).TotalSeconds, hasClock ? 100 : 60, 125);
+    }
+
+    [Fact]
+    public async Task A_page_in_the_place_of_the_answer_is_a_lost_answer()
+    {
+        _server.Answer = (request, number) => Task.FromResult(
+            number == 0 ? new HttpResponseMessage(HttpStatusCode.OK) { Content = new StringContent("<html>", Encoding.UTF8, "text/html") } : ScriptedServer.Success(request));
+        await using (var batcher = Open(new BatcherOptions(), new InstantTime()))
+            await batcher.AddAsync(Value(1), Cancellation);
+
+        Assert.Equal(2, _server.Requests.Count);
+        Assert.Single(_server.Requests.Select(request => request.Key).Distinct());
+    }
+
+    [Theory]
+    [InlineData(typeof(IOException))]
+    [InlineData(typeof(HttpRequestException))]
+    [InlineData(typeof(SluiceApiException))]
+    public async Task What_OnSent_throws_ends_the_batcher_and_sends_nothing_again(Type type)
+    {
+        var thrown = type == typeof(SluiceApiException)
+            ? new SluiceApiException(HttpStatusCode.RequestEntityTooLarge, new RefusalBody("PayloadTooLarge", "of another call", null, null))
+            : (Exception)Activator.CreateInstance(type)!;
+        var batcher = Open(new BatcherOptions { OnSent = _ => throw thrown }, new InstantTime());
+        for (var i = 0; i < 2; i++) await batcher.AddAsync(Value(i), Cancellation);
+        Assert.Same(thrown, await Assert.ThrowsAnyAsync<Exception>(() => batcher.DisposeAsync().AsTask()));
+        Assert.Single(_server.Requests);
+    }
+
+    [Fact]
     public async Task A_refusal_that_will_stand_is_not_repeated_and_ends_the_batcher()
     {
         _server.Answer = (_, _) => Task.FromResult(ScriptedServer.Refuse(HttpStatusCode.NotFound, "ResourceNotFound"));
@@ -159,6 +242,115 @@ public sealed class SluiceBatcherTests : IDisposable
         Assert.All(sent, batch => Assert.Equal((0, 6), (batch.Request, batch.TotalCount)));
         Assert.Equal(6, sent.Sum(batch => batch.RecordCount));
         Assert.Equal([0, 1, 3, 4], sent.Select(batch => batch.FirstRecord));
+    }
+
+    [Fact]
+    public async Task A_record_that_is_too_large_by_itself_is_rejected_and_what_follows_is_sent()
+    {
+        _server.Answer = (request, _) => Task.FromResult(
+            request.Records.Contains("""{"id":1}""") ? ScriptedServer.Refuse(HttpStatusCode.RequestEntityTooLarge, "PayloadTooLarge") : ScriptedServer.Success(request));
+        var sent = new List<SentBatch>();
+        await using (var batcher = Open(new BatcherOptions { MaxRecords = 3, OnSent = batch => { sent.Add(batch); return ValueTask.CompletedTask; } }))
+            for (var i = 0; i < 6; i++) await batcher.AddAsync(Value(i), Cancellation);
+
+        Assert.Equal([(0, 1, 0), (1, 0, 1), (2, 1, 0), (3, 3, 0)], sent.Select(batch => ((int)batch.FirstRecord, batch.Answer.SuccessCount, batch.Answer.ErrorCount)));
+        var rejected = Assert.Single(sent[1].Rejected);
+        Assert.Equal(("PayloadTooLarge", "no"), (rejected.ErrorCode, rejected.ErrorMessage));
+        Assert.Equal("""{"id":1}""", Encoding.UTF8.GetString(sent[1].Record(rejected.Index!.Value).Span));
+    }
+
+    [Fact]
+    public async Task A_record_whose_adding_is_cancelled_is_not_in()
+    {
+        var open = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
+        _server.Answer = async (request, _) =>
+        {
+            await open.Task;
+            return ScriptedServer.Success(request);
+        };
+        await using (var batcher = Open(new BatcherOptions { MaxRecords = 2 }))
+        {
+            for (var i = 0; i < 3; i++) await batcher.AddAsync(Value(i), Cancellation);
+            for (var tries = 0; tries < 3; tries++)
+            {
+                using var impatient = CancellationTokenSource.CreateLinkedTokenSource(Cancellation);
+                var adding = batcher.AddAsync(Value(3), impatient.Token).AsTask();
+                await impatient.CancelAsync();
+                await Assert.ThrowsAnyAsync<OperationCanceledException>(() => adding);
+            }
+            open.SetResult();
+            await batcher.AddAsync(Value(3), Cancellation);
+        }
+
+        Assert.Equal(Enumerable.Range(0, 4).Select(i => $$"""{"id":{{i}}}"""), _server.Requests.SelectMany(request => request.Records));
+        Assert.Equal([2, 2], _server.Requests.Select(request => request.Records.Count));
+    }
+
+    [Fact]
+    public async Task A_record_that_is_added_while_it_ends_is_refused()
+    {
+        var open = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
+        _server.Answer = async (request, _) =>
+        {
+            await open.Task;
+            return ScriptedServer.Success(request);
+        };
+        var batcher = Open(new BatcherOptions());
+        await batcher.AddAsync(Value(1), Cancellation);
+        var ending = batcher.DisposeAsync().AsTask();
+        await Assert.ThrowsAsync<ObjectDisposedException>(() => batcher.AddAsync(Value(2), Cancellation).AsTask());
+        open.SetResult();
+        await ending;
+        await Assert.ThrowsAsync<ObjectDisposedException>(() => batcher.AddAsync(Value(2), Cancellation).AsTask());
+        await batcher.DisposeAsync();
+        Assert.Equal(["""{"id":1}"""], _server.Requests.SelectMany(request => request.Records));
+    }
+
+    [Fact]
+    public async Task An_abort_drops_what_waits_and_waits_for_what_is_under_way()
+    {
+        var open = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
+        _server.Answer = async (request, _) =>
+        {
+            await open.Task;
+            return ScriptedServer.Success(request);
+        };
+        var answered = 0;
+        await using (var batcher = Open(new BatcherOptions { MaxRecords = 2, OnSent = batch => { answered += batch.RecordCount; return ValueTask.CompletedTask; } }))
+        {
+            for (var i = 0; i < 3; i++) await batcher.AddAsync(Value(i), Cancellation);
+            var aborting = batcher.AbortAsync(Cancellation).AsTask();
+            Assert.False(aborting.IsCompleted);
+            open.SetResult();
+            await aborting;
+            await Assert.ThrowsAsync<ObjectDisposedException>(() => batcher.AddAsync(Value(3), Cancellation).AsTask());
+        }
+
+        Assert.Equal(2, answered);
+        Assert.Equal([2], _server.Requests.Select(request => request.Records.Count));
+    }
+
+    [Fact]
+    public async Task An_abort_that_is_cancelled_gives_up_what_is_under_way()
+    {
+        _server.Answer = (_, _) => new TaskCompletionSource<HttpResponseMessage>(TaskCreationOptions.RunContinuationsAsynchronously).Task; // never
+        await using var batcher = Open(new BatcherOptions { MaxRecords = 2 });
+        for (var i = 0; i < 3; i++) await batcher.AddAsync(Value(i), Cancellation);
+        var adding = batcher.AddAsync(Value(3), Cancellation).AsTask(); // waits for the first request
+        await UntilAsync(() => _server.Requests.Count == 1);
+        await batcher.AbortAsync(new CancellationToken(canceled: true));
+        await Record.ExceptionAsync(() => adding);
+        Assert.Single(_server.Requests);
+    }
+
+    [Theory]
+    [InlineData("")]
+    [InlineData(" \t\r")]
+    [InlineData("\n")]
+    public async Task A_blank_record_is_refused(string blank)
+    {
+        await using var batcher = Open(new BatcherOptions());
+        await Assert.ThrowsAsync<ArgumentException>(() => batcher.AddAsync(Encoding.UTF8.GetBytes(blank), Cancellation).AsTask());
     }
 
     [Theory]
@@ -213,9 +405,9 @@ public sealed class SluiceBatcherTests : IDisposable
 
     SluiceBatcher Open(BatcherOptions options, InstantTime time) => new(_client, Sink, options with { Time = time, MaxDelay = Timeout.InfiniteTimeSpan });
 
-    static HttpResponseMessage Busy(HttpStatusCode status, int seconds)
+    static HttpResponseMessage Busy(HttpStatusCode status, int seconds, string? body = null)
     {
-        var busy = ScriptedServer.Refuse(status, "Busy");
+        var busy = body is null ? ScriptedServer.Refuse(status, "Busy") : ScriptedServer.Json(status, body);
         busy.Headers.RetryAfter = new System.Net.Http.Headers.RetryConditionHeaderValue(TimeSpan.FromSeconds(seconds));
         return busy;
     }
