@@ -13,6 +13,7 @@ static class CommandLine
           --Sluice:KEY VALUE    any other option, as in --Sluice:Tls:Names:0 ingest.example.org
           --help                this text
 
+        A value that begins with -- is written with an equals sign: --Sluice:Administrator:Password=--secret.
         Options are also read from appsettings.json and from the environment (Sluice__Tls__Names__0); the command line wins.
         SLUICE_ADMIN_EMAIL and SLUICE_ADMIN_PASSWORD set the first administrator; without a password one is printed once.
 
@@ -27,7 +28,7 @@ static class CommandLine
 
     public static bool AsksForHelp(string[] args) => args.Any(arg => arg is "--help" or "-h" or "-?");
 
-    /// <summary>Reads <c>--name value</c> and <c>--name=value</c>.</summary>
+    /// <summary>Reads <c>--name value</c> and <c>--name=value</c>; a value that begins with <c>--</c> is taken in the second form only.</summary>
     /// <param name="faults">Grows by what is not understood.</param>
     public static Dictionary<string, string?> Parse(string[] args, List<string> faults)
     {
@@ -43,8 +44,9 @@ static class CommandLine
                 continue;
             }
 
-            if (value is null && ++i < args.Length)
-                value = args[i];
+            // else the value was forgotten, and the next option would be lost with it
+            if (value is null && i + 1 < args.Length && !args[i + 1].StartsWith("--", StringComparison.Ordinal))
+                value = args[++i];
             if (value is null)
                 faults.Add($"{name} needs a value");
             else

@@ -16,7 +16,7 @@ static class FileHandles
     /// <exception cref="StartupException">The process may open too few files to serve anybody.</exception>
     public static int LimitConnections(int wanted)
     {
-        if (ReadLimit() is not { } limit || wanted + Reserve <= limit)
+        if (ReadLimit() is not { } limit || (long)wanted + Reserve <= limit)
             return wanted;
 
         return limit - Reserve >= FewestConnections

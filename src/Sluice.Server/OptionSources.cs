@@ -35,6 +35,7 @@ static class OptionSources
         unknown.AddRange(ServerOptionsFaults.CheckShape(section, faults));
         var options = faults.Count == 0 ? section.Get<ServerOptions>() ?? new ServerOptions() : new ServerOptions();
         faults.AddRange(ServerOptionsFaults.CheckValues(options));
+        faults.AddRange(CheckLevels(all.GetSection("Logging")));
 
         return faults.Count == 0 ? new ReadOptions(all, options, unknown) : throw new StartupException(ExitCode.BadOptions, string.Join(Environment.NewLine, faults));
     }
@@ -58,6 +59,20 @@ static class OptionSources
             faults.Add(e.Message);
         }
         return null;
+    }
+
+    /// <summary>The levels of all logs and of single outputs, which the host reads with an exception.</summary>
+    static IEnumerable<string> CheckLevels(IConfigurationSection logging)
+    {
+        const string levels = "LogLevel";
+        foreach (var section in logging.GetChildren().Select(child => child.Key.Equals(levels, StringComparison.OrdinalIgnoreCase) ? child : child.GetSection(levels)))
+        {
+            foreach (var (key, value) in section.AsEnumerable())
+            {
+                if (!string.IsNullOrEmpty(value) && !Enum.TryParse<LogLevel>(value, ignoreCase: true, out _))
+                    yield return $"{key} is \"{value}\": give one of {string.Join(", ", Enum.GetNames<LogLevel>())}";
+            }
+        }
     }
 
     static Dictionary<string, string?> AdministratorFromEnvironment()

@@ -98,8 +98,26 @@ public sealed partial class ServerApp
 
         kestrel.Listen(IPAddress.Loopback, options.HttpPort);
         // a free port is looked for once, so that both would not be the same
-        if (Socket.OSSupportsIPv6 && options.HttpPort != 0)
+        if (options.HttpPort != 0 && HasIPv6Loopback())
             kestrel.Listen(IPAddress.IPv6Loopback, options.HttpPort);
+    }
+
+    /// <summary>The system may know IPv6 and have it switched off: then no interface has the address.</summary>
+    static bool HasIPv6Loopback()
+    {
+        if (!Socket.OSSupportsIPv6)
+            return false;
+
+        try
+        {
+            using var probe = new Socket(AddressFamily.InterNetworkV6, SocketType.Stream, ProtocolType.Tcp);
+            probe.Bind(new IPEndPoint(IPAddress.IPv6Loopback, 0));
+            return true;
+        }
+        catch (SocketException)
+        {
+            return false;
+        }
     }
 
     /// <summary>Our own parts. Singletons are closed in the reverse order of their first use: the data directory's lock goes last.</summary>

@@ -1,3 +1,4 @@
+using System.Net.Sockets;
 using Microsoft.AspNetCore.Connections;
 using Microsoft.AspNetCore.Hosting.Server;
 using Microsoft.AspNetCore.Hosting.Server.Features;
@@ -82,7 +83,6 @@ public sealed partial class ServerApp : IAsyncDisposable
     public async Task StartAsync(CancellationToken cancellation)
     {
         var options = Services.GetRequiredService<ServerOptions>();
-        var catalog = Services.GetRequiredService<IDbContextFactory<CatalogContext>>();
         var data = Services.GetRequiredService<DataDirectory>(); // locked from here on
         if (data.IsOpenToOthers)
             _logger.DataDirectoryOpenToOthers(data.Path);
@@ -91,9 +91,7 @@ public sealed partial class ServerApp : IAsyncDisposable
         CatalogSeal.Verify(data);
         CatalogSeal.Break(data);
         _ = Services.GetRequiredService<AuditLog>();
-        await CatalogFile.OpenAsync(catalog, Services.GetRequiredService<CatalogMark>(), data, cancellation);
-        await FirstAdministrator.EnsureAsync(
-            catalog, options.Administrator, Services.GetRequiredService<Passwords>(), _console, Services.GetRequiredService<TimeProvider>(), _logger, cancellation);
+        await OpenCatalogueAsync(data, options.Administrator, cancellation);
         _ = Services.GetRequiredService<ServerCertificate>();
         _ = Services.GetRequiredService<TokenKey>();
         _ = Services.GetRequiredService<MeteredSeries>(); // listens before there is anything to hear
@@ -101,7 +99,7 @@ public sealed partial class ServerApp : IAsyncDisposable
         if (await _openEngine(Services, cancellation) is { } engine)
             Services.GetRequiredService<EngineSlot>().Set(engine);
 
-        await _host.StartAsync(cancellation);
+        await ListenAsync(options, cancellation);
         _logger.Listening(HttpsAddress.ToString());
         _logger.Listening(HttpAddress.ToString());
     }
@@ -130,6 +128,36 @@ public sealed partial class ServerApp : IAsyncDisposable
     }
 
     public ValueTask DisposeAsync() => _host.DisposeAsync();
+
+    async Task OpenCatalogueAsync(DataDirectory data, AdministratorOptions administrator, CancellationToken cancellation)
+    {
+        var catalog = Services.GetRequiredService<IDbContextFactory<CatalogContext>>();
+        try
+        {
+            await CatalogFile.OpenAsync(catalog, Services.GetRequiredService<CatalogMark>(), data, cancellation);
+            await FirstAdministrator.EnsureAsync(
+                catalog, administrator, Services.GetRequiredService<Passwords>(), _console, Services.GetRequiredService<TimeProvider>(), _logger, cancellation);
+        }
+        catch (Exception e) when (CatalogFile.IsDiskFull(e))
+        {
+            throw new StartupException(ExitCode.DamagedData, $"the catalogue {data.CatalogFile} cannot be written: its disk is full; make room, and start again", e);
+        }
+    }
+
+    async Task ListenAsync(ServerOptions options, CancellationToken cancellation)
+    {
+        try
+        {
+            await _host.StartAsync(cancellation);
+        }
+        catch (SocketException e) // a port in use is an IOException, which names it
+        {
+            throw new StartupException(
+                ExitCode.AddressNotBound,
+                $"cannot listen on port {options.HttpsPort} of all addresses (HTTPS) and {options.HttpPort} of 127.0.0.1 (HTTP): {e.Message}; a port below 1024 needs CAP_NET_BIND_SERVICE, 127.0.0.1 needs the loopback interface",
+                e);
+        }
+    }
 
     void SealCatalogue()
     {

@@ -57,5 +57,8 @@ static partial class ServerLog
     [LoggerMessage(18, LogLevel.Warning, "{Path} holds no key and is passed over: who is signed in to the console signs in again; delete it")]
     public static partial void ConsoleKeyNotRead(this ILogger logger, Exception cause, string path);
 
-    // the highest id is 18
+    [LoggerMessage(19, LogLevel.Warning, "the certificate authority {Path} is not valid before {NotBefore:u}, until then clients refuse it: set the clock, or when the clock is right delete ca.crt and ca.key to have new ones made, which clients have to trust anew")]
+    public static partial void AuthorityNotYetValid(this ILogger logger, string path, DateTimeOffset notBefore);
+
+    // the highest id is 19
 }

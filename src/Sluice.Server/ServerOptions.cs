@@ -71,13 +71,13 @@ public sealed record LimitOptions
     /// <summary>Open connections; more are refused. Defaults to 9,000, or what the process's limit of open files leaves room for.</summary>
     public int MaxConnections { get; init; } = 9_000;
 
-    /// <summary>All headers of a request together. Defaults to 32,768 bytes (32 KiB).</summary>
+    /// <summary>All headers of a request together. Defaults to 32,768 bytes (32 KiB), at most 1,048,576 (1 MiB).</summary>
     public int MaxHeaderBytes { get; init; } = 32 * 1024;
 
-    /// <summary>From the first byte of a request to the end of its headers. Defaults to 15 s.</summary>
+    /// <summary>From the first byte of a request to the end of its headers. Defaults to 15 s, at most an hour.</summary>
     public TimeSpan HeaderTimeout { get; init; } = TimeSpan.FromSeconds(15);
 
-    /// <summary>An idle connection is closed after this time. Defaults to 130 s, above the 120 s of common proxies.</summary>
+    /// <summary>An idle connection is closed after this time. Defaults to 130 s, above the 120 s of common proxies; at most an hour.</summary>
     public TimeSpan KeepAliveTimeout { get; init; } = TimeSpan.FromSeconds(130);
 
     /// <summary>A body or an answer that moves slower, after 5 s of grace, ends its connection. Defaults to 240 bytes a second.</summary>
@@ -93,7 +93,7 @@ public sealed record LimitOptions
     /// <summary>Memory that bodies with records may take together; beyond it a request is refused with 503. Defaults to 268,435,456 bytes (256 MiB).</summary>
     public long MaxBodyBytesInFlight { get; init; } = 256L * 1024 * 1024;
 
-    /// <summary>How long a stopping server waits for the requests under way. Defaults to 30 s.</summary>
+    /// <summary>How long a stopping server waits for the requests under way. Defaults to 30 s, at most a day.</summary>
     public TimeSpan DrainTimeout { get; init; } = TimeSpan.FromSeconds(30);
 }
 

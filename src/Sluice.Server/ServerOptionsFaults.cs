@@ -1,4 +1,5 @@
 using System.ComponentModel;
+using System.Globalization;
 using System.Net;
 using System.Reflection;
 using Sluice.Quotas;
@@ -8,6 +9,12 @@ namespace Sluice.Server;
 /// <summary>Checks the options before anything is opened, and finds all faults at once: each names the key to set.</summary>
 static class ServerOptionsFaults
 {
+    // Kestrel's buffer of a request, which must hold them
+    const int MaxHeaderBytes = 1024 * 1024;
+
+    static readonly TimeSpan s_hour = TimeSpan.FromHours(1);
+    static readonly TimeSpan s_day = TimeSpan.FromDays(1);
+
     /// <summary>Keys that no option has, and values that are not of their option's type.</summary>
     /// <param name="faults">Grows by the unreadable values.</param>
     /// <returns>The unknown keys.</returns>
@@ -57,7 +64,7 @@ static class ServerOptionsFaults
         if (options.Backup.Directory is { } backups && IsWithin(backups, options.Data))
             yield return "Sluice:Backup:Directory is in the data directory: name one outside of it, best on another disk";
 
-        foreach (var fault in CheckTls(options.Tls).Concat(CheckLimits(options.Limits)).Concat(CheckQuota("Sink", options.Quotas.Sink)).Concat(CheckQuota("Key", options.Quotas.Key)))
+        foreach (var fault in CheckTls(options.Tls).Concat(CheckLimits(options.Limits)).Concat(CheckTimes(options)).Concat(CheckQuota("Sink", options.Quotas.Sink)).Concat(CheckQuota("Key", options.Quotas.Key)))
             yield return fault;
     }
 
@@ -77,8 +84,37 @@ static class ServerOptionsFaults
 
         for (var i = 0; i < tls.Names.Count; i++)
         {
-            if (!IPAddress.TryParse(tls.Names[i], out _) && Uri.CheckHostName(tls.Names[i]) != UriHostNameType.Dns)
+            if (!IPAddress.TryParse(tls.Names[i], out _) && !IsHostName(tls.Names[i]))
                 yield return $"Sluice:Tls:Names:{i} is neither a host name nor an IP address: {tls.Names[i]}";
+        }
+    }
+
+    static bool IsHostName(string name)
+    {
+        try
+        {
+            return Uri.CheckHostName(name) == UriHostNameType.Dns && new IdnMapping().GetAscii(name).Length > 0;
+        }
+        catch (ArgumentException) // letters that no name has, or too many once they are ASCII
+        {
+            return false;
+        }
+    }
+
+    /// <summary>Longer ones are mistakes, and timers take none of fifty days.</summary>
+    static IEnumerable<string> CheckTimes(ServerOptions options)
+    {
+        foreach (var (key, time, most) in new[]
+        {
+            ("Limits:HeaderTimeout", options.Limits.HeaderTimeout, s_hour),
+            ("Limits:KeepAliveTimeout", options.Limits.KeepAliveTimeout, s_hour),
+            ("Limits:DrainTimeout", options.Limits.DrainTimeout, s_day),
+            ("Query:Time", options.Query.Time, s_day),
+            ("Query:Queue", options.Query.Queue, s_day),
+        })
+        {
+            if (time > most)
+                yield return $"Sluice:{key} is {time}: give at most {most}";
         }
     }
 
@@ -108,6 +144,9 @@ static class ServerOptionsFaults
             if (!isPositive)
                 yield return $"Sluice:Limits:{property.Name} must be above 0";
         }
+
+        if (limits.MaxHeaderBytes > MaxHeaderBytes)
+            yield return $"Sluice:Limits:MaxHeaderBytes is {limits.MaxHeaderBytes}: give at most {MaxHeaderBytes}";
     }
 
     static void CheckShape(IConfigurationSection section, Type type, List<string> unknown, List<string> faults)
@@ -118,26 +157,53 @@ static class ServerOptionsFaults
 
             if (property is null)
                 unknown.Add(child.Path);
+            else if (!property.CanWrite)
+                faults.Add($"{child.Path} is computed and cannot be set");
             else if (IsSection(property.PropertyType))
-                CheckShape(child, property.PropertyType, unknown, faults);
-            else if (child.Value is { } text && !CanRead(text, property.PropertyType))
-                faults.Add($"{child.Path} is \"{text}\": {Wanted(property.PropertyType)}");
+                CheckSection(child, property.PropertyType, unknown, faults);
+            else if (property.PropertyType == typeof(IReadOnlyList<string>))
+                CheckList(child, unknown, faults);
+            else
+                CheckValue(child, property.PropertyType, unknown, faults);
         }
+    }
+
+    static void CheckSection(IConfigurationSection section, Type type, List<string> unknown, List<string> faults)
+    {
+        if (section.Value is { Length: > 0 })
+            faults.Add($"{section.Path} is a section and has no value: set one of its options");
+
+        CheckShape(section, type, unknown, faults);
+    }
+
+    static void CheckList(IConfigurationSection list, List<string> unknown, List<string> faults)
+    {
+        if (list.Value is { Length: > 0 }) // an empty list in the file is an empty text
+            faults.Add($"{list.Path} is a list: use {list.Path}:0 for its first value");
+
+        unknown.AddRange(list.GetChildren().SelectMany(value => value.GetChildren()).Select(child => child.Path));
+    }
+
+    static void CheckValue(IConfigurationSection value, Type type, List<string> unknown, List<string> faults)
+    {
+        if (value.Value is { } text && !CanRead(text, type))
+            faults.Add($"{value.Path} is \"{text}\": {Wanted(type)}");
+
+        unknown.AddRange(value.GetChildren().Select(child => child.Path));
     }
 
     /// <summary>A record of ours, here or in another project.</summary>
     static bool IsSection(Type type) => type.Namespace?.StartsWith(nameof(Sluice), StringComparison.Ordinal) == true && !type.IsEnum;
 
-    static bool CanRead(string text, Type type)
-    {
-        if (type == typeof(string) || type == typeof(IReadOnlyList<string>))
-            return true;
+    static bool CanRead(string text, Type type) =>
+        type == typeof(string)
+        || (type == typeof(TimeSpan) ? IsTime(text) : TypeDescriptor.GetConverter(type).IsValid(text));
 
-        return TypeDescriptor.GetConverter(type).IsValid(text);
-    }
+    /// <summary>To .NET 60 is sixty days, and 24:00:00 are twenty-four.</summary>
+    static bool IsTime(string text) => text.Contains(':', StringComparison.Ordinal) && TimeSpan.TryParseExact(text, "c", CultureInfo.InvariantCulture, out _);
 
     static string Wanted(Type type) =>
-        type == typeof(TimeSpan) ? "give a time such as 00:00:30"
+        type == typeof(TimeSpan) ? "give a time as hh:mm:ss, such as 00:00:30, or 1.00:00:00 for a day"
         : type == typeof(bool) ? "give true or false"
         : "give a whole number";
 }

@@ -11,6 +11,7 @@ static class CatalogFile
     const int NotPermitted = 3;
     const int ReadOnly = 8;
     const int InputOutput = 10;
+    const int Full = 13;
     const int CannotOpen = 14;
 
     // the client library tries again for so long, on top of what SQLite itself waits; its own 30 s are longer than senders wait for an answer
@@ -25,6 +26,9 @@ static class CatalogFile
             .ConfigureWarnings(warnings => warnings.Ignore(RelationalEventId.PendingModelChangesWarning))
             .AddInterceptors(new ConnectionSettings(provider.GetRequiredService<CatalogMark>())));
     }
+
+    /// <summary>Whether the disk has no room for what was to be written to the catalogue.</summary>
+    public static bool IsDiskFull(Exception fault) => fault.GetBaseException() is SqliteException { SqliteErrorCode: Full };
 
     /// <summary>Makes the catalogue, or verifies and then migrates it.</summary>
     /// <exception cref="StartupException"><see cref="ExitCode.DamagedData"/>: the file is not a sound SQLite database, cannot be read or written, or does not hold what was written.</exception>

@@ -56,7 +56,7 @@ static class ShowAnswers
 
     static object?[] ColumnRow(SqlTable table, string name, ColumnType? type) =>
     [
-        name, name, TypeName(table.Schema, type), table.Schema.FindColumn(name) is { } added ? table.ColumnTimes.GetValueOrDefault(added.Id, table.CreatedAt) : table.CreatedAt,
+        name, name, TypeName(table.Schema, type), table.CreatedAt,
         type is null ? table.Schema.Key == KeyKind.String : type.Physical is PhysicalKind.Text or PhysicalKind.TextList,
         "", 0L,
         type is { Kind: ColumnKind.Decimal } ? type.Scale : 0L,
@@ -65,7 +65,7 @@ static class ShowAnswers
         type is { Kind: ColumnKind.Timestamp } ? UnitName(type.Unit) : "",
         type?.Epoch?.ToUnixTimeSeconds() ?? 0L,
         type?.TimeQuantum ?? "",
-        type is { IsQuantum: true } ? TimeToLive.Write(type.TimeToLive) : "",
+        type is { IsQuantum: true } ? GoDuration.Format(type.TimeToLive) : "",
         table.Schema.FindColumn(name)?.IsRequired ?? false,
         table.Schema.FindColumn(name)?.Default is { } json ? SqlValue.FromDefault(json).ToSql() : "",
     ];
@@ -84,7 +84,7 @@ static class ShowAnswers
         if (type?.Epoch is { } epoch)
             text.Append(CultureInfo.InvariantCulture, $" epoch '{epoch.UtcDateTime:yyyy-MM-dd'T'HH:mm:ss.FFFFFFF'Z'}'");
         if (type is { TimeQuantum.Length: > 0 })
-            text.Append(CultureInfo.InvariantCulture, $" timequantum '{type.TimeQuantum}' ttl '{TimeToLive.Write(type.TimeToLive)}'");
+            text.Append(CultureInfo.InvariantCulture, $" timequantum '{type.TimeQuantum}' ttl '{GoDuration.Format(type.TimeToLive)}'");
         return text.ToString();
     }
 

@@ -85,10 +85,7 @@ static class SqlWiring
     {
         var schema = table.ToSchema();
         return new SqlTable(
-            schema, $"{UserQuery.Quote(catalog)}.main.{UserQuery.Quote(schema.Name)}", table.Description, table.Owner, table.UpdatedBy, table.CreatedAt, table.UpdatedAt, SpaceUsed: 0)
-        {
-            ColumnTimes = table.Columns.ToDictionary(column => column.ColumnId, column => column.CreatedAt),
-        };
+            schema, $"{UserQuery.Quote(catalog)}.main.{UserQuery.Quote(schema.Name)}", table.Description, table.Owner, table.UpdatedBy, table.CreatedAt, table.UpdatedAt, SpaceUsed: 0);
     }
 
     static SqlDatabase DatabaseOf(CatalogDatabase database) => new(

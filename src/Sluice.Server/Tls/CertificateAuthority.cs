@@ -21,6 +21,8 @@ sealed class CertificateAuthority : IDisposable
         _constraints = constraints;
     }
 
+    public DateTimeOffset NotBefore => _certificate.NotBefore;
+
     public DateTimeOffset NotAfter => _certificate.NotAfter;
 
     public bool MayCertify(string name) => _constraints.Permits(name);
@@ -55,7 +57,7 @@ sealed class CertificateAuthority : IDisposable
             : throw new CryptographicException($"{certificateFile} has no name constraints, so it was not made by this server");
     }
 
-    /// <summary>Makes a server certificate with a new key; valid for at most <paramref name="lifetime"/>, and not longer than the authority.</summary>
+    /// <summary>Makes a server certificate with a new key; valid for at most <paramref name="lifetime"/>, and only while the authority is.</summary>
     /// <param name="names">Host names and addresses; all of them permitted.</param>
     /// <returns>With its private key.</returns>
     public X509Certificate2 Issue(IReadOnlyList<string> names, DateTimeOffset now, TimeSpan lifetime)
@@ -70,8 +72,10 @@ sealed class CertificateAuthority : IDisposable
         request.CertificateExtensions.Add(X509AuthorityKeyIdentifierExtension.CreateFromCertificate(_certificate, true, false));
         request.CertificateExtensions.Add(AlternativeNames(names));
 
-        var notAfter = now + lifetime - ClockSkew;
-        using var bare = request.Create(_certificate, now - ClockSkew, notAfter < NotAfter ? notAfter : NotAfter, RandomNumberGenerator.GetBytes(16));
+        // the clock may have been set back since the authority was made
+        var notBefore = now - ClockSkew > NotBefore ? now - ClockSkew : NotBefore;
+        var notAfter = notBefore + lifetime;
+        using var bare = request.Create(_certificate, notBefore, notAfter < NotAfter ? notAfter : NotAfter, RandomNumberGenerator.GetBytes(16));
         return bare.CopyWithPrivateKey(key);
     }
 

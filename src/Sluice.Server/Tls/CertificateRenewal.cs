@@ -3,31 +3,34 @@ namespace Sluice.Server.Tls;
 /// <summary>Looks after the certificate while the server runs.</summary>
 sealed class CertificateRenewal(ServerCertificate certificate, TimeProvider time, ILogger<CertificateRenewal> logger) : BackgroundService
 {
-    // two stat calls; an operator who has replaced the files sees the new certificate soon
+    // two small files are read; an operator who has replaced the files sees the new certificate soon
     static readonly TimeSpan Interval = TimeSpan.FromSeconds(10);
+
+    // why the last look failed; null: it did not
+    string? _told;
 
     protected override async Task ExecuteAsync(CancellationToken stoppingToken)
     {
         using var timer = new PeriodicTimer(Interval, time);
         using var stopping = stoppingToken.Register(timer.Dispose);
-        var isFailing = false;
 
         while (await timer.WaitForNextTickAsync(CancellationToken.None))
-            isFailing = !TryRefresh(isLogged: isFailing);
+            Look();
     }
 
-    bool TryRefresh(bool isLogged)
+    /// <summary>Renews or reads the certificate when that is due. A failure is told once, and again when it is another or comes back.</summary>
+    internal void Look()
     {
         try
         {
             certificate.Refresh();
-            return true;
+            _told = null;
         }
         catch (Exception e) when (KeyProof.IsDamage(e) || e is IOException or UnauthorizedAccessException)
         {
-            if (!isLogged)
+            if (e.Message != _told)
                 logger.CertificateNotRenewed(e, certificate.Certificate.NotAfter);
-            return false;
+            _told = e.Message;
         }
     }
 }

@@ -12,6 +12,8 @@ namespace Sluice.Server.Tls;
 /// </remarks>
 sealed class ServerCertificate
 {
+    const int NoSpace = 28; // ENOSPC
+
     readonly Func<DateTimeOffset, ServerCertificateSource.Loaded?> _load;
     readonly TimeProvider _time;
     volatile Current _current;
@@ -38,7 +40,8 @@ sealed class ServerCertificate
         }
         catch (Exception e) when (KeyProof.IsDamage(e) || e is IOException or UnauthorizedAccessException)
         {
-            throw new StartupException(source.IsOperators ? ExitCode.BadOptions : ExitCode.DamagedData, $"cannot use {source.CertificateFile}: {e.Message}; {source.WayOut}", e);
+            var wayOut = e is IOException { HResult: NoSpace } ? "make room on the disk" : source.WayOut;
+            throw new StartupException(source.IsOperators ? ExitCode.BadOptions : ExitCode.DamagedData, $"cannot use {source.CertificateFile}: {e.Message}; {wayOut}", e);
         }
     }
 

@@ -1,5 +1,8 @@
+using System.Globalization;
 using System.Net;
+using System.Security.Cryptography;
 using System.Security.Cryptography.X509Certificates;
+using System.Text;
 
 namespace Sluice.Server.Tls;
 
@@ -25,7 +28,7 @@ abstract class ServerCertificateSource
 /// <summary>A certificate of the operator's own.</summary>
 sealed class OperatorCertificateSource(string certificateFile, string keyFile, ILogger logger) : ServerCertificateSource
 {
-    (DateTime, long, DateTime, long) _seen;
+    byte[] _seen = [];
 
     public override string CertificateFile => certificateFile;
 
@@ -35,23 +38,18 @@ sealed class OperatorCertificateSource(string certificateFile, string keyFile, I
 
     public override Loaded? LoadIfChanged(DateTimeOffset now)
     {
-        var stamp = Stamp();
-        if (stamp == _seen)
+        // what they hold, not when they were written: a link that leads to a renewed pair keeps its own time
+        var (certificates, key) = (File.ReadAllText(certificateFile), File.ReadAllText(keyFile));
+        var seen = SHA256.HashData(Encoding.UTF8.GetBytes(certificates + key));
+        if (seen.SequenceEqual(_seen))
             return null;
 
-        // half-replaced pairs fail here; they are tried again only when a file changes once more
-        _seen = stamp;
         var all = new X509Certificate2Collection();
-        all.ImportFromPemFile(certificateFile);
-        var certificate = X509Certificate2.CreateFromPemFile(certificateFile, keyFile);
+        all.ImportFromPem(certificates);
+        var certificate = X509Certificate2.CreateFromPem(certificates, key);
+        _seen = seen; // not before: a pair that was half replaced is tried again
         logger.CertificateRead(certificateFile, certificate.NotAfter);
         return new Loaded(certificate, [.. all.Skip(1)]);
-    }
-
-    (DateTime, long, DateTime, long) Stamp()
-    {
-        var (certificate, key) = (new FileInfo(certificateFile), new FileInfo(keyFile));
-        return (certificate.LastWriteTimeUtc, certificate.Length, key.LastWriteTimeUtc, key.Length);
     }
 }
 
@@ -63,7 +61,9 @@ sealed class LocalCertificateSource(string directory, IReadOnlyList<string> opti
 
     static readonly TimeSpan RenewBefore = TimeSpan.FromDays(30);
 
+    readonly IReadOnlyList<string> _optionNames = [.. optionNames.Select(Normal)];
     X509Certificate2? _current;
+    DateTimeOffset _authorityNotBefore;
 
     public override string CertificateFile => Path.Combine(directory, "server.crt");
 
@@ -89,16 +89,34 @@ sealed class LocalCertificateSource(string directory, IReadOnlyList<string> opti
         return new Loaded(_current, []);
     }
 
-    static bool IsDue(X509Certificate2 certificate, DateTimeOffset now) => certificate.NotAfter - now < RenewBefore;
+    /// <summary>It ends soon, or has yet to begin: the clock was wrong when it was made. Before the authority begins, another one would be no better.</summary>
+    bool IsDue(X509Certificate2 certificate, DateTimeOffset now) =>
+        certificate.NotAfter - now < RenewBefore || (now < certificate.NotBefore && now >= _authorityNotBefore);
 
     CertificateAuthority OpenAuthority(DateTimeOffset now)
     {
-        if (!File.Exists(AuthorityFile) || !File.Exists(AuthorityKeyFile))
+        var authority = ReadOrMakeAuthority(now);
+        _authorityNotBefore = authority.NotBefore;
+        // not replaced: it may be today's clock that is wrong, and trust would be lost with it
+        if (now < authority.NotBefore)
+            logger.AuthorityNotYetValid(AuthorityFile, authority.NotBefore);
+        return authority;
+    }
+
+    CertificateAuthority ReadOrMakeAuthority(DateTimeOffset now)
+    {
+        var (hasCertificate, hasKey) = (File.Exists(AuthorityFile), File.Exists(AuthorityKeyFile));
+        // a key alone that has certified nothing: a first start was interrupted
+        if (!hasCertificate && (!hasKey || !File.Exists(CertificateFile)))
         {
             var first = CertificateAuthority.Make(AuthorityFile, AuthorityKeyFile, WantedNames(), now);
             SayHowToTrust();
             return first;
         }
+
+        // clients may trust it: whether that is given up is the operator's to say
+        if (!hasCertificate || !hasKey)
+            throw new FileNotFoundException($"there is no file {(hasKey ? AuthorityFile : AuthorityKeyFile)}");
 
         var authority = CertificateAuthority.Read(AuthorityFile, AuthorityKeyFile);
         if (ReasonToReplace(authority, now) is not { } reason)
@@ -112,7 +130,7 @@ sealed class LocalCertificateSource(string directory, IReadOnlyList<string> opti
     /// <summary>A new machine name is no reason: containers have a new one at each start, and trust would be lost with it.</summary>
     string? ReasonToReplace(CertificateAuthority authority, DateTimeOffset now) =>
         authority.NotAfter - now < RenewBefore ? "the old one expires"
-        : optionNames.FirstOrDefault(name => !authority.MayCertify(name)) is { } name ? $"the old one may not certify {name}"
+        : _optionNames.FirstOrDefault(name => !authority.MayCertify(name)) is { } name ? $"the old one may not certify {name}"
         : null;
 
     X509Certificate2? ReadSound(CertificateAuthority authority, IReadOnlyList<string> names, DateTimeOffset now)
@@ -168,13 +186,15 @@ sealed class LocalCertificateSource(string directory, IReadOnlyList<string> opti
     {
         var machine = Dns.GetHostName().ToLowerInvariant();
         IEnumerable<string> names = ["localhost", "id.localhost", "api.localhost", "data.localhost", "query.localhost", "127.0.0.1", "::1"];
-        if (Uri.CheckHostName(machine) == UriHostNameType.Dns)
+        if (Uri.CheckHostName(machine) == UriHostNameType.Dns && Ascii.IsValid(machine))
             names = names.Append(machine);
 
-        return [.. names.Concat(optionNames.Select(Normal)).Distinct()];
-
-        static string Normal(string name) => IPAddress.TryParse(name, out var address) ? address.ToString() : name.ToLowerInvariant();
+        return [.. names.Concat(_optionNames).Distinct()];
     }
+
+    /// <summary>As it stands in a certificate: in lower case, and beyond ASCII as <c>xn--</c>.</summary>
+    static string Normal(string name) =>
+        IPAddress.TryParse(name, out var address) ? address.ToString() : new IdnMapping().GetAscii(name).ToLowerInvariant();
 
     void SayHowToTrust() => console.WriteLine(
         $"""

@@ -10,6 +10,7 @@ public sealed class DiskFullTests(ITestOutputHelper output)
     const long VolumeBytes = 192L << 20;
     const long ReserveBytes = 32L << 20;
     const int LogFailed = 74;
+    const int DamagedData = 4;
     static readonly TimeSpan HealsWithin = TimeSpan.FromSeconds(10);
 
     [Fact]
@@ -71,6 +72,25 @@ public sealed class DiskFullTests(ITestOutputHelper output)
         output.WriteLine(verdict.ToString());
         Assert.True(verdict.IsClean, verdict.ToString());
         Assert.True(verdict.Acknowledged > 5, verdict.ToString());
+    }
+
+    [Fact]
+    public async Task A_first_start_without_room_for_the_catalogue_says_so_and_the_next_one_is_well()
+    {
+        SmallVolume.Need();
+        var cancellation = TestContext.Current.CancellationToken;
+        await using var volume = await SmallVolume.CreateAsync(VolumeBytes);
+        var data = Path.Combine(volume.Path, "data");
+        volume.FillBut(96 << 10);
+
+        await using var full = ServerProcess.Start(data, "Sluice.Server");
+        var code = await full.WaitForExitAsync(cancellation);
+        output.WriteLine(full.Output);
+        Assert.Equal(DamagedData, code);
+        Assert.Contains($"the catalogue {Path.Combine(data, "catalog.sqlite")} cannot be written: its disk is full", full.Output, StringComparison.Ordinal);
+
+        volume.Empty();
+        await using var server = await ServerProcess.StartAsItIsAsync(data, "Sluice.Server", cancellation, Reserve(ReserveBytes));
     }
 
     static async Task SendUntilRefusedAsync(CrashOracle oracle, ServerProcess server, ApiClient api, CancellationToken cancellation)

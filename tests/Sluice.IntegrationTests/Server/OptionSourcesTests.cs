@@ -59,6 +59,89 @@ public sealed class OptionSourcesTests(ITestOutputHelper output) : IDisposable
         Assert.Equal(["Sluce"], read.UnknownKeys);
     }
 
+    [Theory]
+    [InlineData("60")] // sixty days to .NET
+    [InlineData("24:00:00")] // twenty-four days to .NET
+    [InlineData("1.5")]
+    [InlineData("soon")]
+    public void A_time_is_written_with_hours_minutes_and_seconds(string text)
+    {
+        var fault = Assert.Throws<StartupException>(() => Read("{}"u8.ToArray(), "--Sluice:Limits:DrainTimeout", text));
+
+        Assert.Equal(ExitCode.BadOptions, fault.Code);
+        Assert.Contains($"Sluice:Limits:DrainTimeout is \"{text}\": give a time as hh:mm:ss", fault.Message, StringComparison.Ordinal);
+    }
+
+    [Theory]
+    [InlineData("Limits:DrainTimeout", "1.00:00:01", "1.00:00:00")]
+    [InlineData("Limits:HeaderTimeout", "01:00:01", "01:00:00")]
+    [InlineData("Limits:KeepAliveTimeout", "01:00:01", "01:00:00")]
+    [InlineData("Query:Time", "1.00:00:01", "1.00:00:00")]
+    [InlineData("Query:Queue", "1.00:00:01", "1.00:00:00")]
+    [InlineData("Limits:MaxHeaderBytes", "1048577", "1048576")]
+    public void A_limit_beyond_what_works_is_a_fault(string key, string beyond, string most)
+    {
+        var fault = Assert.Throws<StartupException>(() => Read("{}"u8.ToArray(), $"--Sluice:{key}", beyond));
+
+        Assert.Equal($"Sluice:{key} is {beyond}: give at most {most}", fault.Message);
+        Read("{}"u8.ToArray(), $"--Sluice:{key}", most);
+    }
+
+    [Theory]
+    [InlineData("Sluice:Tls:Names", "use Sluice:Tls:Names:0")]
+    [InlineData("Sluice:Tls", "Sluice:Tls is a section")]
+    [InlineData("Sluice:Quotas:Sink", "Sluice:Quotas:Sink is a section")]
+    [InlineData("Sluice:Quotas:Sink:IsUnlimited", "Sluice:Quotas:Sink:IsUnlimited is computed")]
+    [InlineData("Logging:LogLevel:Default", "Logging:LogLevel:Default is \"ingest.example.org\": give one of Trace, Debug")]
+    [InlineData("Logging:Console:LogLevel:Sluice", "Logging:Console:LogLevel:Sluice is \"ingest.example.org\"")]
+    [InlineData("Logging:loglevel:Microsoft:Hosting", "Microsoft:Hosting is \"ingest.example.org\"")]
+    public void A_value_where_none_can_be_is_a_fault(string key, string why)
+    {
+        var fault = Assert.Throws<StartupException>(() => Read("{}"u8.ToArray(), $"--{key}", "ingest.example.org"));
+
+        Assert.Equal(ExitCode.BadOptions, fault.Code);
+        Assert.Contains(why, fault.Message, StringComparison.Ordinal);
+    }
+
+    [Theory]
+    [InlineData("Sluice:HttpsPort:0")]
+    [InlineData("Sluice:Tls:Names:0:Name")]
+    public void A_key_below_a_value_is_told(string key) => Assert.Equal([key], Read("{}"u8.ToArray(), $"--{key}", "7").UnknownKeys);
+
+    [Fact]
+    public void An_empty_list_and_an_empty_section_set_nothing()
+    {
+        var read = Read("""{ "Sluice": { "Tls": { "Names": [] }, "Limits": {} }, "Logging": { "LogLevel": { "Default": "information", "Microsoft": "" } } }"""u8.ToArray());
+
+        Assert.Empty(read.UnknownKeys);
+        Assert.Empty(read.Options.Tls.Names);
+    }
+
+    [Fact]
+    public void An_option_is_not_taken_for_the_value_of_the_one_before()
+    {
+        var fault = Assert.Throws<StartupException>(() => Read("{}"u8.ToArray(), "--data", "--https-port=8200"));
+        Assert.Equal("--data needs a value", fault.Message);
+
+        var read = Read("{}"u8.ToArray(), "--data=--here", "--https-port=8200");
+        Assert.Equal(("--here", 8200), (read.Options.Data, read.Options.HttpsPort));
+    }
+
+    [Theory]
+    [InlineData("a b")]
+    [InlineData("üüüüüüüüüüüüüüüüüüüüüüüüüüüüüüüüüüüüüüüüüüüüüüüüüüüüüüüüüüüüüü.example")] // beyond 63 letters once it is ASCII
+    public void A_name_that_no_certificate_can_hold_is_a_fault(string name)
+    {
+        var fault = Assert.Throws<StartupException>(() => Read("{}"u8.ToArray(), "--Sluice:Tls:Names:0", name));
+        Assert.Contains("Sluice:Tls:Names:0 is neither a host name nor an IP address", fault.Message, StringComparison.Ordinal);
+
+        Read("{}"u8.ToArray(), "--Sluice:Tls:Names:0", "münchen.example");
+    }
+
+    [Fact]
+    public void Connections_are_limited_by_the_open_files_however_many_are_asked_for() =>
+        Assert.InRange(FileHandles.LimitConnections(int.MaxValue), 64, int.MaxValue - 1);
+
     /// <summary>A bit may make another value of the same option, which nobody can tell from one that was meant; but no option is lost.</summary>
     [Fact]
     public void Every_flipped_bit_is_told_or_leaves_every_option_set()

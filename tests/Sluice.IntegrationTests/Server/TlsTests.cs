@@ -5,7 +5,10 @@ using System.Security.Authentication;
 using System.Security.Cryptography;
 using System.Security.Cryptography.X509Certificates;
 using Microsoft.Extensions.DependencyInjection;
+using Microsoft.Extensions.Logging;
 using Microsoft.Extensions.Logging.Abstractions;
+using Microsoft.Extensions.Time.Testing;
+using Sluice.Server;
 using Sluice.Server.Tls;
 using Xunit;
 
@@ -168,10 +171,163 @@ public sealed class TlsTests
         Assert.Equal("CN=second", (await PresentedAsync(server)).Subject);
     }
 
+    /// <summary>The layout of Kubernetes: files are links through a link, and a renewal replaces that one alone.</summary>
+    [Fact]
+    public void An_operators_certificate_behind_links_is_read_again_when_they_lead_elsewhere()
+    {
+        using var directory = new TemporaryDirectory();
+        foreach (var version in new[] { "v1", "v2" })
+        {
+            Directory.CreateDirectory(In(directory, version));
+            WriteOperators(directory, "the same", version);
+        }
+        Directory.CreateSymbolicLink(In(directory, "data"), "v1");
+        foreach (var file in new[] { "own.crt", "own.key" }) File.CreateSymbolicLink(In(directory, file), Path.Combine("data", file));
+        var source = OperatorsIn(directory);
+        var first = source.LoadIfChanged(Start)!.Certificate;
+        Assert.Null(source.LoadIfChanged(Start));
+
+        Directory.Delete(In(directory, "data")); // the link
+        Directory.CreateSymbolicLink(In(directory, "data"), "v2");
+
+        Assert.NotEqual(first.Thumbprint, source.LoadIfChanged(Start)!.Certificate.Thumbprint);
+        Assert.Null(source.LoadIfChanged(Start));
+    }
+
+    [Fact]
+    public void An_operators_certificate_that_could_not_be_read_is_tried_again_though_its_files_stay_as_they_are()
+    {
+        using var directory = new TemporaryDirectory();
+        WriteOperators(directory, "first");
+        var source = OperatorsIn(directory);
+        source.LoadIfChanged(Start);
+        var key = File.ReadAllText(In(directory, "own.key"));
+
+        File.WriteAllText(In(directory, "own.key"), "half-written");
+        Assert.ThrowsAny<CryptographicException>(() => source.LoadIfChanged(Start));
+        Assert.ThrowsAny<CryptographicException>(() => source.LoadIfChanged(Start));
+
+        File.WriteAllText(In(directory, "own.key"), key);
+        Assert.Null(source.LoadIfChanged(Start)); // what is in use
+    }
+
+    [Fact]
+    public void A_failing_renewal_is_told_once_and_again_when_it_fails_otherwise_or_anew()
+    {
+        using var directory = new TemporaryDirectory();
+        var source = new ScriptedSource(SourceIn(directory).LoadIfChanged(Start)!, "a", "a", "b", "b", null, "b", "b");
+        using var logger = new KeptLog();
+        using var renewal = new CertificateRenewal(ServerCertificate.Open(source, new FakeTimeProvider(Start)), new FakeTimeProvider(Start), logger);
+
+        while (source.IsGoingOn) renewal.Look();
+
+        Assert.Equal(["a", "b", "b"], logger.Faults.Select(fault => fault!.Message));
+    }
+
+    [Fact]
+    public void A_certificate_that_was_made_while_the_clock_was_ahead_is_replaced()
+    {
+        using var directory = new TemporaryDirectory();
+        SourceIn(directory).LoadIfChanged(Start);
+        var source = SourceIn(directory);
+        Assert.True(source.LoadIfChanged(Start + TimeSpan.FromDays(100))!.Certificate.NotBefore > Start);
+        var ahead = File.ReadAllText(In(directory, "server.crt"));
+
+        Assert.True(Chains(directory, source.LoadIfChanged(Start)!.Certificate)); // running
+        Assert.Null(source.LoadIfChanged(Start));
+
+        File.WriteAllText(In(directory, "server.crt"), ahead);
+        Assert.True(Chains(directory, SourceIn(directory).LoadIfChanged(Start)!.Certificate)); // started again
+    }
+
+    /// <summary>It may be today's clock that is wrong: what clients trust stays.</summary>
+    [Fact]
+    public void An_authority_that_is_not_valid_yet_is_told_and_kept()
+    {
+        using var directory = new TemporaryDirectory();
+        using var logger = new KeptLog();
+        var (now, ahead) = (Start, Start + TimeSpan.FromDays(500));
+        SourceIn(directory).LoadIfChanged(ahead);
+        var authority = File.ReadAllText(In(directory, "ca.crt"));
+        File.Delete(In(directory, "server.crt"));
+
+        var source = new LocalCertificateSource(directory.Path, [], 7443, TextWriter.Null, logger);
+        var early = source.LoadIfChanged(now)!.Certificate;
+        Assert.Null(source.LoadIfChanged(now));
+        Assert.Equal(1, logger.Messages.Count(message => message.Contains("is not valid before", StringComparison.Ordinal)));
+
+        Assert.Null(source.LoadIfChanged(ahead));
+        Assert.True(early.NotBefore <= ahead);
+        Assert.Equal(authority, File.ReadAllText(In(directory, "ca.crt")));
+    }
+
+    [Fact]
+    public void A_clock_that_was_set_back_a_little_does_not_keep_a_certificate_from_being_made()
+    {
+        using var directory = new TemporaryDirectory();
+        SourceIn(directory).LoadIfChanged(Start);
+        File.Delete(In(directory, "server.crt"));
+
+        Assert.True(Chains(directory, SourceIn(directory).LoadIfChanged(Start - TimeSpan.FromMinutes(30))!.Certificate));
+    }
+
+    [Theory]
+    [InlineData("ca.crt")]
+    [InlineData("ca.key")]
+    public void Half_of_the_authority_refuses_the_start_and_leaves_a_running_server_its_certificate(string lost)
+    {
+        using var directory = new TemporaryDirectory();
+        var clock = new FakeTimeProvider(Start);
+        var running = ServerCertificate.Open(SourceIn(directory), clock);
+        var first = running.Certificate;
+        File.Delete(In(directory, lost));
+        var files = ContentOf(directory);
+
+        var fault = Assert.Throws<StartupException>(() => ServerCertificate.Open(SourceIn(directory), clock));
+        Assert.Equal(ExitCode.DamagedData, fault.Code);
+        Assert.Contains($"there is no file {In(directory, lost)}; restore", fault.Message, StringComparison.Ordinal);
+
+        clock.Advance(TimeSpan.FromDays(61));
+        Assert.Throws<FileNotFoundException>(running.Refresh);
+        Assert.Same(first, running.Certificate);
+        Assert.Equal(files, ContentOf(directory));
+
+        // the way out that the sentence names
+        foreach (var half in new[] { "ca.crt", "ca.key" }) File.Delete(In(directory, half));
+        Assert.True(Chains(directory, ServerCertificate.Open(SourceIn(directory), new FakeTimeProvider(Start)).Certificate));
+    }
+
+    [Fact]
+    public void A_first_start_that_was_interrupted_after_the_authoritys_key_is_begun_again()
+    {
+        using var directory = new TemporaryDirectory();
+        MakeAuthority(directory, Start).Dispose();
+        File.Delete(In(directory, "ca.crt"));
+
+        Assert.True(Chains(directory, SourceIn(directory).LoadIfChanged(Start)!.Certificate));
+    }
+
+    [Fact]
+    public void A_name_beyond_ascii_is_certified_as_clients_ask_for_it()
+    {
+        using var directory = new TemporaryDirectory();
+        var certificate = SourceIn(directory, "München.example").LoadIfChanged(Start)!.Certificate;
+        var authority = File.ReadAllText(In(directory, "ca.crt"));
+
+        Assert.True(certificate.MatchesHostname("xn--mnchen-3ya.example"));
+        Assert.True(Chains(directory, certificate));
+        SourceIn(directory, "münchen.example").LoadIfChanged(Start);
+        Assert.Equal(authority, File.ReadAllText(In(directory, "ca.crt")));
+    }
+
     static string In(TemporaryDirectory directory, string file) => Path.Combine(directory.Path, file);
 
     static LocalCertificateSource SourceIn(TemporaryDirectory directory, params string[] names) =>
         new(directory.Path, names, 7443, TextWriter.Null, NullLogger.Instance);
+
+    static OperatorCertificateSource OperatorsIn(TemporaryDirectory directory) => new(In(directory, "own.crt"), In(directory, "own.key"), NullLogger.Instance);
+
+    static string[] ContentOf(TemporaryDirectory directory) => [.. Directory.GetFiles(directory.Path).Order(StringComparer.Ordinal).Select(file => file + File.ReadAllText(file))];
 
     static CertificateAuthority MakeAuthority(TemporaryDirectory directory, DateTimeOffset now) =>
         CertificateAuthority.Make(In(directory, "ca.crt"), In(directory, "ca.key"), ["localhost"], now);
@@ -216,7 +372,7 @@ public sealed class TlsTests
     }
 
     /// <summary>A leaf and the intermediate it hangs on, as a public authority delivers them.</summary>
-    static void WriteOperators(TemporaryDirectory directory, string name)
+    static void WriteOperators(TemporaryDirectory directory, string name, string subdirectory = "")
     {
         using var parentKey = ECDsa.Create(ECCurve.NamedCurves.nistP256);
         var parentRequest = new CertificateRequest("CN=intermediate", parentKey, HashAlgorithmName.SHA256);
@@ -227,7 +383,54 @@ public sealed class TlsTests
         var request = new CertificateRequest($"CN={name}", key, HashAlgorithmName.SHA256);
         using var leaf = request.Create(parent, Start.AddHours(-1), Start.AddDays(5), [1, 2, 3]);
 
-        File.WriteAllText(In(directory, "own.key"), key.ExportPkcs8PrivateKeyPem());
-        File.WriteAllText(In(directory, "own.crt"), leaf.ExportCertificatePem() + "\n" + parent.ExportCertificatePem() + "\n");
+        File.WriteAllText(Path.Combine(directory.Path, subdirectory, "own.key"), key.ExportPkcs8PrivateKeyPem());
+        File.WriteAllText(Path.Combine(directory.Path, subdirectory, "own.crt"), leaf.ExportCertificatePem() + "\n" + parent.ExportCertificatePem() + "\n");
+    }
+
+    /// <summary>Finds a certificate at first, and then fails with each of the messages; <c>null</c>: it looks and finds nothing new.</summary>
+    sealed class ScriptedSource(ServerCertificateSource.Loaded first, params string?[] faults) : ServerCertificateSource
+    {
+        readonly Queue<string?> _faults = new(faults);
+        bool _isOpen;
+
+        public bool IsGoingOn => _faults.Count > 0;
+
+        public override string CertificateFile => "own.crt";
+
+        public override string WayOut => "";
+
+        public override bool IsOperators => true;
+
+        public override Loaded? LoadIfChanged(DateTimeOffset now)
+        {
+            if (!_isOpen)
+            {
+                _isOpen = true;
+                return first;
+            }
+            return _faults.Dequeue() is { } fault ? throw new IOException(fault) : null;
+        }
+    }
+
+    sealed class KeptLog : ILogger<CertificateRenewal>, IDisposable
+    {
+        public List<string> Messages { get; } = [];
+
+        public List<Exception?> Faults { get; } = [];
+
+        public IDisposable BeginScope<TState>(TState state)
+            where TState : notnull => this;
+
+        public bool IsEnabled(LogLevel logLevel) => true;
+
+        public void Log<TState>(LogLevel logLevel, EventId eventId, TState state, Exception? exception, Func<TState, Exception?, string> formatter)
+        {
+            Messages.Add(formatter(state, exception));
+            Faults.Add(exception);
+        }
+
+        public void Dispose()
+        {
+        }
     }
 }
