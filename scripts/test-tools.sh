@@ -14,5 +14,5 @@ need_tools() { # need_tools PACKAGE:FILE ...
     echo "Could not install ${missing[*]}. Some tests will be skipped."
 }
 
-need_tools chromium:/usr/bin/chromium strace:/usr/bin/strace nbdkit:/usr/bin/nbdkit libnbd-bin:/usr/bin/nbdfuse fuse3:/usr/bin/fusermount3 e2fsprogs:/usr/sbin/mkfs.ext4 \
+need_tools chromium:/usr/bin/chromium iproute2:/usr/sbin/ip strace:/usr/bin/strace nbdkit:/usr/bin/nbdkit libnbd-bin:/usr/bin/nbdfuse fuse3:/usr/bin/fusermount3 e2fsprogs:/usr/sbin/mkfs.ext4 \
   libeatmydata1:/usr/lib/x86_64-linux-gnu/libeatmydata.so faketime:/usr/lib/x86_64-linux-gnu/faketime/libfaketimeMT.so.1
