@@ -155,6 +155,27 @@ public sealed class HostileQueryTests : IDisposable
         Assert.Equal("[[2]]", await _database.RowsAsync("SELECT count(*) FROM iris"));
     }
 
+    /// <summary>A macro that writes an argument twice doubles it with each level, and DuckDB binds what that makes without a look at the clock.</summary>
+    [Theory]
+    [InlineData("DATETIMEPART('s', TOTIMESTAMP({0}, 's'))", "5")]
+    [InlineData("DATETIMENAME({0}, at_s)", "'m'")]
+    [InlineData("DATETIMEDIFF('s', at_s, DATETIMEADD('s', {0}, at_s))", "5")]
+    [InlineData("CHARINDEX('a', 'ba', {0})", "0")]
+    [InlineData("TANIMOTO_COEFFICIENT([{0}], [{0}])", "1")]
+    [InlineData("LEN(STR({0}, {0}, 2))", "5")]
+    [InlineData("CAST(RANGEQ(seen, {0}, NULL) AS INT)", "1")]
+    public async Task Nested_functions_end_soon(string call, string argument)
+    {
+        var first = call.IndexOf("{0}", StringComparison.Ordinal) + 3;
+        for (var i = 0; i < 12; i++)
+            argument = call[..first].Replace("{0}", argument, StringComparison.Ordinal) + call[first..].Replace("{0}", "1", StringComparison.Ordinal);
+        var start = Stopwatch.GetTimestamp();
+
+        await _database.RowsAsync($"SELECT {argument} FROM iris WHERE _id = 1");
+
+        Assert.InRange(Stopwatch.GetElapsedTime(start).TotalSeconds, 0, 10);
+    }
+
     [Fact]
     public async Task Deep_and_long_queries_are_refused_and_the_server_lives()
     {
