@@ -155,25 +155,22 @@ public sealed class HostileQueryTests : IDisposable
         Assert.Equal("[[2]]", await _database.RowsAsync("SELECT count(*) FROM iris"));
     }
 
-    /// <summary>A macro that writes an argument twice doubles it with each level, and DuckDB binds what that makes without a look at the clock.</summary>
+    /// <summary>What a macro writes twice is twice as much with each level, and DuckDB binds all of it without a look at the clock.</summary>
     [Theory]
-    [InlineData("DATETIMEPART('s', TOTIMESTAMP({0}, 's'))", "5")]
-    [InlineData("DATETIMENAME({0}, at_s)", "'m'")]
-    [InlineData("DATETIMEDIFF('s', at_s, DATETIMEADD('s', {0}, at_s))", "5")]
-    [InlineData("CHARINDEX('a', 'ba', {0})", "0")]
-    [InlineData("TANIMOTO_COEFFICIENT([{0}], [{0}])", "1")]
-    [InlineData("LEN(STR({0}, {0}, 2))", "5")]
-    [InlineData("CAST(RANGEQ(seen, {0}, NULL) AS INT)", "1")]
-    public async Task Nested_functions_end_soon(string call, string argument)
+    [InlineData(5, "DATETIMEPART('s', TOTIMESTAMP({0}, 's'))", "5")]
+    [InlineData(6, "DATETIMENAME({0}, at_s)", "'m'")]
+    [InlineData(6, "DATETIMEDIFF('s', at_s, DATETIMEADD('s', {0}, at_s))", "5")]
+    [InlineData(12, "CHARINDEX('a', 'ba', {0})", "0")]
+    [InlineData(6, "CAST(RANGEQ(seen, {0}, NULL) AS INT)", "1")]
+    public async Task Nested_functions_are_bound_soon(int levels, string call, string argument)
     {
-        var first = call.IndexOf("{0}", StringComparison.Ordinal) + 3;
-        for (var i = 0; i < 12; i++)
-            argument = call[..first].Replace("{0}", argument, StringComparison.Ordinal) + call[first..].Replace("{0}", "1", StringComparison.Ordinal);
+        for (var i = 0; i < levels; i++)
+            argument = call.Replace("{0}", argument, StringComparison.Ordinal);
         var start = Stopwatch.GetTimestamp();
 
         await _database.RowsAsync($"SELECT {argument} FROM iris WHERE _id = 1");
 
-        Assert.InRange(Stopwatch.GetElapsedTime(start).TotalSeconds, 0, 10);
+        Assert.InRange(Stopwatch.GetElapsedTime(start).TotalSeconds, 0, 15);
     }
 
     [Fact]
