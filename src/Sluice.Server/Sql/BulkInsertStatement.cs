@@ -26,13 +26,14 @@ sealed class BulkInsertStatement(SqlPlane plane, SqlContext context, SqlTable ta
 
         var transform = bulk.Transform?.Select(expression => BulkTransform.Of(expression, types.Length)).ToList();
         var mapped = BulkRows.Read(bulk, types, options);
-        var values = transform is not null && mapped.Count > 0 ? await TransformAsync(transform, types, mapped, cancellation) : mapped;
+        var cut = new List<string>();
+        var values = transform is not null && mapped.Count > 0 ? await TransformAsync(transform, types, mapped, cut, cancellation) : mapped;
         if (options.NullIsEmptySet)
             FillEmptySets(values, targets);
         if (values.Count == 0)
             return (0, []);
         var insertion = new RowInsertion(plane, context, table, targets, bulk.Operation, (row, column) => new SqlExpression(TextOf(values[row][column]), bulk.Data.Offset));
-        return (values.Count, await insertion.RunAsync(values, cancellation));
+        return (values.Count, [.. cut, .. await insertion.RunAsync(values, cancellation)]);
     }
 
     static void FillEmptySets(List<SqlValue[]> values, ImmutableArray<InsertTarget> targets)
@@ -57,11 +58,12 @@ sealed class BulkInsertStatement(SqlPlane plane, SqlContext context, SqlTable ta
     };
 
     /// <summary>Computes the expressions for all rows; one that is a map position alone is taken as it is.</summary>
+    /// <param name="cut">Gets a warning for each value that lost digits.</param>
     async Task<List<SqlValue[]>> TransformAsync(
-        List<BulkTransform> parts, ImmutableArray<ColumnType> types, List<SqlValue[]> mapped, CancellationToken cancellation)
+        List<BulkTransform> parts, ImmutableArray<ColumnType> types, List<SqlValue[]> mapped, List<string> cut, CancellationToken cancellation)
     {
         var computed = parts.Where(part => part.Position is null).ToList();
-        var answers = computed.Count == 0 ? [] : await ComputeAsync(computed, types, mapped, cancellation);
+        var answers = computed.Count == 0 ? [] : await ComputeAsync(computed, types, mapped, cut, cancellation);
         var values = new List<SqlValue[]>(mapped.Count);
         for (var row = 0; row < mapped.Count; row++)
         {
@@ -72,19 +74,23 @@ sealed class BulkInsertStatement(SqlPlane plane, SqlContext context, SqlTable ta
     }
 
     async Task<List<SqlValue[]>> ComputeAsync(
-        List<BulkTransform> computed, ImmutableArray<ColumnType> types, List<SqlValue[]> mapped, CancellationToken cancellation)
+        List<BulkTransform> computed, ImmutableArray<ColumnType> types, List<SqlValue[]> mapped, List<string> cut, CancellationToken cancellation)
     {
+        var items = computed.SelectMany(part => part.Positions).Distinct().Order()
+            .Select(i => new MapItem(i, types[i], mapped.Select(row => row[i]), bulk.Data.Offset)).ToList();
         var list = string.Join(", ", computed.Select(part => $"(\n{part.Sql}\n)"));
-        var names = string.Join(", ", types.Select((_, i) => $"\"{i}\""));
+        var names = string.Concat(items.Select(item => $", \"{item.Position}\""));
         var answers = new List<SqlValue[]>(mapped.Count);
         var rows = new StringBuilder();
         for (var row = 0; row < mapped.Count; row++)
         {
-            var cells = mapped[row].Select((value, i) => $"{BulkTransform.Literal(value, types[i])}");
-            rows.Append(rows.Length == 0 ? "" : ", ").Append(CultureInfo.InvariantCulture, $"({row}, {string.Join(", ", cells)})");
+            var cells = string.Concat(items.Select(item => $", {item.Literal(mapped[row][item.Position])}"));
+            cut.AddRange(items.Where(item => item.IsCut(mapped[row][item.Position]))
+                .Select(item => $"value of map position {item.Position}, row {row + 1}, was truncated to {item.Type}"));
+            rows.Append(rows.Length == 0 ? "" : ", ").Append(CultureInfo.InvariantCulture, $"({row}{cells})");
             if (rows.Length < CharactersAtOnce && row < mapped.Count - 1)
                 continue;
-            var sql = $"SELECT {list} FROM (VALUES {rows}) AS mapped(\"row\", {names}) ORDER BY mapped.\"row\"";
+            var sql = $"SELECT {list} FROM (VALUES {rows}) AS mapped(\"row\"{names}) ORDER BY mapped.\"row\"";
             answers.AddRange(await ComputedRows.ReadAsync(plane, context, sql, computed.Count, computed[0].Offset, cancellation));
             rows.Clear();
         }
@@ -94,14 +100,16 @@ sealed class BulkInsertStatement(SqlPlane plane, SqlContext context, SqlTable ta
 
 /// <summary>One expression of TRANSFORM.</summary>
 /// <param name="Position">The map position that it is, and nothing more; <c>null</c>: it is computed.</param>
+/// <param name="Positions">Those that it refers to.</param>
 /// <param name="Sql">For DuckDB, over the columns <c>mapped."n"</c>.</param>
-sealed record BulkTransform(int? Position, string Sql, int Offset)
+sealed record BulkTransform(int? Position, IReadOnlyList<int> Positions, string Sql, int Offset)
 {
     /// <exception cref="SqlException">It refers to what is not mapped.</exception>
     public static BulkTransform Of(SqlExpression expression, int mapLength)
     {
         var tokens = SqlTokens.Read(expression.Text);
         var sql = new StringBuilder();
+        var positions = new List<int>();
         var at = 0;
         for (var i = 0; i + 1 < tokens.Count; i++)
         {
@@ -113,35 +121,87 @@ sealed record BulkTransform(int? Position, string Sql, int Offset)
             if (!int.TryParse(number, NumberStyles.None, CultureInfo.InvariantCulture, out var position) || position >= mapLength)
                 throw new SqlException($"'@{number}' is not a map position", expression.Offset + tokens[i].Start);
             if (tokens.Count == 2)
-                return new BulkTransform(position, "", expression.Offset);
+                return new BulkTransform(position, [position], "", expression.Offset);
+            positions.Add(position);
             sql.Append(expression.Text, at, tokens[i].Start - at).Append(CultureInfo.InvariantCulture, $"mapped.\"{position}\"");
             at = tokens[i + 1].End;
         }
         sql.Append(expression.Text, at, expression.Text.Length - at);
-        return new BulkTransform(null, QueryRewrite.Of(sql.ToString(), []).Sql, expression.Offset);
+        return new BulkTransform(null, positions, QueryRewrite.Of(sql.ToString(), []).Sql, expression.Offset);
+    }
+}
+
+/// <summary>An item of MAP as a column of the rows that are transformed.</summary>
+sealed class MapItem
+{
+    // of TIMESTAMP_NS
+    const int FirstYear = 1678;
+    const int LastYear = 2261;
+
+    readonly bool _isInNanoseconds;
+    readonly int _offset;
+
+    /// <param name="values">All of its values: the column has one type.</param>
+    /// <param name="offset">Of the data.</param>
+    public MapItem(int position, ColumnType type, IEnumerable<SqlValue> values, int offset)
+    {
+        (Position, Type, _offset) = (position, type, offset);
+        if (type.Kind != ColumnKind.Timestamp)
+            return;
+        var times = values.Where(value => value is not NullValue).Select(value => value is NumberValue number ? TimeOf(number) : TimeOf(value)).ToList();
+        _isInNanoseconds = times.Exists(time => time?.Fraction.Length > 6) && times.TrueForAll(time => time?.Second.Year is >= FirstYear and <= LastYear);
     }
 
-    /// <summary>A mapped value as SQL of its map type.</summary>
-    public static string Literal(SqlValue value, ColumnType type) => type.Kind == ColumnKind.Timestamp && value is NumberValue seconds
-        ? $"make_timestamp({seconds.Digits} * 1000000)"
-        : $"CAST({Literal(value)} AS {DuckDbType(type)})";
+    public int Position { get; }
 
-    static string Literal(SqlValue value) => value switch
+    public ColumnType Type { get; }
+
+    /// <summary>Whether the value has more digits than its type keeps.</summary>
+    public bool IsCut(SqlValue value) =>
+        Type.Kind == ColumnKind.Decimal && value is NumberValue number && number.Digits.AsSpan(Cut(number).Length).ContainsAnyExcept('0', '.');
+
+    /// <summary>A value as SQL of the item's type.</summary>
+    /// <exception cref="SqlException">A text is no time.</exception>
+    public string Literal(SqlValue value) => value switch
+    {
+        NumberValue seconds when Type.Kind == ColumnKind.Timestamp => $"make_timestamp({seconds.Digits} * 1000000)",
+        TextValue when Type.Kind == ColumnKind.Timestamp => $"CAST('{TimeOf(value)}' AS {DuckDbType})",
+        // CAST would round
+        NumberValue number when Type.Kind == ColumnKind.Decimal => $"CAST({Cut(number)} AS {DuckDbType})",
+        _ => $"CAST({Plain(value)} AS {DuckDbType})",
+    };
+
+    string Cut(NumberValue number) => number.Digits.IndexOf('.', StringComparison.Ordinal) is var point and >= 0 && number.Digits.Length - point - 1 > Type.Scale
+        ? number.Digits[..(Type.Scale == 0 ? point : point + 1 + Type.Scale)]
+        : number.Digits;
+
+    TimeText TimeOf(SqlValue text) => text is TextValue { Text: var time } && TimeText.TryRead(time) is { } read
+        ? read
+        : throw new SqlException($"unable to convert '{(text as TextValue)?.Text}' to type 'timestamp'", _offset);
+
+    /// <returns><c>null</c>: beyond the years that have four digits.</returns>
+    static TimeText? TimeOf(NumberValue seconds) =>
+        long.TryParse(seconds.Digits, NumberStyles.AllowLeadingSign, CultureInfo.InvariantCulture, out var count)
+        && count >= DateTimeOffset.MinValue.ToUnixTimeSeconds() && count <= DateTimeOffset.MaxValue.ToUnixTimeSeconds()
+            ? new TimeText(DateTimeOffset.FromUnixTimeSeconds(count).UtcDateTime, "")
+            : null;
+
+    static string Plain(SqlValue value) => value switch
     {
         TextValue text => $"'{text.Text.Replace("'", "''", StringComparison.Ordinal)}'",
         NumberValue number => number.Digits,
         BoolValue truth => truth.Value ? "true" : "false",
-        ListValue list => $"[{string.Join(", ", list.Members.Select(Literal))}]",
+        ListValue list => $"[{string.Join(", ", list.Members.Select(Plain))}]",
         _ => "NULL",
     };
 
-    static string DuckDbType(ColumnType type) => type.Kind switch
+    string DuckDbType => Type.Kind switch
     {
         ColumnKind.Id => "UBIGINT",
         ColumnKind.Int => "BIGINT",
-        ColumnKind.Decimal => string.Create(CultureInfo.InvariantCulture, $"DECIMAL(38, {type.Scale})"),
+        ColumnKind.Decimal => string.Create(CultureInfo.InvariantCulture, $"DECIMAL(38, {Type.Scale})"),
         ColumnKind.Bool => "BOOLEAN",
-        ColumnKind.Timestamp => "TIMESTAMP",
+        ColumnKind.Timestamp => _isInNanoseconds ? "TIMESTAMP_NS" : "TIMESTAMP",
         ColumnKind.IdSet or ColumnKind.IdSetQ => "UBIGINT[]",
         ColumnKind.StringSet or ColumnKind.StringSetQ => "VARCHAR[]",
         ColumnKind.Vector => "DOUBLE[]",

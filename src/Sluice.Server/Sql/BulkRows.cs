@@ -1,5 +1,6 @@
 using System.Collections.Immutable;
 using System.Globalization;
+using System.Text;
 using System.Text.Json;
 using Sluice.Schema;
 using Sylvan.Data.Csv;
@@ -99,7 +100,9 @@ static class BulkRows
     {
         try
         {
-            return JsonDocument.Parse(line);
+            var json = Encoding.UTF8.GetBytes(line);
+            WellFormedText.Check(json);
+            return JsonDocument.Parse(json);
         }
         catch (JsonException e)
         {
@@ -109,7 +112,7 @@ static class BulkRows
 
     static SqlValue Cell(JsonElement root, ImmutableArray<PathStep> path, ColumnType type, int row, BulkOptions options)
     {
-        if (Find(root, path) is not { } value)
+        if (Find(root, path, row) is not { } value)
         {
             return options.AllowsMissing ? new NullValue()
                 : throw new BulkException($"row {row + 1} has no value at {JsonPath.Format(path)}; use ALLOW_MISSING_VALUES to take it for NULL");
@@ -119,14 +122,20 @@ static class BulkRows
         return BulkValue.FromJson(value, type) ?? throw NotConvertible(value.ToString(), type, row);
     }
 
-    static JsonElement? Find(JsonElement at, ImmutableArray<PathStep> path)
+    static JsonElement? Find(JsonElement at, ImmutableArray<PathStep> path, int row)
     {
         foreach (var step in path)
         {
             if (step.Name is { } name)
             {
-                if (at.ValueKind != JsonValueKind.Object || !at.TryGetProperty(name, out at))
+                if (at.ValueKind != JsonValueKind.Object)
                     return null;
+                var found = at.EnumerateObject().Where(member => member.NameEquals(name)).Take(2).ToList();
+                if (found.Count > 1)
+                    throw new BulkException($"row {row + 1} has more than one value at {JsonPath.Format(path)}");
+                if (found.Count == 0)
+                    return null;
+                at = found[0].Value;
             }
             else if (at.ValueKind == JsonValueKind.Array && step.Index < at.GetArrayLength())
             {

@@ -1,4 +1,5 @@
 using System.Globalization;
+using System.Text;
 using System.Text.Json;
 using Sluice.Schema;
 
@@ -82,7 +83,9 @@ static class BulkValue
             return list;
         try
         {
-            using var document = JsonDocument.Parse(text);
+            var json = Encoding.UTF8.GetBytes(text);
+            WellFormedText.Check(json);
+            using var document = JsonDocument.Parse(json);
             return SqlValue.FromJson(document.RootElement) as ListValue;
         }
         catch (JsonException)

@@ -26,7 +26,7 @@ sealed class DeleteStatement(SqlPlane plane, SqlContext context, SqlTable table,
     /// <summary>The predicate as the store takes it. The present time becomes that of now: it must mean the same whenever the log is loaded.</summary>
     async Task<string> CheckAsync(SqlExpression expression, CancellationToken cancellation)
     {
-        var rewrite = QueryRewrite.Of(expression.Text, QueryRewrite.NamesOf([table]), plane.Time.GetUtcNow(), QueryRewrite.TextSetsOf([table]));
+        var rewrite = QueryRewrite.Of(expression.Text, QueryRewrite.NamesOf([table]), plane.Time.GetUtcNow(), QueryRewrite.TextSetsOf([table]), QueryRewrite.TimesOf([table]));
         var query = UserQuery.Selection("count(*)", table.Schema.Name, rewrite.Sql);
         try
         {

@@ -6,8 +6,8 @@ namespace Sluice.Server.Sql;
 
 /// <summary>
 /// Turns a query in the original's SQL into DuckDB's, token by token: quotes known names that hold dashes, and translates
-/// <c>TOP(n)</c>, <c>WITH (FLATTEN(col))</c>, <c>CHAR(n)</c>, <c>CURRENT_TIMESTAMP</c> and the type names of <c>CAST</c>. Texts, comments and quoted names are
-/// never touched.
+/// <c>TOP(n)</c>, <c>WITH (FLATTEN(col))</c>, <c>CHAR(n)</c>, <c>CURRENT_TIMESTAMP</c> and the type names of <c>CAST</c>. Comments and quoted names are
+/// never touched, nor texts but those that are times with an offset beside a timestamp: DuckDB would drop the offset.
 /// </summary>
 /// <remarks>Needs to be right only for honest queries: what may run is decided afterwards, from DuckDB's own parse tree.</remarks>
 sealed class QueryRewrite
@@ -27,6 +27,8 @@ sealed class QueryRewrite
     readonly int _longestDashed;
     DateTimeOffset? _now;
     IReadOnlySet<string> _textSets = new HashSet<string>();
+    IReadOnlySet<string> _times = new HashSet<string>();
+    readonly HashSet<int> _shifted = [];
     List<Edit> _edits = [];
     readonly Stack<Scope> _scopes = new();
 
@@ -63,11 +65,18 @@ sealed class QueryRewrite
         .GroupBy(column => column.Name).Where(columns => columns.All(column => column.Type.Kind is ColumnKind.StringSet or ColumnKind.StringSetQ))
         .Select(columns => columns.Key).ToHashSet(StringComparer.OrdinalIgnoreCase);
 
+    /// <summary>Names that are those of timestamps wherever they are names of columns.</summary>
+    public static IReadOnlySet<string> TimesOf(IEnumerable<SqlTable> tables) => tables.SelectMany(table => table.Schema.Columns)
+        .GroupBy(column => column.Name).Where(columns => columns.All(column => column.Type.Kind is ColumnKind.Timestamp))
+        .Select(columns => columns.Key).Append("_ingested_at").ToHashSet(StringComparer.OrdinalIgnoreCase);
+
     /// <param name="names">All names of tables and columns of the database.</param>
     /// <param name="textSets">Columns of which <c>= 'x'</c> means that x is a member, as in 2022.</param>
     /// <param name="now">What the present time is to be; <c>null</c>: the time when the query runs.</param>
+    /// <param name="times">Columns that are compared with the instant a text means.</param>
     /// <exception cref="SqlException">A form of the original that cannot be translated, or a text that is too long to be looked at.</exception>
-    public static QueryRewrite Of(string sql, IEnumerable<string> names, DateTimeOffset? now = null, IReadOnlySet<string>? textSets = null)
+    public static QueryRewrite Of(
+        string sql, IEnumerable<string> names, DateTimeOffset? now = null, IReadOnlySet<string>? textSets = null, IReadOnlySet<string>? times = null)
     {
         if (sql.Length > QueryLimits.MaxTextLength)
             throw new SqlException($"a query may have at most {QueryLimits.MaxTextLength} characters", null);
@@ -75,6 +84,7 @@ sealed class QueryRewrite
         // a flattened set is a text
         if (textSets is not null && !rewrite._tokens.Exists(token => sql.AsSpan(token.Start, token.Length).Equals("flatten", StringComparison.OrdinalIgnoreCase)))
             rewrite._textSets = textSets;
+        rewrite._times = times ?? rewrite._times;
         rewrite.Sql = rewrite.Run();
         return rewrite;
     }
@@ -121,6 +131,8 @@ sealed class QueryRewrite
             RewriteSymbol(i);
         if (token.Kind == SqlTokenKind.QuotedName && FindFlatten(i + 1) is { } quoted)
             return ReplaceFlatten(i, 1, quoted);
+        if (token.Kind == SqlTokenKind.QuotedName && _times.Contains(Text(i).Trim('"')))
+            ShiftCompared(i, 1);
         if (token.Kind != SqlTokenKind.Word)
             return 1;
 
@@ -129,6 +141,8 @@ sealed class QueryRewrite
             return ReplaceFlatten(i, nameTokens, flatten);
         if (_textSets.Contains(_sql[token.Start.._tokens[i + nameTokens - 1].End]))
             RewriteMembership(i, nameTokens);
+        if (_times.Contains(_sql[token.Start.._tokens[i + nameTokens - 1].End]))
+            ShiftCompared(i, nameTokens);
         if (nameTokens > 1)
         {
             var end = _tokens[i + nameTokens - 1].End;
@@ -150,6 +164,8 @@ sealed class QueryRewrite
     {
         if (IsWord(i, "top") && IsSymbol(i + 1, '(') && IsNumber(i + 2) && IsSymbol(i + 3, ')') && IsAfterSelect(i))
             return TakeTop(i);
+        if (IsWord(i, "timestamp"))
+            Shift(i + 1);
         if (IsWord(i, "limit"))
             _scopes.Peek().Limit = _tokens[i].Start;
         else if (IsWord(i, "char") && IsSymbol(i + 1, '(') && !IsWord(i - 1, "as") && !IsSymbol(i - 1, ':'))
@@ -176,6 +192,47 @@ sealed class QueryRewrite
         _edits.Add(new Edit(_tokens[first].Start, 0, isNot ? "(NOT setcontains(" : "setcontains("));
         _edits.Add(new Edit(_tokens[at].Start, _tokens[text - 1].End - _tokens[at].Start, ","));
         _edits.Add(new Edit(_tokens[text].End, 0, isNot ? "))" : ")"));
+    }
+
+    /// <summary><c>time &lt; 'text'</c>, <c>'text' &lt; time</c>, <c>time BETWEEN 'text' AND 'text'</c>, <c>time IN ('text', ...)</c>.</summary>
+    void ShiftCompared(int i, int nameTokens)
+    {
+        var before = (IsSymbol(i - 1, '.') ? i - 2 : i) - 1;
+        var left = before;
+        while (IsComparison(left))
+            left--;
+        if (left < before)
+            Shift(left);
+
+        var at = i + nameTokens;
+        var right = at;
+        while (IsComparison(right))
+            right++;
+        if (right > at)
+            Shift(right);
+        at += IsWord(at, "not") ? 1 : 0;
+        if (IsWord(at, "between"))
+        {
+            Shift(at + 1);
+            if (IsWord(at + 2, "and"))
+                Shift(at + 3);
+        }
+        else if (IsWord(at, "in") && IsSymbol(at + 1, '('))
+        {
+            for (at += 2; at < _tokens.Count && _tokens[at].Kind == SqlTokenKind.Text; at += IsSymbol(at + 1, ',') ? 2 : 1)
+                Shift(at);
+        }
+    }
+
+    bool IsComparison(int i) => IsSymbol(i, '=') || IsSymbol(i, '<') || IsSymbol(i, '>') || IsSymbol(i, '!');
+
+    /// <summary>Writes a time with an offset as the same instant without one.</summary>
+    void Shift(int i)
+    {
+        if (i < 0 || i >= _tokens.Count || _tokens[i].Kind != SqlTokenKind.Text || _sql[_tokens[i].Start] != '\'' || !_shifted.Add(i))
+            return;
+        if (TimeText.TryRead(Text(i).Trim('\'')) is { HasOffset: true } time)
+            Replace(i, $"'{time}'");
     }
 
     bool IsAfterSelect(int i) => IsWord(i - 1, "select") || ((IsWord(i - 1, "distinct") || IsWord(i - 1, "all")) && IsWord(i - 2, "select"));

@@ -155,7 +155,7 @@ sealed class SqlStatements(SqlPlane plane)
 
     static (QueryRewrite Rewrite, QueryTable[] Known) Prepare(Query query, IReadOnlyList<SqlTable> tables)
     {
-        var rewrite = QueryRewrite.Of(query.Text, QueryRewrite.NamesOf(tables), textSets: QueryRewrite.TextSetsOf(tables));
+        var rewrite = QueryRewrite.Of(query.Text, QueryRewrite.NamesOf(tables), textSets: QueryRewrite.TextSetsOf(tables), times: QueryRewrite.TimesOf(tables));
         return (rewrite, [.. tables.Select(table => new QueryTable(table.Schema.Name, table.Source)), .. SystemTables.In(rewrite.Sql, tables)]);
     }
 

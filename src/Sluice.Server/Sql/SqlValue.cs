@@ -1,6 +1,7 @@
 using System.Collections.Immutable;
 using System.Globalization;
 using System.Text.Json;
+using System.Text.RegularExpressions;
 using Parlot.Fluent;
 
 namespace Sluice.Server.Sql;
@@ -69,10 +70,23 @@ sealed record NumberValue(string Digits) : SqlValue
 
     public override void Write(Utf8JsonWriter writer) => writer.WriteRawValue(Digits, skipInputValidation: true);
 
-    // a literal has no exponent; the elements of a vector may have one beyond what a decimal holds
-    public override string ToSql() => decimal.TryParse(Digits, NumberStyles.Float, CultureInfo.InvariantCulture, out var number) && Digits.AsSpan().IndexOfAny("eE") >= 0
-        ? number.ToString(CultureInfo.InvariantCulture)
-        : Digits;
+    /// <summary>The same number without an exponent, which no literal has.</summary>
+    public override string ToSql()
+    {
+        var mark = Digits.AsSpan().IndexOfAny("eE");
+        if (mark < 0)
+            return Digits;
+        var sign = Digits[0] == '-' ? "-" : "";
+        var mantissa = Digits[sign.Length..mark];
+        var point = mantissa.IndexOf('.', StringComparison.Ordinal) is var at and >= 0 ? at : mantissa.Length;
+        var digits = mantissa.Replace(".", "", StringComparison.Ordinal);
+        if (!int.TryParse(Digits.AsSpan(mark + 1), NumberStyles.AllowLeadingSign, CultureInfo.InvariantCulture, out var exponent) || Math.Abs(exponent) > 1_000)
+            return sign + "0"; // no column holds a larger one, and every column takes a smaller one for 0
+        point += exponent;
+        if (point <= 0)
+            return $"{sign}0.{new string('0', -point)}{digits}";
+        return point >= digits.Length ? sign + digits.PadRight(point, '0').TrimStart('0').PadLeft(1, '0') : $"{sign}{digits.AsSpan(0, point)}.{digits.AsSpan(point)}";
+    }
 }
 
 sealed record TextValue(string Text) : SqlValue
@@ -82,6 +96,43 @@ sealed record TextValue(string Text) : SqlValue
     public override void Write(Utf8JsonWriter writer) => writer.WriteStringValue(Text);
 
     public override string ToSql() => $"'{Text.Replace("'", "''", StringComparison.Ordinal)}'";
+}
+
+/// <summary>A time as text in the forms that a column takes: RFC 3339, or a date, which is midnight UTC.</summary>
+/// <param name="Second">UTC.</param>
+/// <param name="Fraction">Of the second: up to nine digits, none of them a zero at the end.</param>
+readonly partial record struct TimeText(DateTime Second, string Fraction)
+{
+    /// <summary>Whether the text had another offset than Z.</summary>
+    public bool HasOffset { get; private init; }
+
+    /// <returns><c>null</c>: it is no such time.</returns>
+    public static TimeText? TryRead(string text)
+    {
+        if (Form().Match(text) is not { Success: true } match)
+            return null;
+        var time = match.Groups["time"].Value is { Length: > 0 } given ? given : "00:00:00";
+        if (!DateTime.TryParseExact($"{match.Groups["date"]} {time}", "yyyy-MM-dd HH:mm:ss", CultureInfo.InvariantCulture, DateTimeStyles.None, out var local))
+            return null;
+        var sign = match.Groups["sign"].Value;
+        var offset = sign.Length == 0 ? TimeSpan.Zero : new TimeSpan(Number("hours"), Number("minutes"), 0);
+        if (offset >= TimeSpan.FromDays(1) || Number("minutes") > 59)
+            return null;
+        var ticks = local.Ticks - (sign == "-" ? -offset.Ticks : offset.Ticks);
+        if (ticks < 0 || ticks > DateTime.MaxValue.Ticks)
+            return null;
+        var fraction = match.Groups["fraction"].Value;
+        return new TimeText(new DateTime(ticks, DateTimeKind.Utc), fraction[..Math.Min(fraction.Length, 9)].TrimEnd('0')) { HasOffset = sign.Length > 0 };
+
+        int Number(string group) => match.Groups[group] is { Success: true } digits ? int.Parse(digits.ValueSpan, CultureInfo.InvariantCulture) : 0;
+    }
+
+    /// <summary>As DuckDB reads it.</summary>
+    public override string ToString() =>
+        Second.ToString("yyyy-MM-dd HH:mm:ss", CultureInfo.InvariantCulture) + (Fraction.Length == 0 ? "" : "." + Fraction);
+
+    [GeneratedRegex(@"^(?<date>[0-9]{4}-[0-9]{2}-[0-9]{2})([Tt](?<time>[0-9]{2}:[0-9]{2}:[0-9]{2})([.,](?<fraction>[0-9]+))?([Zz]|(?<sign>[+-])(?<hours>[0-9]{2}):(?<minutes>[0-9]{2})))?\z", RegexOptions.ExplicitCapture)]
+    private static partial Regex Form();
 }
 
 sealed record ListValue(ImmutableArray<SqlValue> Members) : SqlValue

@@ -49,7 +49,7 @@ static class CellWriter
     static void WriteIntegerOrTime(Utf8JsonWriter writer, ResultVector vector, long row)
     {
         if (vector.Type.IsInteger)
-            writer.WriteRawValue(ReadInteger(vector, vector.Type.Id, row).ToString(CultureInfo.InvariantCulture), skipInputValidation: true);
+            writer.WriteRawValue(ReadDigits(vector, row), skipInputValidation: true);
         else
             WriteTime(writer, vector, row);
     }
@@ -78,11 +78,15 @@ static class CellWriter
         {
             var key = isText
                 ? System.Text.Encoding.UTF8.GetString(values.ReadText(i))
-                : ReadInteger(values, values.Type.Id, i).ToString(CultureInfo.InvariantCulture);
+                : ReadDigits(values, i);
             if (seen.Add(key))
                 Write(writer, values, i);
         }
     }
+
+    static string ReadDigits(ResultVector integers, long row) => integers.Type.Id == DuckDBType.UnsignedHugeInt
+        ? integers.Read<UInt128>(row).ToString(CultureInfo.InvariantCulture)
+        : ReadInteger(integers, integers.Type.Id, row).ToString(CultureInfo.InvariantCulture);
 
     static Int128 ReadInteger(ResultVector vector, DuckDBType storage, long row) => storage switch
     {
@@ -96,7 +100,6 @@ static class CellWriter
         DuckDBType.UnsignedBigInt => vector.Read<ulong>(row),
         // Little-endian 128 bits, in memory as .NET has them.
         DuckDBType.HugeInt => vector.Read<Int128>(row),
-        DuckDBType.UnsignedHugeInt => checked((Int128)vector.Read<UInt128>(row)),
         _ => throw new InvalidOperationException($"{storage} is not an integer"),
     };
 

@@ -48,6 +48,23 @@ public sealed class BulkInsertTests : IDisposable
         },
     };
 
+    /// <summary>The rows with a warning, or the error.</summary>
+    [Theory]
+    [InlineData("(_id, at_ns) map (0 id, 1 timestamp) transform (@0, case when @0 > 0 then @1 end) from '1,2026-01-02T03:04:05.123456789+02:00\n2,60'",
+        """[{"_id":1,"at_ns":"2026-01-02T01:04:05.123456789Z"},{"_id":2,"at_ns":"1970-01-01T00:01:00Z"}]""")]
+    [InlineData("(_id, at_s) map (0 id, 1 timestamp) transform (@0, case when @0 > 0 then @1 end) from '1,9999-12-31T23:00:00Z\n2,2026-01-02T03:04:05.123456789Z'",
+        """[{"_id":1,"at_s":"9999-12-31T23:00:00Z"},{"_id":2,"at_s":"2026-01-02T03:04:05.123456Z"}]""")]
+    [InlineData("(_id, petal, count) map (0 id, 1 decimal(1), 2 decimal(0)) transform (@0, @1 + 0, @2 * 1) from '1,1.29,-1.9'",
+        """[{"_id":1,"petal":1.2,"count":-1}]""", "value of map position 1, row 1, was truncated to decimal(1)", "value of map position 2, row 1, was truncated to decimal(0)")]
+    [InlineData("(_id, petal) map (0 id, 1 decimal(1)) transform (@0, @1 + 0) from '1,1.20'", """[{"_id":1,"petal":1.2}]""")]
+    public async Task A_transformed_value_is_the_one_that_was_given(string rest, string json, params string[] warnings)
+    {
+        using var answer = System.Text.Json.JsonDocument.Parse(await _database.RunAsync($"bulk insert into iris {rest.Replace("\\n", "\n", StringComparison.Ordinal)} with input 'INLINE' format 'CSV'"));
+
+        Assert.Equal(warnings, answer.RootElement.TryGetProperty("warnings", out var found) ? found.EnumerateArray().Select(warning => warning.GetString()) : []);
+        Assert.Equal(json, Assert.Single(_database.Inserted).Json);
+    }
+
     /// <summary>Each item of MAP copies its cell.</summary>
     [Theory]
     [InlineData(1_001, 1, "[1:9043] MAP has 1001 items, at most 1000 are allowed")]
@@ -97,6 +114,11 @@ public sealed class BulkInsertTests : IDisposable
     [InlineData("(_id, ok) map ('$.a' id, '$.b' bool) from '{\"a\":1,\"b\":\"true\"}' with input 'INLINE' format 'NDJSON'", "value 'true' cannot be converted to type 'bool' (row 1)")]
     [InlineData("(_id, ok) map ('$.a' id, '$.b' bool) from '{\"a\":1}' with input 'INLINE' format 'NDJSON'", "row 1 has no value at '$[\"b\"]'; use ALLOW_MISSING_VALUES to take it for NULL")]
     [InlineData("(_id, ok) map ('$.a' id, '$.b' bool) from '{\"a\":1' with input 'INLINE' format 'NDJSON'", "row 1 is not JSON")]
+    [InlineData("(_id, species) map ('$.a' id, '$.b' string) from '{\"a\":1,\"b\":\"\\ud800\"}' with input 'INLINE' format 'NDJSON'", "row 1 is not JSON")]
+    [InlineData("(_id, species) map ('$.a' id, '$.b' string) transform (@0, upper(@1)) from '{\"a\":1,\"b\":\"x\",\"\\ud800\":1}' with input 'INLINE' format 'NDJSON'", "row 1 is not JSON")]
+    [InlineData("(_id, tags) map (0 id, 1 stringset) from '1,\"[\"\"\\ud800\"\"]\"' with input 'INLINE' format 'CSV'", "value '[\"\\ud800\"]' cannot be converted to type 'stringset' (row 1)")]
+    [InlineData("(_id, count) map ('$.a' id, '$.b.c' int) from '{\"a\":1,\"b\":{\"c\":1,\"c\":2}}' with input 'INLINE' format 'NDJSON'", "row 1 has more than one value at '$[\"b\"][\"c\"]'")]
+    [InlineData("(_id, at_s) map (0 id, 1 timestamp) transform (@0, coalesce(@1, @1)) from '1,soon' with input 'INLINE' format 'CSV'", "unable to convert 'soon' to type 'timestamp'")]
     [InlineData("(_id, ok) map ('$a' id, '$.b' bool) from '{}' with input 'INLINE' format 'NDJSON'", "invalid path '$a'")]
     [InlineData("(_id, ok) map ('$.a' id, '$.b' bool) from '{}' with input 'INLINE' format 'CSV'", "CSV is mapped by numbers from 0")]
     [InlineData("(_id, ok) map (0 id, 1 bool) from '{}' with input 'INLINE' format 'NDJSON'", "NDJSON is mapped by paths in quotes, such as '$.name'")]

@@ -155,6 +155,24 @@ public sealed class HostileQueryTests : IDisposable
         Assert.Equal("[[2]]", await _database.RowsAsync("SELECT count(*) FROM iris"));
     }
 
+    /// <summary>What a macro writes twice is twice as much with each level, and DuckDB binds all of it without a look at the clock.</summary>
+    [Theory]
+    [InlineData(5, "DATETIMEPART('s', TOTIMESTAMP({0}, 's'))", "5")]
+    [InlineData(6, "DATETIMENAME({0}, at_s)", "'m'")]
+    [InlineData(6, "DATETIMEDIFF('s', at_s, DATETIMEADD('s', {0}, at_s))", "5")]
+    [InlineData(12, "CHARINDEX('a', 'ba', {0})", "0")]
+    [InlineData(6, "CAST(RANGEQ(seen, {0}, NULL) AS INT)", "1")]
+    public async Task Nested_functions_are_bound_soon(int levels, string call, string argument)
+    {
+        for (var i = 0; i < levels; i++)
+            argument = call.Replace("{0}", argument, StringComparison.Ordinal);
+        var start = Stopwatch.GetTimestamp();
+
+        await _database.RowsAsync($"SELECT {argument} FROM iris WHERE _id = 1");
+
+        Assert.InRange(Stopwatch.GetElapsedTime(start).TotalSeconds, 0, 15);
+    }
+
     [Fact]
     public async Task Deep_and_long_queries_are_refused_and_the_server_lives()
     {

@@ -40,6 +40,16 @@ public sealed class QueryRewriteTests
     public void A_query_is_rewritten_where_it_must(string sql, string? expected) => Assert.Equal(expected ?? sql, QueryRewrite.Of(sql, _names).Sql);
 
     [Theory]
+    [InlineData("a = '2026-01-02T05:04:05.120+02:00'", "a = '2026-01-02 03:04:05.12'")]
+    [InlineData("t.\"a\" >= '2026-01-02t00:30:00-23:59' and b = '2026-01-02T05:04:05+02:00'", "t.\"a\" >= '2026-01-03 00:29:00' and b = '2026-01-02T05:04:05+02:00'")]
+    [InlineData("a = '2026-01-02T05:04:05Z' or a = '2026-01-02' or a < 'x''+02:00' or a > '0001-01-01T00:00:00+02:00'", null)]
+    [InlineData("concat(a, '2026-01-02T05:04:05+02:00') = b", null)]
+    [InlineData("a in ('2026-01-02T05:04:05+02:00', b, '2026-01-02T05:04:05+02:00')", "a in ('2026-01-02 03:04:05', b, '2026-01-02T05:04:05+02:00')")]
+    [InlineData("a =", null)]
+    public void A_time_that_a_timestamp_is_compared_with_loses_no_offset(string sql, string? expected) =>
+        Assert.Equal(expected ?? sql, QueryRewrite.Of(sql, [], times: new HashSet<string> { "a" }).Sql);
+
+    [Theory]
     [InlineData("select top(1) * from iris limit 2", "TOP and LIMIT cannot cannot be used at the same time")]
     [InlineData("select * from iris with (flatten(1))", "FLATTEN takes the names of columns")]
     public void What_cannot_be_rewritten_is_an_error(string sql, string error) =>

@@ -57,6 +57,9 @@ public sealed class QueryTests : IDisposable
             await _database.RowsAsync(
                 "SELECT NULL, 170141183460469231731687303715884105727::HUGEINT, -1::TINYINT, TIMESTAMP '1969-12-31 23:59:59.5', DATE '2022-01-01', 1e100::DOUBLE, 'nan'::DOUBLE, chr(7) || 'é'"));
         Assert.Equal(
+            "[[340282366920938463463374607431768211455,[340282366920938463463374607431768211455]]]",
+            await _database.RowsAsync("SELECT 340282366920938463463374607431768211455::UHUGEINT, [{m: 340282366920938463463374607431768211455::UHUGEINT, ts: NULL}]"));
+        Assert.Equal(
             ["id", "timestamp", "timestamp", "int", "idset", "id", "bool", "decimal(2)", "stringsetq", "idsetq", "string", "stringset", "vector(2)"],
             await Types("SELECT * FROM iris"));
         Assert.Equal(["int", "decimal(2)", "double", "string"], await Types("SELECT sum(_id), sum(petal), avg(petal), max(species) FROM iris"));

@@ -52,6 +52,31 @@ public sealed partial class SqlDialectTests : IDisposable
         { "DATETIMENAME", "DATETIMENAME('m', at_s)", "string", "\"January\"" },
         { "DATETIMEADD", "DATETIMEADD('d', 1, at_s)", "timestamp", "\"2022-01-02T00:00:00Z\"" },
         { "DATETIMEDIFF", "DATETIMEDIFF('d', '2022-01-01', '2022-01-03T12:00:00Z')", "int", "2" },
+        // a text with an offset is the instant it means
+        { "RANGEQ", "RANGEQ(seen, '2022-01-01T02:00:00+02:00', '2022-01-01T02:00:01+02:00')", "bool", "true" },
+        { "RANGEQ", "RANGEQ(seen, NULL, '2022-01-01T02:00:00+02:00')", "bool", "false" },
+        { "DATETIMEPART", "DATETIMEPART('hh', '2026-01-02T03:04:05+02:00')", "int", "1" },
+        { "DATETIMENAME", "DATETIMENAME('d', '2026-01-02T01:04:05+02:00')", "string", "\"1\"" },
+        { "DATETIMEADD", "DATETIMEADD('hh', 1, '2026-01-02T03:04:05.5-02:00')", "timestamp", "\"2026-01-02T06:04:05.5Z\"" },
+        { "DATETIMEDIFF", "DATETIMEDIFF('s', '2026-01-02T03:00:00+02:00', '2026-01-02T01:00:00Z')", "int", "0" },
+        { "=", "at_s = '2022-01-01T02:00:00+02:00'", "bool", "true" },
+        { "=", "'2022-01-01T02:00:00+02:00' = \"at_s\" AND iris.at_s <> '2022-01-01T00:00:00+02:00'", "bool", "true" },
+        { ">=", "at_s >= TIMESTAMP '2022-01-01T02:00:00+02:00' AND _ingested_at >= '2026-01-01T02:00:00+02:00'", "bool", "true" },
+        { "BETWEEN", "at_s BETWEEN '2022-01-01T02:00:00+02:00' AND '2021-12-31T22:00:00-02:00'", "bool", "true" },
+        { "IN", "at_s NOT IN ('2020-01-01T02:00:00+02:00', '2022-01-01T02:00:00+02:00')", "bool", "false" },
+        // nanoseconds stay, and what is beyond their years is no error
+        { "DATETIMEADD", "DATETIMEADD('s', 1, at_ns)", "timestamp", "\"2022-01-01T00:00:01.123456789Z\"" },
+        { "DATETIMEADD", "DATETIMEADD('ns', 5, at_ns)", "timestamp", "\"2022-01-01T00:00:00.123456794Z\"" },
+        { "DATETIMEADD", "DATETIMEADD('ns', -1790, at_ns)", "timestamp", "\"2022-01-01T00:00:00.123454999Z\"" },
+        { "DATETIMEADD", "DATETIMEADD('us', 1, CAST('1960-01-02T03:04:05.123456789' AS TIMESTAMP_NS))", "timestamp", "\"1960-01-02T03:04:05.123457789Z\"" },
+        { "DATETIMEADD", "DATETIMEADD('m', 1, DATE '9000-01-31')", "timestamp", "\"9000-02-28T00:00:00Z\"" },
+        { "DATETIMEADD", "DATETIMEADD('d', 1, NULL)", "timestamp", "null" },
+        { "DATETIMEPART", "DATETIMEPART('NS', TIMESTAMP '2300-01-01 00:00:00.5')", "int", "500000000" },
+        { "DATETIMEPART", "DATETIMEPART('ns', '9000-01-01T00:00:00.123456789Z')", "int", "123456789" },
+        { "DATETIMEPART", "DATETIMEPART('us', CAST('1960-01-02T03:04:05.123456789' AS TIMESTAMP_NS))", "int", "123456" },
+        { "DATETIMENAME", "DATETIMENAME('ns', at_s)", "string", "\"0\"" },
+        { "DATETIMEDIFF", "DATETIMEDIFF('ns', at_ns, DATETIMEADD('ns', 7, at_ns))", "int", "7" },
+        { "DATETIMEDIFF", "DATETIMEDIFF('ns', '2300-01-01', '2300-01-02T00:00:00.000000001Z')", "int", "86400000000001" },
         { "DATETIMEFROMPARTS", "DATETIMEFROMPARTS(2022, 1, 2, 3, 4, 5, 6)", "timestamp", "\"2022-01-02T03:04:05.006Z\"" },
         { "DATE_TRUNC", "DATE_TRUNC('month', at_s)", "timestamp", "\"2022-01-01T00:00:00Z\"" },
         { "CURRENT_TIMESTAMP", "CURRENT_TIMESTAMP > at_s", "bool", "true" },
@@ -77,6 +102,7 @@ public sealed partial class SqlDialectTests : IDisposable
         { "SPACE", "SPACE(2)", "string", "\"  \"" },
         { "STR", "STR(12.345, 6, 2)", "string", "\" 12.35\"" },
         { "STRINGSPLIT", "STRINGSPLIT('a,b', ',', 1)", "string", "\"b\"" },
+        { "STRINGSPLIT", "STRINGSPLIT('a,b,c', ',', -2)", "string", "\"a\"" },
         { "SUBSTRING", "SUBSTRING(species, 2, 3)", "string", "\"eto\"" },
         { "COSINE_DISTANCE", "COSINE_DISTANCE(v, [1.0, 2.5])", "double", "0" },
         { "EUCLIDEAN_DISTANCE", "EUCLIDEAN_DISTANCE(v, [1, 2])", "double", "0.5" },
@@ -127,6 +153,7 @@ public sealed partial class SqlDialectTests : IDisposable
     [InlineData("SELECT TOP(1) _id FROM iris LIMIT 1", "error: [1:8] TOP and LIMIT cannot cannot be used at the same time")]
     [InlineData("SELECT RANGEQ(seen, NULL, NULL) FROM iris", "error: rangeq needs at least one bound")]
     [InlineData("SELECT DATETIMEPART('x', at_s) FROM iris", "error: unit must be one of yy, yd, m, d, w, wk, hh, mi, s, ms, us, ns")]
+    [InlineData("SELECT CHARINDEX('is', 'This is', -1) FROM iris", "error: value '-1' out of range")]
     [InlineData("CREATE VIEW v AS SELECT 1", "error: [1:1] views are not supported; send the query itself")]
     [InlineData("UPDATE iris SET count = 1", "error: [1:1] UPDATE is not supported; INSERT replaces the values it names")]
     [InlineData("COPY iris TO 'x'", "error: [1:1] COPY is not supported; send the rows to a sink")]

@@ -200,6 +200,23 @@ public sealed class StatementTests : IDisposable
             create.Columns.Select(column => (column.Name.Text, column.Type)));
     }
 
+    [Theory]
+    [InlineData("[0.0000001, 1.2345678901234568E+29]", "[0.0000001, 123456789012345680000000000000]")]
+    [InlineData("[1e-40, -2.5E-3, 1.25e1, 1e2, -0.0]", "[0.0000000000000000000000000000000000000001, -0.0025, 12.5, 100, -0.0]")]
+    [InlineData("[1e-400, 0e5, 0.5e1, 1e-99999999999]", null)]
+    public void A_default_is_written_as_a_literal_of_the_same_value(string json, string? sql)
+    {
+        var written = SqlValue.FromDefault(json).ToSql();
+
+        if (sql is not null)
+            Assert.Equal(sql, written);
+        var read = Assert.IsType<ListValue>(SqlValue.TryReadLiteral(written));
+        Assert.Equal(Elements(SqlValue.FromDefault(json)), Elements(read));
+
+        static IEnumerable<double> Elements(SqlValue list) =>
+            ((ListValue)list).Members.Select(member => double.Parse(((NumberValue)member).Digits, System.Globalization.CultureInfo.InvariantCulture));
+    }
+
     [Fact]
     public async Task Show_columns_has_name_and_type_where_clients_read_them()
     {
