@@ -15,6 +15,7 @@ sealed class SendTally(SendProgress begin, string? progressPath, string rejected
 {
     static readonly TimeSpan KeepInterval = TimeSpan.FromSeconds(1);
 
+    readonly long _earlierRecords = begin.Records; // the batcher counts from where this run begins
     readonly Lock _lock = new();
     readonly SortedDictionary<long, Answered> _answered = []; // under _lock
     readonly bool _isNewFile = !File.Exists(rejectedPath);
@@ -113,14 +114,14 @@ sealed class SendTally(SendProgress begin, string? progressPath, string rejected
         _rejectedFile.Write(lines);
     }
 
-    static byte[] Describe(SentBatch batch)
+    byte[] Describe(SentBatch batch)
     {
         var lines = new ArrayBufferWriter<byte>();
         foreach (var record in batch.Rejected)
         {
             var index = record.Index ?? throw new JsonException("the server's answer does not name the rejected record");
             var sent = batch.Record(index);
-            var line = new RejectedLine(batch.FirstRecord + index, record.ErrorCode, record.ErrorMessage, record.Errors, Sent: null, Text: null);
+            var line = new RejectedLine(_earlierRecords + batch.FirstRecord + index, record.ErrorCode, record.ErrorMessage, record.Errors, Sent: null, Text: null);
             lines.Write(TryDescribe(line, sent) ?? Utf8(line with { Text = Encoding.UTF8.GetString(sent.Span) }));
             lines.Write("\n"u8);
         }

@@ -54,8 +54,7 @@ public sealed class CommandLineTests(IngestServer server) : CommandLineTest(serv
     [InlineData("not an absolute URL", "databases", "list", "--url", "nonsense")]
     [InlineData("not an absolute URL with http or https", "databases", "list", "--url", "ftp://localhost")]
     [InlineData("not an absolute URL with http or https", "demo", "--samples", ".", "--url", "file:///tmp")]
-    [InlineData("is the API key one? New-line characters", "databases", "list", "--url", "http://127.0.0.1:1", "--api-key", "x\n")]
-    [InlineData("is the API key one? Request headers must contain only ASCII", "databases", "list", "--url", "http://127.0.0.1:1", "--api-key", "schl\u00fcssel")]
+    [InlineData("is the API key one? New-line", "databases", "list", "--url", "http://127.0.0.1:1", "--api-key", "x\n")]
     [InlineData("--days must be from 1 to 36500", "keys", "create", "x", "--days", "99999999")]
     [InlineData("--since: 2000000000d is neither", "replay", "x", "--since", "2000000000d")]
     [InlineData("nowhere", "demo", "--samples", "nowhere")]
@@ -66,6 +65,14 @@ public sealed class CommandLineTests(IngestServer server) : CommandLineTest(serv
         Assert.Equal(1, run.ExitCode);
         Assert.Contains(sentence, run.Errors, StringComparison.Ordinal);
         Assert.DoesNotContain("   at ", run.Errors, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public async Task An_API_key_that_no_header_can_hold_does_not_make_the_server_unreachable()
+    {
+        var run = await RunAsync("databases", "list", "--url", Url, "--api-key", "schl\u00fcssel");
+        Assert.Equal(1, run.ExitCode);
+        Assert.Contains("is the API key one?", run.Errors, StringComparison.Ordinal);
     }
 
     [Fact]
