@@ -135,7 +135,7 @@ sealed class SendTally(SendProgress begin, string? progressPath, string rejected
         {
             return Utf8(line with { Sent = JsonElement.Parse(sent.Span, new JsonDocumentOptions { MaxDepth = 128 }) });
         }
-        catch (Exception e) when (e is JsonException or InvalidOperationException)
+        catch (JsonException)
         {
             return null;
         }

@@ -23,7 +23,6 @@ public sealed class DemoTests(IngestServer server) : CommandLineTest(server)
     [Fact]
     public async Task Samples_that_are_missing_are_told()
     {
-        await WriteAsync("nothing.txt", "");
         using var demo = StartDemo(Home);
         var errors = await demo.StandardError.ReadToEndAsync(Cancellation);
         await demo.WaitForExitAsync(Cancellation);
