@@ -35,7 +35,7 @@ sealed class OutputPipe(FileStream pipe) : Stream
         {
             pipe.Write(buffer, offset, count);
         }
-        catch (IOException)
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
         {
             throw new OutputClosedException();
         }
