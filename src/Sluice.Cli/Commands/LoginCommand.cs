@@ -36,9 +36,8 @@ static class LoginCommand
 
     static string Ask(string question, bool isSecret)
     {
-        if (Console.IsInputRedirected) throw new CommandException(NoTerminal);
-        var console = AnsiConsole.Create(new AnsiConsoleSettings { Out = new AnsiConsoleOutput(Console.Error) }); // the output may go to a file
-        if (!console.Profile.Capabilities.Interactive) throw new CommandException(NoTerminal);
+        if (Console.IsInputRedirected || Console.IsErrorRedirected) throw new CommandException(NoTerminal);
+        var console = AnsiConsole.Create(new AnsiConsoleSettings { Out = new AnsiConsoleOutput(Console.Error), Interactive = InteractionSupport.Yes }); // the output may go to a file
         var prompt = new TextPrompt<string>(question);
         return console.Prompt(isSecret ? prompt.Secret() : prompt);
     }
