@@ -12,4 +12,7 @@ static class ExitCode
     public const int SomeRejected = 2;
 
     public const int Interrupted = 130;
+
+    /// <summary>Nobody reads the output any more, as after <c>| head</c>.</summary>
+    public const int OutputClosed = 141;
 }

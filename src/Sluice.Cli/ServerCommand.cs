@@ -121,12 +121,15 @@ sealed class ServerCommand : Command
         }
     }
 
-    static string? Sentence(Exception e) => e switch
+    /// <returns><c>null</c>: nothing that its user could help.</returns>
+    public static string? Sentence(Exception e) => e switch
     {
         SluiceApiException refused => $"The server refused: {refused.Message}",
         HttpRequestException { InnerException: AuthenticationException } => "The server's certificate is not trusted; give its authority with --ca (data/tls/ca.crt).",
         HttpRequestException { InnerException: SocketException socket } => $"The server cannot be reached: {socket.Message}.",
+        HttpRequestException { HttpRequestError: HttpRequestError.Unknown, InnerException: null, StatusCode: null } unsent => $"The request cannot be sent; is the API key one? {unsent.Message}",
         HttpRequestException http => $"The server cannot be reached: {http.Message}",
+        FormatException format => $"The request cannot be sent; is the API key one? {format.Message}", // of a header
         TaskCanceledException => "The server did not answer in time.",
         CommandException or IOException or UnauthorizedAccessException or CryptographicException => e.Message,
         JsonException => $"Not the JSON that was expected: {e.Message}",

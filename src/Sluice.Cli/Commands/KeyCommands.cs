@@ -7,6 +7,7 @@ namespace Sluice.Cli.Commands;
 static class KeyCommands
 {
     const string Self = "current";
+    const int MostDays = 36_500; // a century
 
     public static Command Create()
     {
@@ -14,6 +15,10 @@ static class KeyCommands
         var role = new Option<string?>("--role") { Description = "IngestKey, Reader, User or Administrator; your own unless given." };
         var sinks = new Option<string[]>("--sink") { Description = "With IngestKey: the sinks it may send to, by name or id.", AllowMultipleArgumentsPerToken = true };
         var days = new Option<int?>("--days") { Description = "How many days it is valid; for ever unless given." };
+        days.Validators.Add(result =>
+        {
+            if (result.GetValueOrDefault<int?>() is < 1 or > MostDays) result.AddError($"--days must be from 1 to {MostDays}; leave it out for a key that is valid for ever");
+        });
         var quota = new QuotaChoice("the key may send");
         var name = new Option<string?>("--description") { Description = "What the key is for." };
         var limit = new QuotaChoice("the key may send");

@@ -7,6 +7,8 @@ namespace Sluice.Cli.Commands;
 /// <summary><c>sluice login</c>: keeps a login for the commands that follow.</summary>
 static class LoginCommand
 {
+    const string NoTerminal = "There is no terminal to ask at; give the e-mail as an argument and the password with --password-stdin.";
+
     public static Command Create()
     {
         var email = new Argument<string?>("email") { Description = "Asked for when left out.", Arity = ArgumentArity.ZeroOrOne };
@@ -34,8 +36,9 @@ static class LoginCommand
 
     static string Ask(string question, bool isSecret)
     {
-        if (Console.IsInputRedirected) throw new CommandException("There is no terminal to ask at; give the e-mail as an argument and the password with --password-stdin.");
+        if (Console.IsInputRedirected || Console.IsErrorRedirected) throw new CommandException(NoTerminal);
+        var console = AnsiConsole.Create(new AnsiConsoleSettings { Out = new AnsiConsoleOutput(Console.Error), Interactive = InteractionSupport.Yes }); // the output may go to a file
         var prompt = new TextPrompt<string>(question);
-        return AnsiConsole.Prompt(isSecret ? prompt.Secret() : prompt);
+        return console.Prompt(isSecret ? prompt.Secret() : prompt);
     }
 }

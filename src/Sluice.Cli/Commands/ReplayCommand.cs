@@ -12,6 +12,7 @@ static class ReplayCommand
     const int Page = 1_000;
     const int MostEntriesAtOnce = 10_000; // of one call
     const int MostShown = 20;
+    const long MostSecondsAgo = 36_525L * 86_400;
 
     public static Command Create()
     {
@@ -148,16 +149,20 @@ static class ReplayCommand
         },
     };
 
-    static TimeSpan? Ago(string text) =>
-        !int.TryParse(text.AsSpan(0, Math.Max(0, text.Length - 1)), NumberStyles.None, CultureInfo.InvariantCulture, out var number) ? null
-        : text[^1] switch
+    /// <returns><c>null</c>: not a while, or more than a century.</returns>
+    static TimeSpan? Ago(string text)
+    {
+        if (!int.TryParse(text.AsSpan(0, Math.Max(0, text.Length - 1)), NumberStyles.None, CultureInfo.InvariantCulture, out var number)) return null;
+        long? seconds = text[^1] switch
         {
-            's' => TimeSpan.FromSeconds(number),
-            'm' => TimeSpan.FromMinutes(number),
-            'h' => TimeSpan.FromHours(number),
-            'd' => TimeSpan.FromDays(number),
+            's' => number,
+            'm' => number * 60L,
+            'h' => number * 3_600L,
+            'd' => number * 86_400L,
             _ => null,
         };
+        return seconds is { } count && count < MostSecondsAgo ? TimeSpan.FromSeconds(count) : null;
+    }
 
     /// <summary>Which of the waiting records; all that is given must hold.</summary>
     sealed record Choice(bool All, string? Group, string? Code, string? Column, DateTimeOffset? Since, DateTimeOffset? Until)

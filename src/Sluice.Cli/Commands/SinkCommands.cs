@@ -37,7 +37,8 @@ static class SinkCommands
 
     static SinkSchema Schema(TableResource table, string[] mapping, bool allowMissing)
     {
-        var paths = table.Fields.ToDictionary(column => column.Name, column => (IReadOnlyList<WirePathStep>)[column.Name]);
+        var isAuto = table.Options.AutoId == true; // its records name no _id
+        var paths = table.Fields.Where(column => !isAuto || column.Name != "_id").ToDictionary(column => column.Name, column => (IReadOnlyList<WirePathStep>)[column.Name]);
         foreach (var entry in mapping)
         {
             var equals = entry.IndexOf('=', StringComparison.Ordinal);
@@ -45,7 +46,7 @@ static class SinkCommands
             paths[entry[..equals]] = [.. entry[(equals + 1)..].Split('.').Select(Step)];
         }
         return new SinkSchema(
-            "json", table.Options.Keys ? null : "_id", table.Options.Keys ? ["_id"] : null, allowMissing, [.. paths.Select(path => new SinkField(path.Key, path.Value))]);
+            "json", table.Options.Keys || isAuto ? null : "_id", table.Options.Keys ? ["_id"] : null, allowMissing, [.. paths.Select(path => new SinkField(path.Key, path.Value))]);
     }
 
     static WirePathStep Step(string step) =>

@@ -10,6 +10,7 @@ static class TableCommands
     {
         var database = new Argument<string>("database") { Description = "Name or id." };
         var table = new Argument<string>("table") { Description = "Name or id." };
+        var newTable = new Argument<string>("table") { Description = "Name of the new table." };
         var columns = new Argument<string[]>("columns") { Description = "NAME:TYPE as SQL writes it, as in price:decimal(2) tags:stringset _id:string. _id is a Number unless it is _id:string." };
         return new Command("tables", "List, make, show and delete tables.")
         {
@@ -20,11 +21,11 @@ static class TableCommands
                     await session.Client.ListTablesAsync(found.Id, cancellation), WireJson.Default.ResourceListTableResource,
                     ["name", "id", "status", "columns", "owner"], it => [it.Name, it.Id.ToString(), it.Status, Columns(it), it.Owner]);
             }),
-            new ServerCommand("create", "Make a table.", database, table, columns).Does(async (session, cancellation) =>
+            new ServerCommand("create", "Make a table.", database, newTable, columns).Does(async (session, cancellation) =>
             {
                 var found = await session.FindDatabaseAsync(session.Get(database), cancellation);
-                await session.RunSqlAsync(found.Id, Statement(session.Get(table), session.Get(columns)), cancellation);
-                return Show(session, await session.Client.GetTableAsync(found.Id, session.Get(table), cancellation));
+                await session.RunSqlAsync(found.Id, Statement(session.Get(newTable), session.Get(columns)), cancellation);
+                return Show(session, await session.Client.GetTableAsync(found.Id, session.Get(newTable), cancellation));
             }),
             new ServerCommand("show", "Show a table and its columns.", database, table).Does(async (session, cancellation) =>
             {

@@ -63,9 +63,7 @@ sealed class DemoStage
     }
 
     /// <summary>Sends until cancelled.</summary>
-    public Task StreamAsync(CancellationToken cancellation) => Task.WhenAll(StreamFlowersAsync(cancellation), StreamQuakesAsync(cancellation));
-
-    async Task StreamFlowersAsync(CancellationToken cancellation)
+    public async Task StreamFlowersAsync(CancellationToken cancellation)
     {
         for (var sent = 0; ; sent += FlowersPerRequest)
         {
@@ -80,7 +78,8 @@ sealed class DemoStage
         }
     }
 
-    async Task StreamQuakesAsync(CancellationToken cancellation)
+    /// <summary>Sends until cancelled.</summary>
+    public async Task StreamQuakesAsync(CancellationToken cancellation)
     {
         for (var sent = 0; ; sent += QuakesPerRequest)
         {
@@ -111,7 +110,7 @@ sealed class DemoStage
     {
         await using var file = File.OpenRead(path);
         var document = await JsonNode.ParseAsync(file, cancellationToken: cancellation);
-        return document?[member]?.AsArray() ?? throw new InvalidDataException($"{path} has no array \"{member}\"");
+        return document?[member]?.AsArray() ?? throw new CommandException($"{path} has no array \"{member}\".");
     }
 
     static ColumnRequest Column(string name, string type, int? scale = null, string? timeUnit = null) =>

@@ -12,17 +12,21 @@ static class SendCommand
     public static Command Create()
     {
         var sink = new Argument<string>("sink") { Description = "Name or id; its id with a key that may only send." };
-        var file = new Argument<string>("file") { Description = "A .json, .ndjson, .jsonl or .csv file, plain or .gz or .zst; - for standard input." };
+        var file = new Argument<string>("file") { Description = "A .json, .ndjson, .jsonl or .csv file, plain or .gz or .zst; - for standard input. A .json file is held in memory, at about ten times its size: send large ones as NDJSON." };
         var format = new Option<RecordFormat?>("--format") { Description = "How the records stand in it; told by the name's ending, NDJSON for standard input." };
         var records = new Option<int>("--batch") { Description = "Most records in a request.", DefaultValueFactory = _ => 1_000 };
         var connections = new Option<int>("--connections") { Description = "Requests under way at once. With more than 1, records with the same _id may be applied in another order.", DefaultValueFactory = _ => 1 };
         var delay = new Option<int>("--max-delay") { Description = "With standard input: milliseconds a record waits for others.", DefaultValueFactory = _ => 200 };
         var operation = new Option<string?>("--op") { Description = "What is done with records that do not say: upsert, insert, replace, patch, delete or remove." };
-        var rejected = new Option<string?>("--rejected") { Description = "File for rejected records with their reasons; FILE.rejected.ndjson unless given." };
+        var rejected = new Option<string?>("--rejected") { Description = "File for rejected records with their reasons; FILE.rejected.ndjson unless given; stdin.TIME.PROCESS.rejected.ndjson for standard input and pipes." };
         var restart = new Option<bool>("--restart") { Description = "Begin anew, also when an earlier run of this file was cut short." };
         foreach (var number in new[] { records, connections }) number.Validators.Add(result =>
         {
             if (result.GetValueOrDefault<int>() < 1) result.AddError($"{result.Option.Name} must be at least 1");
+        });
+        delay.Validators.Add(result =>
+        {
+            if (result.GetValueOrDefault<int>() < 0) result.AddError("--max-delay must be at least 0");
         });
         return new ServerCommand(
             "send", "Send the records of a file. Only what may succeed later is sent again, and never stored twice. Exit code 2: some records were rejected.",
@@ -31,11 +35,11 @@ static class SendCommand
             {
                 var target = await session.FindSinkIdAsync(session.Get(sink), cancellation);
                 using var source = RecordFile.Open(session.Get(file), session.Get(format));
-                var path = session.Get(file) == "-" ? null : session.Get(file);
-                var rejectedPath = session.Get(rejected) ?? $"{path ?? "stdin"}.rejected.ndjson";
+                var path = source.FileBytes is null ? null : session.Get(file);
+                var rejectedPath = session.Get(rejected) ?? $"{path ?? NewName()}.rejected.ndjson";
                 var progressPath = path is null ? null : SendProgress.PathFor(path, target);
                 var batching = $"{session.Get(records)} {session.Get(operation)} {session.Get(format)}";
-                var begin = Begin(path, progressPath, batching, session.Get(restart));
+                var begin = Begin(path, progressPath, batching, session.Get(restart), Path.GetFullPath(rejectedPath));
                 using var tally = new SendTally(begin, progressPath, rejectedPath);
                 tally.Keep(); // before anything is sent: a run that goes on must use the same keys
                 var options = new BatcherOptions
@@ -52,17 +56,26 @@ static class SendCommand
             });
     }
 
-    static SendProgress Begin(string? path, string? progressPath, string batching, bool restart)
+    /// <summary>For what has no name: many may be sent in one directory.</summary>
+    static string NewName() => string.Create(CultureInfo.InvariantCulture, $"stdin.{TimeProvider.System.GetUtcNow():yyyyMMdd'T'HHmmss}.{Environment.ProcessId}");
+
+    /// <exception cref="CommandException">An earlier run was cut short too long ago to go on.</exception>
+    static SendProgress Begin(string? path, string? progressPath, string batching, bool restart, string rejectedFile)
     {
-        var fresh = new SendProgress(0, default, batching, Guid.NewGuid().ToString("n"), 0, 0, 0, 0, 0);
+        var fresh = new SendProgress(0, default, batching, Guid.NewGuid().ToString("n"), 0, 0, 0, 0, 0, rejectedFile, default);
         if (path is null || progressPath is null) return fresh;
         var file = new FileInfo(path);
-        if (!restart && SendProgress.Read(progressPath, file, batching) is { } earlier)
+        if (restart || SendProgress.Read(progressPath, file, batching) is not { } earlier) return fresh with { FileBytes = file.Length, FileTime = file.LastWriteTimeUtc };
+        if (TimeProvider.System.GetUtcNow().UtcDateTime - earlier.KeptAt > SendProgress.KeysKnownFor)
         {
-            Console.Error.WriteLine($"Going on after {earlier.Records} records that an earlier run has sent.");
-            return earlier;
+            throw new CommandException(
+                $"An earlier run was answered for the first {earlier.Records} records and was cut short more than {SendProgress.KeysKnownFor.TotalHours} hours ago. "
+                + "The server knows no longer what else it has of that run, and could store it twice. Send the rest as a file of its own, or everything anew with --restart.");
         }
-        return fresh with { FileBytes = file.Length, FileTime = file.LastWriteTimeUtc };
+        Console.Error.WriteLine($"Going on after {earlier.Records} records that an earlier run has sent.");
+        if (earlier.RejectedFile == rejectedFile) return earlier;
+        if (earlier.Rejected > 0) Console.Error.WriteLine($"What was rejected of those is in {earlier.RejectedFile}.");
+        return earlier with { RejectedFile = rejectedFile, RejectedBytes = 0 };
     }
 
     static async Task<int> SendAsync(
@@ -77,8 +90,7 @@ static class SendCommand
                 await using var batcher = new SluiceBatcher(session.Client, sink, options);
                 try
                 {
-                    var adding = AddAllAsync(source, skip, batcher, cancellation);
-                    await (progressPath is null ? adding.WaitAsync(cancellation) : adding); // nothing ends the reading of standard input
+                    await AddAllAsync(source, skip, batcher, cancellation);
                     await batcher.FlushAsync(cancellation);
                 }
                 catch
@@ -94,7 +106,7 @@ static class SendCommand
         finally
         {
             if (!isComplete) tally.Keep();
-            Summarise(session, tally, TimeProvider.System.GetElapsedTime(started), rejectedPath, isComplete);
+            Summarise(session, tally, TimeProvider.System.GetElapsedTime(started), rejectedPath, isComplete, canGoOn: progressPath is not null);
         }
         return tally.Progress.Rejected > 0 ? ExitCode.SomeRejected : ExitCode.Done;
     }
@@ -144,7 +156,7 @@ static class SendCommand
         await sending;
     }
 
-    static void Summarise(Session session, SendTally tally, TimeSpan elapsed, string rejectedPath, bool isComplete)
+    static void Summarise(Session session, SendTally tally, TimeSpan elapsed, string rejectedPath, bool isComplete, bool canGoOn)
     {
         var progress = tally.Progress;
         var rejected = progress.Rejected;
@@ -156,6 +168,9 @@ static class SendCommand
         }
         Console.WriteLine(string.Create(
             CultureInfo.InvariantCulture, $"{progress.Accepted:N0} accepted, {rejected:N0} rejected, {elapsed.TotalSeconds:0.0} s{(rejected > 0 ? $"; reasons in {rejectedPath}" : "")}"));
-        if (!isComplete) Console.WriteLine("Not all was sent. Run the same command again to go on where it stopped.");
+        if (isComplete) return;
+        Console.WriteLine(canGoOn
+            ? "Not all was sent. Run the same command again to go on where it stopped."
+            : string.Create(CultureInfo.InvariantCulture, $"Not all was sent. Give again what follows the first {progress.Records:N0} records: what was read is not kept."));
     }
 }

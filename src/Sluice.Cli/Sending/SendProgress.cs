@@ -10,8 +10,14 @@ namespace Sluice.Cli.Sending;
 /// <param name="Requests">Requests answered, without a gap.</param>
 /// <param name="Records">Records in them.</param>
 /// <param name="RejectedBytes">Length of the file of rejected records at that point.</param>
-sealed record SendProgress(long FileBytes, DateTime FileTime, string Batching, string KeyPrefix, long Requests, long Records, long Accepted, long Rejected, long RejectedBytes)
+/// <param name="RejectedFile">Full path of that file.</param>
+/// <param name="KeptAt">When this was kept.</param>
+sealed record SendProgress(
+    long FileBytes, DateTime FileTime, string Batching, string KeyPrefix, long Requests, long Records, long Accepted, long Rejected, long RejectedBytes, string? RejectedFile, DateTime KeptAt)
 {
+    /// <summary>How long a server knows idempotency keys. Later it would store again what was under way when the run was cut short.</summary>
+    public static TimeSpan KeysKnownFor => TimeSpan.FromHours(24);
+
     public static string PathFor(string file, Guid sink) => $"{file}.{sink:n}.progress";
 
     /// <summary><c>null</c>: there is none for this file as it is.</summary>

@@ -15,9 +15,12 @@ sealed class SendTally(SendProgress begin, string? progressPath, string rejected
 {
     static readonly TimeSpan KeepInterval = TimeSpan.FromSeconds(1);
 
+    readonly long _earlierRecords = begin.Records; // the batcher counts from where this run begins
     readonly Lock _lock = new();
     readonly SortedDictionary<long, Answered> _answered = []; // under _lock
-    FileStream? _rejectedFile; // under _lock
+    readonly bool _isNewFile = !File.Exists(rejectedPath);
+    readonly FileStream _rejectedFile = Open(rejectedPath); // under _lock; opened at once: what is rejected must have its place before it is sent
+    bool _hasRejected; // under _lock
     long _lastKept = TimeProvider.System.GetTimestamp();
 
     public SendProgress Progress { get; private set; } = begin;
@@ -61,9 +64,10 @@ sealed class SendTally(SendProgress begin, string? progressPath, string rejected
                     Records = Progress.Records + next.Records,
                     Accepted = Progress.Accepted + next.Accepted,
                     Rejected = Progress.Rejected + next.Rejected,
-                    RejectedBytes = _rejectedFile?.Length ?? Progress.RejectedBytes,
+                    RejectedBytes = _hasRejected && _rejectedFile.CanSeek ? _rejectedFile.Position : Progress.RejectedBytes,
                 };
             }
+            _rejectedFile.Flush();
             if (progressPath is null || TimeProvider.System.GetElapsedTime(_lastKept) < KeepInterval) return;
             Keep();
         }
@@ -73,50 +77,69 @@ sealed class SendTally(SendProgress begin, string? progressPath, string rejected
     public void Keep()
     {
         if (progressPath is null) return;
-        _rejectedFile?.Flush();
-        Progress.Write(progressPath);
+        _rejectedFile.Flush();
+        (Progress with { KeptAt = TimeProvider.System.GetUtcNow().UtcDateTime }).Write(progressPath);
         _lastKept = TimeProvider.System.GetTimestamp();
     }
 
-    public void Dispose() => _rejectedFile?.Dispose();
+    public void Dispose()
+    {
+        _rejectedFile.Dispose();
+        if (_isNewFile && !_hasRejected) File.Delete(rejectedPath);
+    }
+
+    static FileStream Open(string path)
+    {
+        // a device has no writer to be kept apart from
+        var share = path.StartsWith("/dev/", StringComparison.Ordinal) ? FileShare.ReadWrite : FileShare.None;
+        try
+        {
+            return new FileStream(path, FileMode.OpenOrCreate, FileAccess.Write, share);
+        }
+        catch (IOException) when (File.Exists(path))
+        {
+            throw new CommandException($"{path} is in use, perhaps by another run; give this one a file of its own with --rejected.");
+        }
+    }
 
     void WriteRejected(ReadOnlySpan<byte> lines)
     {
-        if (_rejectedFile is null)
+        if (!_hasRejected && _rejectedFile.CanSeek)
         {
-            _rejectedFile = new FileStream(rejectedPath, FileMode.OpenOrCreate, FileAccess.Write, FileShare.Read);
-            _rejectedFile.SetLength(Progress.RejectedBytes); // what a run wrote beyond its last kept point is written again
-            _rejectedFile.Position = Progress.RejectedBytes;
+            // what a run wrote beyond its last kept point is written again; a file that was made shorter since gets no gap
+            if (_rejectedFile.Length > Progress.RejectedBytes) _rejectedFile.SetLength(Progress.RejectedBytes);
+            _rejectedFile.Position = _rejectedFile.Length;
         }
+        _hasRejected = true;
         _rejectedFile.Write(lines);
     }
 
-    static byte[] Describe(SentBatch batch)
+    byte[] Describe(SentBatch batch)
     {
         var lines = new ArrayBufferWriter<byte>();
         foreach (var record in batch.Rejected)
         {
             var index = record.Index ?? throw new JsonException("the server's answer does not name the rejected record");
             var sent = batch.Record(index);
-            var isJson = TryParse(sent, out var element);
-            var line = new RejectedLine(batch.FirstRecord + index, record.ErrorCode, record.ErrorMessage, record.Errors, element, isJson ? null : Encoding.UTF8.GetString(sent.Span));
-            lines.Write(JsonSerializer.SerializeToUtf8Bytes(line, SendJson.Default.RejectedLine));
+            var line = new RejectedLine(_earlierRecords + batch.FirstRecord + index, record.ErrorCode, record.ErrorMessage, record.Errors, Sent: null, Text: null);
+            lines.Write(TryDescribe(line, sent) ?? Utf8(line with { Text = Encoding.UTF8.GetString(sent.Span) }));
             lines.Write("\n"u8);
         }
         return lines.WrittenSpan.ToArray();
     }
 
-    static bool TryParse(ReadOnlyMemory<byte> text, out JsonElement? element)
+    /// <returns><c>null</c>: the record is not JSON, or holds half a surrogate pair, which cannot be written.</returns>
+    static byte[]? TryDescribe(RejectedLine line, ReadOnlyMemory<byte> sent)
     {
         try
         {
-            element = JsonElement.Parse(text.Span, new JsonDocumentOptions { MaxDepth = 128 });
-            return true;
+            return Utf8(line with { Sent = JsonElement.Parse(sent.Span, new JsonDocumentOptions { MaxDepth = 128 }) });
         }
         catch (JsonException)
         {
-            element = null;
-            return false;
+            return null;
         }
     }
+
+    static byte[] Utf8(RejectedLine line) => JsonSerializer.SerializeToUtf8Bytes(line, SendJson.Default.RejectedLine);
 }

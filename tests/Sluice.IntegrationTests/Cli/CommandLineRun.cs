@@ -18,7 +18,9 @@ sealed record CommandLineRun(int ExitCode, string Output, string Errors)
         return new CommandLineRun(process.ExitCode, await output, await errors);
     }
 
-    public static Process Start(string directory, params string[] arguments)
+    public static Process Start(string directory, params string[] arguments) => Process.Start(StartInfo(directory, arguments))!;
+
+    public static ProcessStartInfo StartInfo(string directory, params string[] arguments)
     {
         var start = new ProcessStartInfo("dotnet")
         {
@@ -30,6 +32,6 @@ sealed record CommandLineRun(int ExitCode, string Output, string Errors)
             Environment = { ["SLUICE_LOGIN_FILE"] = Path.Combine(directory, "login.json") },
         };
         foreach (var argument in arguments) start.ArgumentList.Add(argument);
-        return Process.Start(start)!;
+        return start;
     }
 }

@@ -54,6 +54,10 @@ public sealed class CommandLineTests(IngestServer server) : CommandLineTest(serv
     [InlineData("not an absolute URL", "databases", "list", "--url", "nonsense")]
     [InlineData("not an absolute URL with http or https", "databases", "list", "--url", "ftp://localhost")]
     [InlineData("not an absolute URL with http or https", "demo", "--samples", ".", "--url", "file:///tmp")]
+    [InlineData("is the API key one? New-line", "databases", "list", "--url", "http://127.0.0.1:1", "--api-key", "x\n")]
+    [InlineData("--days must be from 1 to 36500", "keys", "create", "x", "--days", "99999999")]
+    [InlineData("--since: 2000000000d is neither", "replay", "x", "--since", "2000000000d")]
+    [InlineData("nowhere", "demo", "--samples", "nowhere")]
     [InlineData("as it was at login) cannot be read: Could not find file", "databases", "list", "--api-key", "x", "--ca", "missing.crt")]
     public async Task What_goes_wrong_is_a_sentence_and_exit_code_1(string sentence, params string[] arguments)
     {
@@ -61,6 +65,14 @@ public sealed class CommandLineTests(IngestServer server) : CommandLineTest(serv
         Assert.Equal(1, run.ExitCode);
         Assert.Contains(sentence, run.Errors, StringComparison.Ordinal);
         Assert.DoesNotContain("   at ", run.Errors, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public async Task An_API_key_that_no_header_can_hold_does_not_make_the_server_unreachable()
+    {
+        var run = await RunAsync("databases", "list", "--url", Url, "--api-key", "schl\u00fcssel");
+        Assert.Equal(1, run.ExitCode);
+        Assert.Contains("is the API key one?", run.Errors, StringComparison.Ordinal);
     }
 
     [Fact]
@@ -93,6 +105,28 @@ public sealed class CommandLineTests(IngestServer server) : CommandLineTest(serv
         await DoneAsync("login", "--forget");
         await LoginAsync();
         await DoneAsync("databases", "list");
+    }
+
+    [Fact]
+    public async Task A_sink_can_be_made_for_a_table_whose_ids_the_server_makes()
+    {
+        await LoginAsync();
+        await DoneAsync("databases", "create", "cli-auto");
+        await DoneAsync("tables", "create", "cli-auto", "events", "_id:id auto", "kind:string");
+        Assert.Contains("kind=kind", (await DoneAsync("sinks", "create", "cli-events", "cli-auto", "events")).Output, StringComparison.Ordinal);
+        await DoneWithInputAsync("{\"kind\":\"a\"}\n", "send", "cli-events", "-");
+        await DoneAsync("databases", "delete", "cli-auto", "--force");
+    }
+
+    [Fact]
+    public async Task A_command_whose_output_nobody_reads_ends_without_a_word()
+    {
+        await LoginAsync();
+        using var query = CommandLineRun.Start(Home, "query", "ingest", "SELECT 1 AS one");
+        query.StandardOutput.Close();
+        Assert.DoesNotContain("roken", await query.StandardError.ReadToEndAsync(Cancellation), StringComparison.Ordinal);
+        await query.WaitForExitAsync(Cancellation);
+        Assert.Equal(141, query.ExitCode);
     }
 
     [Fact]

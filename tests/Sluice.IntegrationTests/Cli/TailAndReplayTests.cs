@@ -35,6 +35,19 @@ public sealed class TailAndReplayTests(IngestServer server) : CommandLineTest(se
     }
 
     [Fact]
+    public async Task The_tail_ends_when_nobody_reads_it_any_more()
+    {
+        await LoginAsync();
+        var sink = await Server.MakeSinkAsync();
+        using var tail = CommandLineRun.Start(Home, "tail", sink);
+        tail.StandardOutput.Close(); // as head does
+        var errors = tail.StandardError.ReadToEndAsync(Cancellation);
+        while (!tail.HasExited) await SendAsync(sink, "[{\"id\":1}]");
+        Assert.Equal(141, tail.ExitCode);
+        Assert.DoesNotContain("The connection has ended", await errors, StringComparison.Ordinal);
+    }
+
+    [Fact]
     public async Task A_tail_whose_connection_breaks_goes_on()
     {
         await LoginAsync();
