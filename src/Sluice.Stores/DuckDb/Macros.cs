@@ -24,6 +24,8 @@ static partial class Macros
 
     internal static IEnumerable<string> Names => _macros.Keys;
 
+    internal static bool Has(string function) => _macros.ContainsKey(function);
+
     /// <summary>The statements that make the macros among the functions a query calls.</summary>
     internal static IEnumerable<(string Name, string Create)> Needed(IEnumerable<string> functions) =>
         functions.Where(_macros.ContainsKey).Select(function => (function, $"CREATE TEMP MACRO {function} {_macros[function]}"));
