@@ -181,7 +181,7 @@ public sealed class Engine : IAsyncDisposable
     /// <summary>Returns when everything up to and including the requests is in the store, and so visible to queries.</summary>
     /// <param name="requestIds">Of answers (<see cref="BatchOutcome.RequestId"/>), each of a table of the database.</param>
     /// <exception cref="SluiceException">
-    /// <see cref="ErrorCode.InvalidParameter"/>: an id that no answer of the database had. <see cref="ErrorCode.RequestTimeout"/>: not within
+    /// <see cref="ErrorCode.InvalidParameter"/>: an id that no answer of the database had, or whose records are lost. <see cref="ErrorCode.RequestTimeout"/>: not within
     /// <paramref name="timeout"/>. <see cref="ErrorCode.Unavailable"/>: a table is closed or dropped before that.
     /// </exception>
     public async Task WaitLoadedAsync(Guid databaseId, IReadOnlyCollection<string> requestIds, TimeSpan timeout, CancellationToken cancellation)
@@ -219,9 +219,11 @@ public sealed class Engine : IAsyncDisposable
         if (!FrameHeader.TryParseRequestId(requestId, out var logId, out var sequence))
             throw new SluiceException(ErrorCode.InvalidParameter, $"'{requestId}' is no request id: it must be a request_id as an answer had it.");
         var table = _tables.Values.FirstOrDefault(table => table.DatabaseId == databaseId && table.Log.Id == logId);
-        return table is not null && sequence > 0 && sequence <= table.Log.DurablePosition.Sequence
-            ? table.WaitLoadedAsync(sequence, cancellation)
-            : throw new SluiceException(ErrorCode.InvalidParameter, $"No table of this database has a request {requestId}.");
+        if (table is null || sequence == 0 || sequence > table.Log.DurablePosition.Sequence || (table.Log.IsLeftOut(sequence) && !table.IsLost(sequence)))
+            throw new SluiceException(ErrorCode.InvalidParameter, $"No table of this database has a request {requestId}.");
+        return table.IsLost(sequence)
+            ? throw new SluiceException(ErrorCode.InvalidParameter, $"The records of request {requestId} were lost with a repaired log or a rebuilt database and will never be visible.")
+            : table.WaitLoadedAsync(sequence, cancellation);
     }
 
     async Task OpenTableAsync(TableDefinition table, CancellationToken cancellation)

@@ -25,7 +25,7 @@ public sealed partial class Sink
         var isLoaded = sequence <= _table.LoadedSequence; // asked first: what the log has no more is in the store then
         if (logId != _table.Log.Id || sequence == 0) throw NoRequest();
         var isLost = _table.IsLost(sequence); // the loader has passed it, and loaded nothing
-        if (!isLost && sequence > _table.Log.DurablePosition.Sequence) throw NoRequest();
+        if (!isLost && (sequence > _table.Log.DurablePosition.Sequence || _table.Log.IsLeftOut(sequence))) throw NoRequest();
         var logged = FindLoggedFate(sequence, isLost);
         var kept = isLoaded ? await _table.Store.ReadFateAsync(Definition.Id, requestId, sequence, cancellation) : s_nothingKept;
         if (logged is null && kept.IsOfOtherSink) throw NoRequest();
@@ -51,17 +51,17 @@ public sealed partial class Sink
     LoggedFate? FindLoggedFate(ulong sequence, bool isLost)
     {
         var log = _table.Log;
-        if (IsTrimmed(log, sequence)) return null;
+        if (log.IsTrimmed(sequence)) return null;
         try
         {
             using var reader = log.OpenReader(sequence - 1);
             if (!reader.TryPeek(out var last) || last.Header.Position.Sequence != sequence) return isLost ? null : throw NoRequest();
             var header = last.Header;
             if (header.Kind is not (FrameKind.Records or FrameKind.Replay) || !header.IsLastPart || header.SinkId != Definition.Id) throw NoRequest();
-            var hasAllParts = header.FirstPart == 0 || !IsTrimmed(log, header.FirstPart);
+            var hasAllParts = header.FirstPart == 0 || !log.IsTrimmed(header.FirstPart);
             return new LoggedFate(header, hasAllParts ? LoggedRequest.Read(log, header, last.Payload.Span).Outcome : null);
         }
-        catch (Exception e) when (e is ObjectDisposedException || (e is SluiceException { Code: ErrorCode.Corrupt } && IsTrimmed(log, sequence)))
+        catch (Exception e) when (e is ObjectDisposedException || (e is SluiceException { Code: ErrorCode.Corrupt } && log.IsTrimmed(sequence)))
         {
             return null; // trimmed at this moment
         }
@@ -73,8 +73,6 @@ public sealed partial class Sink
         if (await _table.Store.FindRequestAsync(sequence, cancellation) is not { } request) return default;
         return request.SinkId == Definition.Id ? (request.ReceivedAtMicroseconds, request.Outcome) : throw NoRequest();
     }
-
-    static bool IsTrimmed(TableLog log, ulong sequence) => log.FindSegmentAfter(sequence - 1) is not { } segment || segment.PreviousSequence >= sequence;
 
     /// <summary>Every record that was not simply loaded, by index.</summary>
     /// <param name="outcome"><c>null</c>: only the quarantine knows the rejected ones.</param>

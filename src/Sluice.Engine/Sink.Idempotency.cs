@@ -65,9 +65,10 @@ public sealed partial class Sink
         ? kept.Outcome with { IsRepeated = true }
         : throw new SluiceException(ErrorCode.KeyReused, $"The Idempotency-Key '{key[..Math.Min(key.Length, 64)]}' was sent before with another body; nothing was stored.");
 
-    /// <summary>What the store kept when the request was loaded, or what the log holds of it before.</summary>
+    /// <summary>What the store kept when the request was loaded, or what the log holds of it before. <c>null</c> too when its records are lost: they are stored when they come again.</summary>
     async ValueTask<KeptRequest?> FindKeptAsync(ulong sequence, CancellationToken cancellation)
     {
+        if (_table.IsLost(sequence)) return null;
         if (sequence > _table.LoadedSequence && FindLogged(sequence) is { } pending) return pending;
         return await _table.Store.FindRequestAsync(sequence, cancellation) ?? FindLogged(sequence);
     }

@@ -147,7 +147,7 @@ public sealed class Table : IAsyncDisposable
         {
             if (header.Position.Sequence <= summary.Sequence) return;
             ledger.CountFrame(header, payload);
-            context.Keys.Note(header, payload);
+            if (summary.Torn?.Contains(header.Position.Sequence) != true) context.Keys.Note(header, payload); // what is lost may be sent again
         };
         var log = TableLog.Open(context.Files, directory, context.Options.Log, summary.Sequence, count, summary.Torn, meters: context.Meters);
         log.OnFailed = context.Admission.FailLog;

@@ -156,6 +156,8 @@ public sealed partial class EngineTests
                 await engine.FindTable(Table.TableId)!.WaitLoadedAsync((await IngestAsync(engine, $"{{\"_id\":{i}}}")).Sequence, Cancellation);
                 for (var request = 0; request < requests.Count; request++)
                     Assert.Equal(request == damaged, (await sink.ReadFateAsync(requests[request], -1, 10, Cancellation)) is { IsLost: true, IsLoaded: false });
+                foreach (var request in requests.Where((_, request) => request != damaged)) await AfterAsync(engine, request);
+                Assert.Contains("lost", (await RefusedAsync(() => AfterAsync(engine, requests[damaged]))).Message, StringComparison.Ordinal); // it will never be visible
             }
             Assert.True(engine.FindTable(Table.TableId)!.Log.FindSegmentAfter(0)!.PreviousSequence >= sequence, "it is not trimmed");
         }
@@ -164,6 +166,29 @@ public sealed partial class EngineTests
             await using var engine = await OpenAsync();
             await engine.FindSink(SinkDefinition.Id)!.ReadFateAsync(FrameHeader.FormatRequestId(engine.FindTable(Table.TableId)!.Log.DurablePosition with { Sequence = 9_999_999 }), -1, 10, Cancellation);
         })).Code);
+    }
+
+    /// <summary>What the original took after the backup: the restored log leaves the numbers out, and goes on far behind them.</summary>
+    [Fact]
+    public async Task A_request_that_a_restore_does_not_have_is_unknown_also_when_the_log_is_trimmed_behind_it()
+    {
+        _logOptions = new LogOptions { SegmentBytes = 600, RetainedBytes = 1_000 };
+        await using (var engine = await CreateAsync()) await engine.FindTable(Table.TableId)!.WaitLoadedAsync((await IngestAsync(engine, "{\"_id\":0}")).Sequence, Cancellation);
+        var end = TableLog.BeginIncarnation(DiskFiles.Instance, LogDirectory);
+        Database.Move(Database.Position with { Incarnation = end.Incarnation });
+        var (known, unknown) = (FrameHeader.FormatRequestId(end), FrameHeader.FormatRequestId(end with { Sequence = end.Sequence + 3 }));
+        await using var restored = await OpenAsync();
+        var sink = restored.FindSink(SinkDefinition.Id)!;
+        for (var i = 0; i < 30; i++)
+        {
+            _time.Advance(TimeSpan.FromSeconds(13));
+            await restored.FindTable(Table.TableId)!.WaitLoadedAsync((await IngestAsync(restored, $"{{\"_id\":{i}}}")).Sequence, Cancellation);
+            Assert.Equal(ErrorCode.InvalidParameter, (await RefusedAsync(() => AfterAsync(restored, unknown))).Code);
+            Assert.Equal(ErrorCode.NotFound, (await RefusedAsync(() => sink.ReadFateAsync(unknown, -1, 10, Cancellation).AsTask())).Code);
+            await AfterAsync(restored, known);
+            Assert.True((await sink.ReadFateAsync(known, -1, 10, Cancellation)).IsLoaded);
+        }
+        Assert.True(restored.FindTable(Table.TableId)!.Log.FindSegmentAfter(0)!.PreviousSequence > end.Sequence + 3, "it is not trimmed");
     }
 
     /// <summary>What the table had of it went with the table.</summary>
@@ -270,6 +295,10 @@ public sealed partial class EngineTests
         Assert.Equal(new SinkLedger(2, 2, 2, 0, 2, 0, 0), again.FindSink(SinkDefinition.Id)!.ReadLedger());
         Assert.Equal(2, Database.Read()!.Schema.Version);
     }
+
+    static Task AfterAsync(Engine engine, string request) => engine.WaitLoadedAsync(Definition.DatabaseId, [request], TimeSpan.FromSeconds(20), Cancellation);
+
+    static Task<SluiceException> RefusedAsync(Func<Task> call) => Assert.ThrowsAsync<SluiceException>(call);
 
     /// <summary>Damages the payload of one frame, and its header as well.</summary>
     void FlipInFrame(ulong sequence, bool alsoInHeader)

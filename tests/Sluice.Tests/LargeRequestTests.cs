@@ -160,6 +160,20 @@ public sealed class LargeRequestTests : IDisposable
     }
 
     [Fact]
+    public async Task A_request_whose_first_parts_are_trimmed_is_not_found_in_the_log()
+    {
+        await using var engine = await OpenAsync(create: true, new LogOptions { SegmentBytes = 3_000 });
+        var sent = 0L;
+        var outcome = await SendAsync(engine, room => Lines(room, ref sent, (3 * BodyWindow.DefaultBytes / Line.Length) + 10));
+        var log = engine.FindTable(Table.TableId)!.Log;
+        await engine.FindTable(Table.TableId)!.WaitLoadedAsync(outcome.Sequence, Cancellation);
+        Assert.NotNull(LoggedRequest.Find(log, outcome.Sequence)); // the control
+        LogTrimming.Run(DiskFiles.Instance, Path.Combine(_directory, "logs", Table.TableId.ToString()), log, log.FindTrimmable(outcome.Sequence, long.MaxValue));
+        Assert.True(log.IsTrimmed(2) && !log.IsTrimmed(outcome.Sequence), "its first part alone is trimmed");
+        Assert.Null(LoggedRequest.Find(log, outcome.Sequence));
+    }
+
+    [Fact]
     public async Task An_older_database_whose_next_request_has_lost_its_first_parts_is_refused()
     {
         var options = new LogOptions { SegmentBytes = 3_000, RetainedAge = TimeSpan.FromSeconds(60) };

@@ -196,7 +196,7 @@ sealed class Loader : IDisposable
         }
         _wholeInterval = _batch is { } batch && IsFull(batch) ? TimeSpan.Zero : WholeInterval(interval, _batch?.Rows.RowCount ?? 0); // of a backlog the rest is there
         if (HasFrames) await LoadBatchAsync(_batch!, cancellation);
-        else if (_reader.PassedBytes >= _options.MaxBytes) await PassPartsAsync(cancellation);
+        else if (_reader.PassedBytes >= _options.MaxBytes || _reader.HasPassedTorn) await PassPartsAsync(cancellation);
         else return;
         OnLoaded?.Invoke(Loaded);
     }
@@ -219,7 +219,8 @@ sealed class Loader : IDisposable
     }
 
     /// <summary>
-    /// Moves the position past parts that wait for their last one, or will never get it: otherwise the log could not be trimmed while nothing else comes.
+    /// Moves the position past parts that wait for their last one, or will never get it, and past requests that are lost: otherwise the log could not be
+    /// trimmed while nothing else comes.
     /// </summary>
     async Task PassPartsAsync(CancellationToken cancellation)
     {

@@ -30,9 +30,10 @@ static class LogRecovery
     /// <param name="writable">False: only looks; a torn tail is told and left.</param>
     public static RecoveredLog Run(LogFiles files, string directory, Watermark mark, ulong summarised, FrameVisitor visit, bool writable = true)
     {
+        UnfinishedRepair.ThrowIfExists(files, directory);
         var watermark = mark.Position;
         var segments = new List<LogSegment>();
-        var names = files.List(directory).Where(name => name.StartsWith(LogSegment.Prefix, StringComparison.Ordinal) && name.EndsWith(LogSegment.Suffix, StringComparison.Ordinal)).ToList();
+        var names = files.List(directory).Where(LogSegment.IsName).ToList();
         var end = default(SegmentEnd);
         string? unborn = null;
         try
@@ -143,19 +144,33 @@ static class LogRecovery
     }
 
     /// <summary>A later intact group header that repeats a higher durable sequence proves that the bad bytes were acknowledged.</summary>
+    /// <remarks>
+    /// One group is written at a time, so behind the end of a torn one nothing stands. Within it stands what a sender sent, which may look like a header: where its own
+    /// header is intact, and as far as those of its frames are, nothing is looked for. Otherwise only what could follow so many bytes is believed.
+    /// </remarks>
     static void ThrowIfPromisedLater(LogSegment segment, ulong lastGood)
     {
         const int blockBytes = 1 << 20;
         var block = new byte[blockBytes + GroupHeader.Size];
-        for (var offset = segment.DurableBytes; offset < segment.File.Length; offset += blockBytes)
+        for (var offset = EndOfSentBytes(segment); offset < segment.File.Length; offset += blockBytes)
         {
             var read = segment.File.Read(block, offset);
             for (var at = 0; at + GroupHeader.Size <= read; at += 8)
             {
-                if (GroupHeader.TryRead(block.AsSpan(at), out var group) && group.PreviousSequence > lastGood)
+                if (GroupHeader.TryRead(block.AsSpan(at), out var group) && group.PreviousSequence > lastGood && group.PreviousSequence - lastGood <= (ulong)(offset + at - segment.DurableBytes) / FrameHeader.Size)
                     throw Damaged(segment.Path, segment.DurableBytes, $"sequence {lastGood + 1} is damaged, and the group at offset {offset + at} says that it was acknowledged");
             }
         }
+    }
+
+    /// <summary>Where the damaged group ends, or its first frame whose header is damaged begins.</summary>
+    static long EndOfSentBytes(LogSegment segment)
+    {
+        Span<byte> bytes = stackalloc byte[FrameHeader.Size];
+        if (segment.File.Read(bytes[..GroupHeader.Size], segment.DurableBytes) == GroupHeader.Size && GroupHeader.TryRead(bytes, out var group)) return segment.DurableBytes + group.GroupBytes;
+        var offset = segment.DurableBytes + GroupHeader.Size;
+        while (segment.File.Read(bytes, offset) == bytes.Length && FrameHeader.TryRead(bytes, out var frame) && frame.Position.LogId == segment.FirstPosition.LogId) offset += frame.FrameBytes;
+        return offset;
     }
 
     /// <param name="UnprovenFrom">The watermark vouches for what stands before this offset, and for nothing behind it.</param>

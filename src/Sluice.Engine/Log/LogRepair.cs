@@ -1,4 +1,3 @@
-using System.Buffers.Binary;
 using Sluice.Load;
 using Sluice.Metrics;
 
@@ -13,7 +12,7 @@ public sealed record DroppedRange(string Path, long Offset, long Bytes, string R
 /// </summary>
 /// <remarks>
 /// What goes is known by more than its bytes. Frame headers in it that are intact say how many records they had: those count as received, and as lost unless
-/// the store has them. What the store has settled and no frame is left to say counts as received too: the ledger adds up in any case.
+/// the store has them. What a sender sent is never taken for a group, as far as headers show where it stands (<see cref="DamagedSegment"/>). What the store has settled and no frame is left to say counts as received too: the ledger adds up in any case.
 /// </remarks>
 public sealed class LogRepair
 {
@@ -30,6 +29,8 @@ public sealed class LogRepair
     readonly List<ulong[]> _missing = [];
     readonly RequestParts _parts = new();
     readonly long _now;
+    Ahead? _ahead; // the request of which the store has the first records
+    readonly Dictionary<ulong, long> _acceptedAhead = []; // by first part: accepted records among the first so many
     Guid _logId;
     uint _incarnation = 1;
     LogLineage _lineage;
@@ -62,42 +63,48 @@ public sealed class LogRepair
 
     /// <param name="stored">What the table's store says; <c>null</c>: it has no such table, or cannot be read.</param>
     /// <param name="nowMicroseconds">Microseconds since 1970-01-01 UTC.</param>
-    /// <exception cref="SluiceException"><see cref="ErrorCode.Corrupt"/>: nothing of the log is left, or a newer version wrote it.</exception>
+    /// <exception cref="SluiceException">
+    /// <see cref="ErrorCode.Corrupt"/>: nothing of the log is left, or a newer version wrote it. <see cref="ErrorCode.DatabaseDamaged"/>: the store is of another log,
+    /// or of another life of this one, so that nothing it says tells of what is here.
+    /// </exception>
     public static LogRepair Plan(LogFiles files, string directory, StoredTable? stored, long nowMicroseconds)
     {
+        if (!files.DirectoryExists(directory)) throw new SluiceException(ErrorCode.Corrupt, $"{directory}: the log is missing: restore a backup");
+        UnfinishedRepair.ThrowIfExists(files, directory);
         var repair = new LogRepair(files, directory, stored, nowMicroseconds);
-        repair.ReadWatermark();
+        var names = files.List(directory).Where(LogSegment.IsName).ToList();
+        repair.ReadWatermark(names);
         repair.ReadSummary();
-        foreach (var name in files.List(directory).Where(IsSegment)) repair.ScanSegment(Path.Combine(directory, name));
+        for (var i = 0; i < names.Count; i++) repair.ScanSegment(names[i], i + 1 < names.Count ? LogSegment.FirstSequenceOf(names[i + 1]) : null);
         if (repair._logId == Guid.Empty) throw new SluiceException(ErrorCode.Corrupt, $"{directory}: neither watermark nor segments say which log this is: restore a backup");
         repair.Conclude();
         return repair;
     }
 
-    /// <summary>Carries the plan out. Every file that changes is copied before. Interrupted, it can be planned and applied again.</summary>
+    /// <summary>
+    /// Carries the plan out. Everything is copied before. Interrupted, it leaves the log as it was, so that it can be planned and applied again, or a
+    /// repair that <see cref="UnfinishedRepair"/> finishes.
+    /// </summary>
     /// <param name="aside">A directory that does not exist: where the files are kept as they were.</param>
     public void Apply(string aside)
     {
         KeepAside(aside);
-        var wanted = new HashSet<string>(StringComparer.Ordinal);
+        var prepared = UnfinishedRepair.Prepare(_files, _directory);
+        List<string> names = [Watermark.FileName, LogSummary.FileName];
         var before = _summary.Sequence;
         foreach (var piece in _pieces)
         {
             var name = LogSegment.NameOf(piece.First.Sequence);
-            wanted.Add(name);
-            ulong? presentBefore = piece.PreviousSequence <= before ? null : before;
-            WriteSegment(Path.Combine(_directory, name), piece with { Path = Path.Combine(aside, Path.GetFileName(piece.Path)) }, presentBefore);
+            names.Add(name);
+            WriteSegment(Path.Combine(prepared, name), piece, piece.PreviousSequence <= before ? null : before);
             before = piece.LastSequence;
         }
-        foreach (var name in _files.List(_directory).Where(name => IsSegment(name) && !wanted.Contains(name))) _files.Delete(Path.Combine(_directory, name));
-        _files.SyncDirectory(_directory);
-        (_summary.With(_logId, _summary.Sequence, _summaryLedger) with { Torn = LogSummary.TornOf(_torn), Missing = _missing.Count > 0 ? _missing : null }).Write(_files, _directory);
-        Watermark.Create(_files, _directory, End, Lineage);
+        (_summary.With(_logId, _summary.Sequence, _summaryLedger) with { Torn = LogSummary.TornOf(_torn), Missing = _missing.Count > 0 ? _missing : null }).Write(_files, prepared);
+        Watermark.Create(_files, prepared, End, Lineage);
+        UnfinishedRepair.Run(_files, _directory, names);
     }
 
-    static bool IsSegment(string name) => name.StartsWith(LogSegment.Prefix, StringComparison.Ordinal) && name.EndsWith(LogSegment.Suffix, StringComparison.Ordinal);
-
-    void ReadWatermark()
+    void ReadWatermark(List<string> names)
     {
         try
         {
@@ -108,8 +115,34 @@ public sealed class LogRepair
         catch (SluiceException e)
         {
             _faults.Add(e.Message);
-            if (_stored is { Position: var position }) (_logId, _incarnation) = (position.LogId, position.Incarnation);
+            ReadIdentity(names);
         }
+        if (_stored is { Position: var position } && (position.LogId != _logId || position.Incarnation != _incarnation))
+        {
+            throw new SluiceException(
+                ErrorCode.DatabaseDamaged,
+                $"{_directory}: the database was loaded from incarnation {position.Incarnation} of log {position.LogId}, and this is incarnation {_incarnation} of log {_logId}: put those in place that belong together; the log is not touched");
+        }
+    }
+
+    /// <summary>Without a watermark: as the first segment says, in a life that the store may know of better.</summary>
+    void ReadIdentity(List<string> names)
+    {
+        foreach (var name in names)
+        {
+            try
+            {
+                using var segment = LogSegment.TryOpen(_files, Path.Combine(_directory, name), writable: false);
+                if (segment is null || (_logId != Guid.Empty && segment.FirstPosition.LogId != _logId)) continue;
+                (_logId, _incarnation) = (segment.FirstPosition.LogId, Math.Max(_incarnation, segment.FirstPosition.Incarnation));
+            }
+            catch (SluiceException)
+            {
+                // its header is damaged; the next one's says it too
+            }
+        }
+        if (_stored is { Position: var position } && (_logId == Guid.Empty || (position.LogId == _logId && position.Incarnation > _incarnation)))
+            (_logId, _incarnation) = (position.LogId, position.Incarnation);
     }
 
     void ReadSummary()
@@ -130,89 +163,100 @@ public sealed class LogRepair
         _highest = Math.Max(_highest, _summary.Sequence);
     }
 
-    void ScanSegment(string path)
+    /// <param name="next">The first sequence of the segment after it; <c>null</c>: there is none.</param>
+    void ScanSegment(string name, ulong? next)
     {
+        var path = Path.Combine(_directory, name);
         using var segment = LogSegment.OpenDamaged(_files, path);
         using var reader = new SegmentReader(segment);
+        var damaged = new DamagedSegment(segment, reader, _logId);
         var length = segment.File.Length;
+        var before = LogSegment.FirstSequenceOf(name) is > 0 and var first ? first - 1 : _last;
         Piece? piece = null;
         for (long offset = LogSegment.HeaderSize; offset < length;)
         {
             reader.SeekTo(offset);
-            if (TryReadGroup(reader, length, piece))
+            if (TryReadGroup(reader, length))
             {
                 piece = Take(reader, path, offset, piece);
-                offset = reader.NextOffset;
+                (before, offset) = (_last, reader.NextOffset);
                 continue;
             }
             piece = null;
-            var next = FindGroup(segment, reader, offset + 1, length);
-            Drop(segment, offset, next);
-            offset = next;
+            var start = before;
+            var end = damaged.EndOfGroup(offset, ref before, next ?? ulong.MaxValue);
+            Drop(path, offset, end, damaged.FramesOf(offset, end, start));
+            offset = end;
         }
     }
 
-    /// <summary>An intact group that follows the piece, or, after a gap, comes later than everything kept.</summary>
-    bool TryReadGroup(SegmentReader reader, long length, Piece? piece)
+    /// <summary>An intact group that comes later than everything kept.</summary>
+    bool TryReadGroup(SegmentReader reader, long length)
     {
         if (!reader.TryReadGroup(length)) return false;
         var first = reader.Frames[0].Header.Position;
-        if (_logId == Guid.Empty) (_logId, _incarnation) = (first.LogId, first.Incarnation);
         for (var i = 0; i < reader.Frames.Count; i++)
             if (reader.Frames[i].Header.Position != first with { Sequence = first.Sequence + (ulong)i }) return false;
-        if (first.LogId != _logId || first.Sequence <= _last) return false;
-        return piece is null || (first.Sequence == piece.LastSequence + 1 && first.Incarnation == piece.First.Incarnation);
+        return first.LogId == _logId && first.Sequence > _last;
     }
 
     Piece Take(SegmentReader reader, string path, long offset, Piece? piece)
     {
         foreach (var frame in reader.Frames) Count(frame.Header);
+        var first = reader.Frames[0].Header.Position;
+        if (piece is null || first != piece.First with { Sequence = piece.LastSequence + 1 }) _pieces.Add(piece = new Piece(path, offset, offset, first, 0, reader.Group.PreviousSequence));
         _last = reader.Frames[^1].Header.Position.Sequence;
         _highest = Math.Max(_highest, _last);
-        if (piece is null) _pieces.Add(piece = new Piece(path, offset, offset, reader.Frames[0].Header.Position, _last, reader.Group.PreviousSequence));
         return _pieces[^1] = piece with { End = reader.NextOffset, LastSequence = _last };
     }
 
     void Count(in FrameHeader header)
     {
         _incarnation = Math.Max(_incarnation, header.Position.Incarnation);
+        NoteAhead(header);
         if (header.Position.Sequence <= _summary.Sequence) return;
         var isWhole = _parts.IsWhole(header);
-        if (header.Kind != FrameKind.Records || !header.IsLastPart) return;
-        if (IsSettled(header.Position.Sequence)) _settled[header.SinkId] = _settled.GetValueOrDefault(header.SinkId) + header.RequestAcceptedCount;
-        else if (!isWhole && _torn.Add(header.Position.Sequence)) Lose(header.SinkId, header.RequestAcceptedCount);
+        if (!header.IsLastPart) return;
+        if (header.Kind == FrameKind.Records) Settle(header, isWhole);
+        else if (IsNextBehindStore(header.Position.Sequence)) _ahead = new Ahead(header, IsWhole: true);
     }
+
+    /// <summary>Counts a request as what the store has made of it, or as lost when it is not whole.</summary>
+    void Settle(in FrameHeader header, bool isWhole)
+    {
+        var (sequence, accepted) = (header.Position.Sequence, header.RequestAcceptedCount);
+        if (IsSettled(sequence) || _torn.Contains(sequence)) AddSettled(header.SinkId, accepted); // what a repair before has found lost stands in the summary
+        else if (IsNextBehindStore(sequence)) _ahead = new Ahead(header, isWhole);
+        else if (!isWhole) Lose(header, accepted);
+    }
+
+    /// <summary>Whether the store may have the first records of the request that ends here: nothing that ended before it is behind the store's position.</summary>
+    bool IsNextBehindStore(ulong sequence) => RecordsAhead > 0 && _ahead is null && !IsSettled(sequence) && _torn.All(torn => IsSettled(torn) || torn > sequence);
+
+    int RecordsAhead => _stored?.Position.RecordsAhead ?? 0;
+
+    void AddSettled(Guid sinkId, long accepted) => _settled[sinkId] = _settled.GetValueOrDefault(sinkId) + accepted;
 
     bool IsSettled(ulong sequence) => sequence <= (_stored?.Position.Sequence ?? 0);
 
-    void Lose(Guid sinkId, long records)
+    void Lose(in FrameHeader header, long records)
     {
+        if (!_droppedFrames.Contains(header.Position.Sequence)) _torn.Add(header.Position.Sequence);
         LostRecords += records;
-        _summaryLedger.AddSummary([new SummarisedSink(sinkId, 0, 0, 0, []) { Lost = records, LostAt = records > 0 ? _now : 0 }]);
+        _summaryLedger.AddSummary([new SummarisedSink(header.SinkId, 0, 0, 0, []) { Lost = records, LostAt = records > 0 ? _now : 0 }]);
     }
 
-    static long FindGroup(LogSegment segment, SegmentReader reader, long from, long length)
+    void Drop(string path, long from, long to, IEnumerable<(long Offset, FrameHeader Header)> frames)
     {
-        foreach (var offset in FindMagic(segment.File, GroupHeader.Magic, from, length))
+        _dropped.Add(new DroppedRange(path, from, to - from, "no intact group that follows what is before it"));
+        foreach (var (offset, frame) in frames)
         {
-            reader.SeekTo(offset);
-            if (reader.TryReadGroup(length)) return offset;
-        }
-        return length;
-    }
-
-    void Drop(LogSegment segment, long from, long to)
-    {
-        _dropped.Add(new DroppedRange(segment.Path, from, to - from, "no intact group that follows what is before it"));
-        Span<byte> header = stackalloc byte[FrameHeader.Size];
-        foreach (var offset in FindMagic(segment.File, FrameHeader.Magic, from, to))
-        {
-            segment.File.Read(header, offset);
-            if (!FrameHeader.TryRead(header, out var frame) || frame.Position.LogId != _logId || frame.Position.Sequence <= Math.Max(_last, _summary.Sequence)) continue;
+            if (frame.Position.Sequence <= Math.Max(_last, _summary.Sequence)) continue;
             _highest = Math.Max(_highest, frame.Position.Sequence);
             if (!_droppedFrames.Add(frame.Position.Sequence)) continue;
+            NoteAhead(frame);
             if (frame.Kind == FrameKind.Records && frame.IsLastPart) CountDropped(frame);
-            else if (frame.Kind != FrameKind.Records && !IsSettled(frame.Position.Sequence)) _faults.Add($"{segment.Path}: offset {offset}: sequence {frame.Position.Sequence} is no request but a {frame.Kind}, and the table does not have it yet");
+            else if (frame.Kind != FrameKind.Records && !IsSettled(frame.Position.Sequence)) _faults.Add($"{path}: offset {offset}: sequence {frame.Position.Sequence} is no request but a {frame.Kind}, and the table does not have it yet");
         }
     }
 
@@ -220,8 +264,64 @@ public sealed class LogRepair
     {
         var (records, accepted) = (header.RequestRecordCount, header.RequestAcceptedCount);
         _summaryLedger.AddSummary([new SummarisedSink(header.SinkId, 1, records, accepted, [[header.ReceivedAtMicroseconds / 60_000_000, 1, accepted, records - accepted]])]);
-        if (IsSettled(header.Position.Sequence)) _settled[header.SinkId] = _settled.GetValueOrDefault(header.SinkId) + accepted;
-        else Lose(header.SinkId, accepted);
+        Settle(header, isWhole: false);
+    }
+
+    /// <summary>A part that ends or begins where the store's records of its request end says how many of them were accepted.</summary>
+    void NoteAhead(in FrameHeader header)
+    {
+        if (RecordsAhead == 0 || header.Kind != FrameKind.Records) return;
+        var request = header.IsFirstPart ? header.Position.Sequence : header.FirstPart;
+        if (header.FirstRecordIndex == RecordsAhead) _acceptedAhead[request] = header.AcceptedBefore;
+        else if (header.RequestRecordCount == RecordsAhead) _acceptedAhead[request] = header.RequestAcceptedCount;
+    }
+
+    /// <summary>
+    /// The store has the first records of the request that ends next. Where that one is not whole any more, they are all that is left of it, and where it may be
+    /// gone without a trace, those of the next one are loaded from the first.
+    /// </summary>
+    void ConcludeAhead(ulong position)
+    {
+        if (RecordsAhead == 0 || _torn.Any(torn => !IsSettled(torn) && (_ahead is null || torn < _ahead.Last.Position.Sequence))) return;
+        if (_ahead is null)
+        {
+            _torn.Add(position + 1);
+            return;
+        }
+        var last = _ahead.Last;
+        var unknown = FindUnknown(position, last.Position.Sequence);
+        if (unknown > 0) _torn.Add(unknown);
+        if (unknown > 0 || last.FirstPart == 0) // of another request, then
+        {
+            if (_ahead.IsWhole) return;
+            _torn.Add(last.Position.Sequence);
+            Lose(last, last.RequestAcceptedCount);
+            return;
+        }
+        var accepted = Math.Min(last.RequestAcceptedCount, _acceptedAhead.TryGetValue(last.FirstPart, out var known) ? known : CountUnexplained(last.SinkId));
+        AddSettled(last.SinkId, accepted);
+        if (_ahead.IsWhole) return;
+        Lose(last, last.RequestAcceptedCount - accepted);
+        _torn.Add(last.Position.Sequence); // known also when its last part is gone: what is ahead is not of the next request
+    }
+
+    /// <summary>The first sequence between two that this repair finds missing, without a header that says what it was; 0: none.</summary>
+    ulong FindUnknown(ulong after, ulong before)
+    {
+        foreach (var range in _missing)
+        {
+            for (var sequence = Math.Max(range[0], after + 1); sequence <= range[1] && sequence < before; sequence++)
+                if (!_droppedFrames.Contains(sequence) && !_summary.IsLost(sequence)) return sequence;
+        }
+        return 0;
+    }
+
+    /// <summary>Records that the store has settled, and no frame is left that says so.</summary>
+    long CountUnexplained(Guid sinkId)
+    {
+        var counts = _stored?.Counts.GetValueOrDefault(sinkId) ?? default;
+        var known = _settled.GetValueOrDefault(sinkId) + _summary.Sinks.Where(sink => sink.SinkId == sinkId).Sum(sink => sink.Accepted - sink.Lost);
+        return Math.Max(0, counts.Loaded + counts.Failed - known);
     }
 
     void Conclude()
@@ -241,12 +341,9 @@ public sealed class LogRepair
             before = piece.LastSequence;
         }
         LogSummary.AddGap(_missing, Math.Max(before, settled), _highest + 1);
-        // settled, and no frame is left that says so
-        foreach (var (sinkId, counts) in _stored?.Counts ?? new Dictionary<Guid, SinkCounts>())
-        {
-            var known = _settled.GetValueOrDefault(sinkId) + _summary.Sinks.Where(sink => sink.SinkId == sinkId).Sum(sink => sink.Accepted - sink.Lost);
-            if (counts.Loaded + counts.Failed - known is > 0 and var missing) _summaryLedger.AddSummary([new SummarisedSink(sinkId, 0, missing, missing, [])]);
-        }
+        ConcludeAhead(settled);
+        foreach (var sinkId in _stored?.Counts.Keys ?? [])
+            if (CountUnexplained(sinkId) is > 0 and var unexplained) _summaryLedger.AddSummary([new SummarisedSink(sinkId, 0, unexplained, unexplained, [])]);
     }
 
     void KeepAside(string aside)
@@ -262,18 +359,17 @@ public sealed class LogRepair
         _files.SyncDirectory(aside);
     }
 
+    /// <summary>A segment that is the piece already stays where it is.</summary>
     void WriteSegment(string path, Piece piece, ulong? presentBefore)
     {
-        var temporary = path + ".new";
-        if (_files.Exists(temporary)) _files.Delete(temporary);
-        using (var from = _files.Open(piece.Path, writable: false))
-        using (var to = _files.Create(temporary))
-        {
-            to.Write(LogSegment.EncodeHeader(piece.First, piece.PreviousSequence, presentBefore), 0);
-            Copy(from, piece.Start, piece.End, to, LogSegment.HeaderSize);
-            to.Sync();
-        }
-        _files.Rename(temporary, path);
+        var header = LogSegment.EncodeHeader(piece.First, piece.PreviousSequence, presentBefore);
+        using var from = _files.Open(piece.Path, writable: false);
+        var present = new byte[LogSegment.HeaderSize];
+        if (Path.GetFileName(piece.Path) == Path.GetFileName(path) && (piece.Start, piece.End) == (LogSegment.HeaderSize, from.Length) && from.Read(present, 0) == present.Length && present.AsSpan().SequenceEqual(header)) return;
+        using var to = _files.Create(path);
+        to.Write(header, 0);
+        Copy(from, piece.Start, piece.End, to, LogSegment.HeaderSize);
+        to.Sync();
     }
 
     static void Copy(LogFile from, long start, long end, LogFile to, long at)
@@ -288,19 +384,9 @@ public sealed class LogRepair
         }
     }
 
-    static IEnumerable<long> FindMagic(LogFile file, uint magic, long from, long to)
-    {
-        const int blockBytes = 1 << 20;
-        var wanted = new byte[4];
-        BinaryPrimitives.WriteUInt32LittleEndian(wanted, magic);
-        var block = new byte[blockBytes + wanted.Length - 1];
-        for (var offset = from; offset < to; offset += blockBytes)
-        {
-            var read = file.Read(block.AsSpan(0, (int)Math.Min(block.Length, to - offset)), offset);
-            for (var at = 0; block.AsSpan(at, Math.Max(0, read - at)).IndexOf(wanted) is >= 0 and var found; at += found + 1) yield return offset + at + found;
-        }
-    }
-
     /// <summary>Groups that follow each other in one file.</summary>
     sealed record Piece(string Path, long Start, long End, LogPosition First, ulong LastSequence, ulong PreviousSequence);
+
+    /// <param name="IsWhole">All of its frames are kept.</param>
+    sealed record Ahead(FrameHeader Last, bool IsWhole);
 }

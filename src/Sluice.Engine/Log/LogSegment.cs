@@ -58,6 +58,12 @@ sealed class LogSegment : IDisposable
     /// <summary>The sequence that a frame appended to it must have.</summary>
     public ulong NextSequence => IsEmpty ? FirstPosition.Sequence : LastSequence + 1;
 
+    public static bool IsName(string name) => name.StartsWith(Prefix, StringComparison.Ordinal) && name.EndsWith(Suffix, StringComparison.Ordinal);
+
+    /// <summary>The sequence in a file's name; <c>null</c>: it is no name of ours.</summary>
+    public static ulong? FirstSequenceOf(string name) =>
+        IsName(name) && ulong.TryParse(name.AsSpan()[Prefix.Length..^Suffix.Length], NumberStyles.None, CultureInfo.InvariantCulture, out var sequence) ? sequence : null;
+
     public static string NameOf(ulong firstSequence) => string.Create(CultureInfo.InvariantCulture, $"{Prefix}{firstSequence:D20}{Suffix}");
 
     /// <summary>Makes the file, durable with its header before the first group goes in.</summary>

@@ -12,14 +12,16 @@ sealed record LoggedRequest(FrameHeader Header, RecordsFrame.Meta Meta, BatchOut
     /// <returns><c>null</c>: there is none that ends with this sequence, or it was trimmed.</returns>
     public static LoggedRequest? Find(TableLog log, ulong sequence)
     {
-        if (sequence == 0 || log.FindSegmentAfter(sequence - 1) is not { } segment || segment.PreviousSequence >= sequence) return null;
+        if (sequence == 0 || log.IsTrimmed(sequence)) return null;
+        var first = sequence;
         try
         {
             using var reader = log.OpenReader(sequence - 1);
             if (!reader.TryPeek(out var last) || last.Header.Position.Sequence != sequence || last.Header.Kind != FrameKind.Records || !last.Header.IsLastPart) return null;
+            if (last.Header.FirstPart != 0) first = last.Header.FirstPart;
             return Read(log, last.Header, last.Payload.Span);
         }
-        catch (ObjectDisposedException)
+        catch (Exception e) when (e is ObjectDisposedException || (e is SluiceException { Code: ErrorCode.Corrupt } && log.IsTrimmed(first)))
         {
             return null; // trimmed at this moment
         }

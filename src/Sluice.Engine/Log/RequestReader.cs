@@ -28,6 +28,9 @@ sealed class RequestReader(TableLog log, LogPosition after) : IDisposable
     /// <summary>Bytes of the parts passed over since the last frame that was taken.</summary>
     public long PassedBytes { get; private set; }
 
+    /// <summary>Requests were passed over since then that a repair or a rebuild has counted as lost: nobody needs to wait for them.</summary>
+    public bool HasPassedTorn { get; private set; }
+
     /// <summary>Where the table is when it moves past the parts passed over. Only while there is nothing to peek.</summary>
     public LogPosition Passed => _taken with { Sequence = Sequence };
 
@@ -44,6 +47,11 @@ sealed class RequestReader(TableLog log, LogPosition after) : IDisposable
                 return true;
             }
             Sequence = stored.Header.Position.Sequence;
+            if (stored.Header.IsLastPart)
+            {
+                _taken = Without(Sequence);
+                HasPassedTorn = true;
+            }
             PassedBytes += stored.Header.FrameBytes;
             _reader.Take();
         }
@@ -59,12 +67,12 @@ sealed class RequestReader(TableLog log, LogPosition after) : IDisposable
         if (frame.UpTo.RecordsAhead > 0) return;
         EndParts();
         Sequence = frame.UpTo.Sequence;
-        PassedBytes = 0;
+        (PassedBytes, HasPassedTorn) = (0, false);
         _reader.Take();
     }
 
     /// <summary>The table has moved to <see cref="Passed"/>.</summary>
-    public void TakePassed() => (_taken, PassedBytes) = (Passed, 0);
+    public void TakePassed() => (_taken, PassedBytes, HasPassedTorn) = (Passed, 0, false);
 
     public void Dispose()
     {
@@ -75,6 +83,7 @@ sealed class RequestReader(TableLog log, LogPosition after) : IDisposable
     /// <summary>The first part of the request that was not taken; its last part when all others were.</summary>
     LoadableFrame NextPart(in FrameHeader last)
     {
+        if (log.LastTornBetween(_taken.Sequence, last.Position.Sequence) is { } torn) _taken = Without(torn); // its last part went with the repair
         _parts ??= log.OpenReader(last.FirstPart - 1);
         while (_parts.TryPeek(out var stored))
         {
@@ -92,6 +101,9 @@ sealed class RequestReader(TableLog log, LogPosition after) : IDisposable
         stored.Header, stored.Payload, last.Position,
         stored.Header.IsLastPart ? log.OwnPosition(last.Position.Sequence) : _taken with { RecordsAhead = stored.Header.RequestRecordCount },
         last.Flags.HasFlag(FrameFlags.Discarded));
+
+    /// <summary>Behind a request that takes no effect; records of it that the table has are none of the next one.</summary>
+    LogPosition Without(ulong torn) => _taken with { Sequence = torn, RecordsAhead = 0 };
 
     void EndParts()
     {

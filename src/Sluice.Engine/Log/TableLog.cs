@@ -189,6 +189,20 @@ public sealed class TableLog : IDisposable
 
     internal bool IsTorn(ulong sequence) => _torn.Count > 0 && _torn.Contains(sequence);
 
+    /// <summary>Whether the log has no frame of the sequence and none before it: it was trimmed, or a number that was left out.</summary>
+    internal bool IsTrimmed(ulong sequence) => FindSegmentAfter(sequence - 1) is not { } segment || segment.PreviousSequence >= sequence;
+
+    /// <summary>A repair or a restore has left the number out: no frame had it, or none that this log knows of.</summary>
+    internal bool IsLeftOut(ulong sequence) => sequence > _watermark.Lineage.Inherited && sequence < _watermark.Lineage.Next;
+
+    /// <summary>The last request between two sequences that takes no effect; <c>null</c>: there is none.</summary>
+    internal ulong? LastTornBetween(ulong after, ulong before)
+    {
+        if (_torn.Count == 0) return null;
+        var last = _torn.Where(sequence => sequence > after && sequence < before).DefaultIfEmpty().Max();
+        return last > 0 ? last : null;
+    }
+
     /// <summary>Returns when the log is durable beyond the sequence, or failed, or closed.</summary>
     public async Task WaitForMoreAsync(ulong sequence, CancellationToken cancellation)
     {

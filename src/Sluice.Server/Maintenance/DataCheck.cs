@@ -52,6 +52,8 @@ sealed class DataCheck(DataDirectory data, TextWriter output)
             if (report.UnacknowledgedBytes > 0) await output.WriteLineAsync($"         {report.UnacknowledgedBytes} bytes at its end were never acknowledged; the next start cuts them off");
             if (stored is not null && (ledger.Pending < 0 || ledger.Received != ledger.Accepted + ledger.Rejected))
                 await DamagedAsync($"table {name} ({id}): its database has settled {ledger.Loaded + ledger.Failed} records, and its log accepted {ledger.Accepted}");
+            else if (stored is not null && (state?.Position.RecordsAhead > 0 ? ledger.Pending > report.WaitingRecords : ledger.Pending != report.WaitingRecords))
+                await DamagedAsync($"table {name} ({id}): {ledger.Pending} accepted records are neither loaded nor failed, and {report.WaitingRecords} wait in its log");
         }
         catch (SluiceException e)
         {

@@ -23,7 +23,15 @@ sealed class DataRepair(DataDirectory data, TextWriter output, TimeProvider time
         foreach (var table in tables)
         {
             cancellation.ThrowIfCancellationRequested();
-            if (!await RepairLogAsync(table, apply)) damaged++;
+            try
+            {
+                if (!await RepairLogAsync(table, apply)) damaged++;
+            }
+            catch (SluiceException e)
+            {
+                await output.WriteLineAsync($"  is not repaired: {e.Message}");
+                damaged++;
+            }
         }
         if (damaged > 0 && !apply) await output.WriteLineAsync("nothing was changed: --apply does it");
         return damaged == 0 ? ExitCode.Stopped : ExitCode.DamagedData;
@@ -58,6 +66,12 @@ sealed class DataRepair(DataDirectory data, TextWriter output, TimeProvider time
     {
         var (id, name) = (table.Schema.TableId, table.Schema.Name);
         var (stored, isStoreKnown) = await InspectAsync(table);
+        if (UnfinishedRepair.Exists(DiskFiles.Instance, data.LogDirectory(id)))
+        {
+            await output.WriteLineAsync($"DAMAGED  table {name} ({id}): a repair was interrupted{(apply ? " and is finished" : "; --apply finishes it")}");
+            if (!apply) return false;
+            UnfinishedRepair.Finish(DiskFiles.Instance, data.LogDirectory(id));
+        }
         if (FindFault(table, stored, isStoreKnown) is not { } fault)
         {
             await output.WriteLineAsync($"ok       table {name} ({id})");

@@ -249,6 +249,80 @@ public sealed class DamageTests(ITestOutputHelper output) : IDisposable
     }
 
     [Fact]
+    public async Task A_repair_names_what_it_cannot_mend_and_leaves_it_alone()
+    {
+        var (table, other) = await FillAsync(kill: false);
+        var (log, database) = (Path.Combine(Data, "logs", table.Table), Path.Combine(Data, "databases", $"{table.Database}.duckdb"));
+        var good = Path.Combine(_directory.Path, "good");
+        MaintenanceRun.CopyDirectory(Data, good);
+
+        // the database of another life of the log, as an older backup or a rebuild leaves it
+        Execute(database, "UPDATE _sluice.positions SET incarnation = incarnation + 5");
+        var files = Files(Data).ToDictionary(path => path, File.ReadAllBytes);
+        var repair = await MaintenanceRun.RunAsync("repair", "--data", Data, "--apply");
+        Assert.Equal(ExitCode.DamagedData, repair.Code);
+        Assert.Contains("put those in place that belong together; the log is not touched", repair.Output, StringComparison.Ordinal);
+        Assert.All(files, file => Assert.Equal(file.Value, File.ReadAllBytes(file.Key)));
+
+        // no log at all, and the other table's is damaged too: that one is repaired
+        Restore();
+        Directory.Delete(log, recursive: true);
+        await FlipAsync(Directory.GetFiles(Path.Combine(Data, "logs", other.Table), "segment-*").Order(StringComparer.Ordinal).ElementAt(3), 1_000, 3);
+        repair = await MaintenanceRun.RunAsync("repair", "--data", Data, "--apply");
+        Assert.Equal(ExitCode.DamagedData, repair.Code);
+        Assert.Contains($"{log}: the log is missing", repair.Output, StringComparison.Ordinal);
+        Assert.Contains("done: the log as it was is in", repair.Output, StringComparison.Ordinal);
+
+        // records that the database never settled and that do not wait either
+        Restore();
+        Execute(database, "UPDATE _sluice.sink_counts SET loaded = loaded - 1 WHERE rowid = (SELECT min(rowid) FROM _sluice.sink_counts WHERE loaded > 0)");
+        var check = await MaintenanceRun.RunAsync("check", "--data", Data);
+        Assert.Equal(ExitCode.DamagedData, check.Code);
+        Assert.Contains("1 accepted records are neither loaded nor failed, and 0 wait in its log", check.Output, StringComparison.Ordinal);
+
+        void Restore()
+        {
+            Directory.Delete(Data, recursive: true);
+            MaintenanceRun.CopyDirectory(good, Data);
+        }
+    }
+
+    [Fact]
+    public async Task A_repair_that_was_interrupted_keeps_the_server_from_starting_until_it_is_finished()
+    {
+        var (table, _) = await FillAsync(kill: false);
+        var log = Path.Combine(Data, "logs", table.Table);
+        var watermark = await File.ReadAllBytesAsync(Path.Combine(log, "watermark"), Cancellation);
+        Directory.CreateDirectory(Path.Combine(log, "repaired"));
+        File.Move(Path.Combine(log, "watermark"), Path.Combine(log, "repaired", "watermark"));
+        await File.WriteAllTextAsync(Path.Combine(log, "repair.unfinished"), string.Join('\n', ["watermark", .. Directory.GetFiles(log).Select(Path.GetFileName)]), Cancellation);
+        foreach (var args in new[] { new[] { "check", "--data", Data }, ["repair", "--data", Data] })
+        {
+            var told = await MaintenanceRun.RunAsync(args);
+            Assert.Equal(ExitCode.DamagedData, told.Code);
+            Assert.Contains(args[0] == "check" ? "watermark is missing" : "a repair was interrupted; --apply finishes it", told.Output, StringComparison.Ordinal);
+        }
+        await File.WriteAllBytesAsync(Path.Combine(log, "watermark"), watermark, Cancellation); // the old one, before it is replaced
+        await using (var refused = ServerProcess.Start(Data, "Sluice.Server"))
+        {
+            Assert.Equal(4, await refused.WaitForExitAsync(Cancellation));
+            Assert.Contains("a repair was interrupted", refused.Output, StringComparison.Ordinal);
+        }
+        Assert.Equal(ExitCode.Stopped, (await MaintenanceRun.RunAsync("repair", "--data", Data, "--apply")).Code);
+        Assert.Equal(ExitCode.Stopped, (await MaintenanceRun.RunAsync("check", "--data", Data)).Code);
+        Assert.Empty(Directory.GetDirectories(log));
+    }
+
+    static void Execute(string database, string sql)
+    {
+        using var connection = new DuckDBConnection($"DataSource={database}");
+        connection.Open();
+        using var command = connection.CreateCommand();
+        command.CommandText = sql;
+        Assert.True(command.ExecuteNonQuery() > 0, sql);
+    }
+
+    [Fact]
     public async Task Files_that_are_missing_empty_old_or_of_another_table_are_refused_and_never_taken_for_new()
     {
         var (first, second) = await FillAsync(kill: false);

@@ -118,6 +118,31 @@ public sealed class IdempotencyTests : IDisposable
     }
 
     [Fact]
+    public async Task A_request_that_is_lost_is_stored_when_it_comes_again_and_nothing_waits_for_it()
+    {
+        BatchOutcome lost;
+        await using (var engine = await CreateAsync())
+        {
+            _database.FailCalls(1, count: 1_000_000);
+            lost = await SendAsync(engine, "a");
+        }
+        _database.FailCalls(0, 0);
+        var log = Assert.Single(Directory.GetDirectories(Path.Combine(_directory, "logs")));
+        (LogSummary.Empty with { Torn = [lost.Sequence], Sinks = [new SummarisedSink(SinkDefinition.Id, 0, 0, 0, []) { Lost = 2, LostAt = 1 }] }).Write(DiskFiles.Instance, log); // as a repair says it
+        await using var again = await OpenAsync();
+        await LoadAsync(again, lost).WaitAsync(TimeSpan.FromSeconds(20), TimeProvider.System, Cancellation); // it is the last in the log
+        Assert.Equal(new SinkVolume(Text.Length, 0, 0), again.FindSink(SinkDefinition.Id)!.ReadVolume());
+        Assert.Empty(_database.Rows());
+
+        var stored = await SendAsync(again, "a");
+        Assert.False(stored.IsRepeated);
+        await LoadAsync(again, stored);
+        Assert.Equal(2, _database.Rows().Length);
+        Assert.Equal((2, 6, 4), Ledger(again));
+        AssertSame(stored, await SendAsync(again, "a"));
+    }
+
+    [Fact]
     public async Task A_key_survives_the_trimming_of_its_log()
     {
         _log = new LogOptions { SegmentBytes = 1, RetainedBytes = 1 };

@@ -114,6 +114,28 @@ sealed class LoadFixture : IDisposable
         return fixture;
     }
 
+    /// <summary>What a process finds after a repair of the log.</summary>
+    /// <param name="damage">Given the bytes of the one segment, each with its frames' headers.</param>
+    public LoadFixture Repair(Action<byte[], Dictionary<ulong, int>> damage)
+    {
+        _loader?.Dispose();
+        var log = _log.On(_log.Memory.Kill());
+        _log.Dispose();
+        foreach (var path in log.Segments)
+        {
+            var bytes = log.ReadFile(path);
+            var frames = new Dictionary<ulong, int>();
+            for (var at = LogSegment.HeaderSize; at < bytes.Length; at += 8)
+                if (FrameHeader.TryRead(bytes.AsSpan(at), out var header)) frames.Add(header.Position.Sequence, at);
+            damage(bytes, frames);
+            log.WriteFile(path, bytes);
+        }
+        LogRepair.Plan(log.Real, log.Directory, Database.Read(), 1).Apply($"{log.Directory}-aside-{Guid.NewGuid()}");
+        var fixture = new LoadFixture(log, Database, Options);
+        fixture.Open();
+        return fixture;
+    }
+
     /// <summary>received = accepted + rejected, and accepted = loaded + failed + pending, with nothing below zero.</summary>
     public SinkLedger AssertBalanced(Guid sinkId)
     {
@@ -132,10 +154,12 @@ sealed class LoadFixture : IDisposable
 
     void Open()
     {
+        var summary = LogSummary.Read(_log.Real, _log.Directory);
         Ledger = new TableLedger();
+        Ledger.AddSummary(summary.Sinks);
         _log.OnDurable = (in FrameHeader header, ReadOnlySpan<byte> payload) => Ledger.CountFrame(header, payload);
-        if (_log.Log is null) _log.Open();
-        else _log.Reopen();
+        _log.Log?.Dispose();
+        _log.Open(summary.Sequence, summary.Torn);
         var store = Database.Open();
         var stored = Database.Read();
         if (stored is not null) Ledger.CountLoaded(stored.Counts);

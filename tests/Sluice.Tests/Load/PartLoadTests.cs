@@ -197,6 +197,61 @@ public sealed class PartLoadTests
         load.Dispose();
     }
 
+    public enum Damage
+    {
+        None,
+        LoadedPart,
+        NextPart,
+        LastPart,
+
+        /// <summary>Nothing says any more that there was a request.</summary>
+        LastPartAndHeaders,
+    }
+
+    /// <summary>The table has the first part of a request, and the repair finds it damaged: the rest is lost, and the next request is not mistaken for it.</summary>
+    [Theory]
+    [InlineData(Damage.None, 10, 10, 0)] // the control, with the other damage
+    [InlineData(Damage.LoadedPart, 10, 7, 3)]
+    [InlineData(Damage.NextPart, 10, 7, 3)]
+    [InlineData(Damage.LastPart, 10, 7, 3)]
+    [InlineData(Damage.LastPartAndHeaders, 7, 7, 0)]
+    public async Task A_repair_beside_a_request_that_is_loaded_in_part_loses_the_rest_of_it_and_nothing_else(Damage damage, int received, int loaded, int lost)
+    {
+        var load = await LoadFixture.CreateAsync(Table, new LoadOptions { MaxRecords = 2 });
+        await SendAsync(1, 2, 4);
+        await SendAsync(6, 7, 9);
+        await load.SendAsync(Table, Record(100)); // its frame is damaged too, and nothing says what it was
+        load.Database.CrashInCall(2, afterCommit: true);
+        await Assert.ThrowsAsync<SimulatedCrashException>(load.LoadAllAsync);
+        Assert.Equal((1UL, 2), (load.Database.Position.Sequence, load.Database.Position.RecordsAhead));
+        load = load.Repair((bytes, frames) =>
+        {
+            bytes[frames[8] + 50] ^= 1; // in its header
+            if (damage != Damage.None) bytes[frames[damage switch { Damage.LoadedPart => 2UL, Damage.NextPart => 3, _ => 4 }] + FrameHeader.Size + 20] ^= 1;
+            if (damage == Damage.LastPartAndHeaders) bytes[frames[4] + 50] ^= 1;
+        });
+        for (var life = 0; life < 3; life++)
+        {
+            await load.LoadAllAsync();
+            Assert.Equal([.. damage == Damage.None ? new[] { "1", "2", "3", "4", "5" } : ["1", "2"], "6", "7", "8", "9", "10"], Keys(load).OrderBy(int.Parse));
+            var ledger = load.AssertBalanced(SinkId);
+            Assert.Equal((received, loaded, lost, 0), (ledger.Received, ledger.Loaded, ledger.Lost, ledger.Pending));
+            load = life == 0 ? load.Repair((_, _) => { }) : load.Restart(); // a second repair counts nothing twice
+        }
+        load.Dispose();
+
+        async Task SendAsync(int first, int second, int third)
+        {
+            var before = load.Log.DurablePosition.Sequence;
+            await using var upload = load.Upload(Table);
+            await upload.AppendAsync(Record(first), Record(first + 1));
+            await load.Log.WaitForMoreAsync(before, TestContext.Current.CancellationToken);
+            await upload.AppendAsync(Record(third - 1), Record(third));
+            await load.Log.WaitForMoreAsync(before + 1, TestContext.Current.CancellationToken);
+            await upload.CompleteAsync(Record(third + 1));
+        }
+    }
+
     [Fact]
     public async Task Late_errors_name_the_request_and_the_record_in_it()
     {

@@ -18,6 +18,9 @@ sealed class FaultyFiles(LogFiles inner) : LogFiles
     /// <summary>Called before a file is synced: a test holds the disk here.</summary>
     public Action? BeforeSync { get; set; }
 
+    /// <summary>Called before anything changes on the disk: a test ends the process here.</summary>
+    public Action? BeforeChange { get; set; }
+
     /// <summary>Files that cannot be deleted, by their path.</summary>
     public Func<string, bool> KeepsFile { get; set; } = _ => false;
 
@@ -27,13 +30,21 @@ sealed class FaultyFiles(LogFiles inner) : LogFiles
     /// <summary>The n-th sync from now on fails (1: the next).</summary>
     public void FailNthSync(int n) => _failSync = n;
 
-    public override void CreateDirectory(string path) => inner.CreateDirectory(path);
+    public override void CreateDirectory(string path)
+    {
+        BeforeChange?.Invoke();
+        inner.CreateDirectory(path);
+    }
 
     public override bool DirectoryExists(string path) => inner.DirectoryExists(path);
 
     public override IReadOnlyList<string> List(string directory) => inner.List(directory);
 
-    public override LogFile Create(string path) => new FaultyFile(this, inner.Create(path), path);
+    public override LogFile Create(string path)
+    {
+        BeforeChange?.Invoke();
+        return new FaultyFile(this, inner.Create(path), path);
+    }
 
     public override LogFile Open(string path, bool writable) => new FaultyFile(this, inner.Open(path, writable), path);
 
@@ -41,15 +52,28 @@ sealed class FaultyFiles(LogFiles inner) : LogFiles
 
     public override void Delete(string path)
     {
+        BeforeChange?.Invoke();
         if (KeepsFile(path)) throw new UnauthorizedAccessException("Operation not permitted"); // what .NET makes of EPERM
         inner.Delete(path);
     }
 
-    public override void Rename(string from, string to) => inner.Rename(from, to);
+    public override void Rename(string from, string to)
+    {
+        BeforeChange?.Invoke();
+        inner.Rename(from, to);
+    }
 
-    public override void SyncDirectory(string path) => inner.SyncDirectory(path);
+    public override void SyncDirectory(string path)
+    {
+        BeforeChange?.Invoke();
+        inner.SyncDirectory(path);
+    }
 
-    public override void DeleteDirectory(string path) => inner.DeleteDirectory(path);
+    public override void DeleteDirectory(string path)
+    {
+        BeforeChange?.Invoke();
+        inner.DeleteDirectory(path);
+    }
 
     void FailSync(string path) => (inner as MemoryFiles)?.FailSync(path);
 
@@ -61,6 +85,7 @@ sealed class FaultyFiles(LogFiles inner) : LogFiles
 
         public override void Write(ReadOnlySpan<byte> bytes, long offset)
         {
+            files.BeforeChange?.Invoke();
             Interlocked.Increment(ref files._writeCount);
             if (files._failWrite > 0 && --files._failWrite == 0)
             {
@@ -77,12 +102,14 @@ sealed class FaultyFiles(LogFiles inner) : LogFiles
                 Write(parts.SelectMany(part => part.ToArray()).ToArray(), offset);
                 return;
             }
+            files.BeforeChange?.Invoke();
             Interlocked.Increment(ref files._writeCount);
             file.Write(parts, offset);
         }
 
         public override void Sync()
         {
+            files.BeforeChange?.Invoke();
             files.BeforeSync?.Invoke();
             Interlocked.Increment(ref files._syncCount);
             if (files._failSync > 0 && --files._failSync == 0)
