@@ -21,6 +21,8 @@ sealed class RequestEdge(RequestDelegate next, Drain drain, RefusalMeter meter, 
     public async Task InvokeAsync(HttpContext context)
     {
         SetSecurityHeaders(context);
+        if (HttpMethods.IsHead(context.Request.Method))
+            HeadAnswer.Prepare(context);
 
         if (IsUncounted(context))
         {

@@ -171,7 +171,7 @@ public sealed partial class ServerApp
     static void Map(WebApplication host)
     {
         host.UseMiddleware<RequestEdge>();
-        // RFC 9110 9.3.2: as GET without the content, which Kestrel leaves out by itself
+        // RFC 9110 9.3.2: as GET without the content, which HeadAnswer leaves out
         host.Use((context, next) =>
         {
             if (HttpMethods.IsHead(context.Request.Method))

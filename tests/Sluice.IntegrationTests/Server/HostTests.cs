@@ -199,6 +199,7 @@ public sealed class HostTests
     [InlineData("/health/live", false, HttpStatusCode.OK)]
     [InlineData("/openapi/v2.json", false, HttpStatusCode.OK)]
     [InlineData("/docs/", false, HttpStatusCode.OK)]
+    [InlineData("/favicon.svg", false, HttpStatusCode.OK)]
     [InlineData("/v2/users/current", false, HttpStatusCode.Unauthorized)]
     [InlineData("/v2/nothing/here", true, HttpStatusCode.NotFound)]
     [InlineData("/v2/login", true, HttpStatusCode.MethodNotAllowed)]
@@ -207,15 +208,27 @@ public sealed class HostTests
         await using var server = await ServerUnderTest.StartAsync();
         var token = hasToken ? await server.IdTokenAsync() : null;
 
-        using var get = await server.SendAsync(HttpMethod.Get, path, token);
-        using var head = await server.SendAsync(HttpMethod.Head, path, token);
+        foreach (var version in new[] { HttpVersion.Version11, HttpVersion.Version20 })
+        {
+            using var http = server.TrustingClient(version);
+            using var get = await AskAsync(http, HttpMethod.Get);
+            using var head = await AskAsync(http, HttpMethod.Head);
 
-        Assert.Equal((status, status), (get.StatusCode, head.StatusCode));
-        Assert.Equal(get.Content.Headers.ContentType, head.Content.Headers.ContentType);
-        Assert.Equal(get.Content.Headers.Allow, head.Content.Headers.Allow);
-        Assert.Equal(status == HttpStatusCode.MethodNotAllowed ? ["POST"] : [], head.Content.Headers.Allow);
-        Assert.Empty(await head.Content.ReadAsByteArrayAsync(TestContext.Current.CancellationToken));
-        Assert.NotEmpty(await get.Content.ReadAsByteArrayAsync(TestContext.Current.CancellationToken));
+            Assert.Equal((status, status), (get.StatusCode, head.StatusCode));
+            Assert.Equal(get.Content.Headers.ContentType, head.Content.Headers.ContentType);
+            Assert.Equal(get.Content.Headers.Allow, head.Content.Headers.Allow);
+            Assert.Equal(status == HttpStatusCode.MethodNotAllowed ? ["POST"] : [], head.Content.Headers.Allow);
+            Assert.Empty(await head.Content.ReadAsByteArrayAsync(TestContext.Current.CancellationToken));
+            Assert.NotEmpty(await get.Content.ReadAsByteArrayAsync(TestContext.Current.CancellationToken));
+        }
+
+        async Task<HttpResponseMessage> AskAsync(HttpClient http, HttpMethod method)
+        {
+            using var request = new HttpRequestMessage(method, path) { Version = http.DefaultRequestVersion, VersionPolicy = HttpVersionPolicy.RequestVersionExact };
+            if (token is not null)
+                request.Headers.TryAddWithoutValidation("Authorization", token);
+            return await http.SendAsync(request, TestContext.Current.CancellationToken);
+        }
     }
 
     [Fact]
