@@ -53,12 +53,13 @@ sealed class RequestEdge(RequestDelegate next, Drain drain, RefusalMeter meter, 
     {
         try
         {
+            TakeBody(context);
             await next(context);
             await CompleteBareStatusAsync(context);
         }
-        catch (Exception e) when (context.RequestAborted.IsCancellationRequested && IsAbort(e))
+        catch (Exception e) when (IsDeparture(context, e))
         {
-            // the client is gone: nobody to answer, and not an error
+            context.Abort(); // the client is gone: nobody to answer, and not an error
         }
         catch (Exception e)
         {
@@ -109,6 +110,13 @@ sealed class RequestEdge(RequestDelegate next, Drain drain, RefusalMeter meter, 
         await Refusals.WriteAsync(context, refusal, message, RefusalOutcome.NotStored);
     }
 
+    /// <summary>Has a client that leaves told apart from a disk that fails.</summary>
+    static void TakeBody(HttpContext context)
+    {
+        if (context.Features.Get<IHttpRequestBodyDetectionFeature>()?.CanHaveBody == true)
+            context.Request.Body = new ClientBody(context.Request.Body);
+    }
+
     /// <summary>Health and metrics are answered while draining, and an upgraded connection lives on without being a request under way.</summary>
     static bool IsUncounted(HttpContext context) =>
         context.Request.Path.StartsWithSegments("/health")
@@ -116,7 +124,10 @@ sealed class RequestEdge(RequestDelegate next, Drain drain, RefusalMeter meter, 
         || (context.Features.Get<IHttpUpgradeFeature>()?.IsUpgradableRequest == true && context.Request.Headers.Upgrade.ToString().Equals("websocket", StringComparison.OrdinalIgnoreCase))
         || context.Features.Get<IHttpExtendedConnectFeature>()?.IsExtendedConnect == true;
 
-    static bool IsAbort(Exception e) => e is OperationCanceledException or IOException or ConnectionAbortedException or WebSocketException;
+    /// <summary>Never an <see cref="IOException"/> as such: that may be the disk's, whether or not the client is there.</summary>
+    static bool IsDeparture(HttpContext context, Exception e) =>
+        e is ConnectionAbortedException or ConnectionResetException
+        || (context.RequestAborted.IsCancellationRequested && e is OperationCanceledException or WebSocketException);
 
     /// <summary>The query is left out: it may hold anything.</summary>
     void NoteDenied(HttpContext context)
