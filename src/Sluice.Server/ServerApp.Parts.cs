@@ -188,7 +188,7 @@ public sealed partial class ServerApp
 
         Health.Map(host);
         MetricsEndpoint.Map(host, host.Services.GetRequiredService<ServerOptions>().Metrics);
-        host.MapOpenApi("/openapi/{documentName}.json").AllowAnonymous();
+        host.MapOpenApi("/openapi/{documentName:regex(^v2$)}.json").AllowAnonymous(); // others would be answered in plain text
         ApiReference.Map(host);
         LoginEndpoint.Map(host);
         UserEndpoints.Map(host);
