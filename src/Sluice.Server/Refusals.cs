@@ -28,6 +28,7 @@ static class Refusals
     const string Unavailable = "ServiceUnavailable";
 
     public static Refusal MultipartBody { get; } = new(StatusCodes.Status400BadRequest, "InvalidContentType");
+    public static Refusal TransferCoding { get; } = new(StatusCodes.Status400BadRequest, "InvalidContentType");
     public static Refusal MethodNotAllowed { get; } = new(StatusCodes.Status405MethodNotAllowed, "MethodNotAllowed");
 
     public static Refusal LoginFailed { get; } = new(StatusCodes.Status400BadRequest, "Unauthorized", Type: "NotAuthorizedException");

@@ -1,8 +1,10 @@
+using System.Globalization;
 using System.Net;
 using System.Net.WebSockets;
 using Microsoft.AspNetCore.Authentication;
 using Microsoft.AspNetCore.Connections;
 using Microsoft.AspNetCore.Http.Features;
+using Microsoft.AspNetCore.Http.Metadata;
 using Microsoft.Data.Sqlite;
 using Microsoft.EntityFrameworkCore;
 using Sluice.Load;
@@ -21,6 +23,8 @@ sealed class RequestEdge(RequestDelegate next, Drain drain, RefusalMeter meter, 
     public async Task InvokeAsync(HttpContext context)
     {
         SetSecurityHeaders(context);
+        if (HttpMethods.IsHead(context.Request.Method))
+            HeadAnswer.Prepare(context);
 
         if (IsUncounted(context))
         {
@@ -51,12 +55,13 @@ sealed class RequestEdge(RequestDelegate next, Drain drain, RefusalMeter meter, 
     {
         try
         {
+            TakeBody(context);
             await next(context);
             await CompleteBareStatusAsync(context);
         }
-        catch (Exception e) when (context.RequestAborted.IsCancellationRequested && IsAbort(e))
+        catch (Exception e) when (IsDeparture(context, e))
         {
-            // the client is gone: nobody to answer, and not an error
+            context.Abort(); // the client is gone: nobody to answer, and not an error
         }
         catch (Exception e)
         {
@@ -103,8 +108,38 @@ sealed class RequestEdge(RequestDelegate next, Drain drain, RefusalMeter meter, 
         if (response.Headers.Allow.ToString() is var allow && allow.Contains(HttpMethods.Get, StringComparison.Ordinal) && !allow.Contains(HttpMethods.Head, StringComparison.Ordinal))
             response.Headers.Allow = $"{allow}, {HttpMethods.Head}";
 
-        var (refusal, message) = Refusals.ForBareStatus(response.StatusCode);
+        var (refusal, message) = response.StatusCode == StatusCodes.Status400BadRequest && FindUnreadable(context) is { } parameter
+            ? (Refusals.For(ErrorCode.InvalidParameter), $"The parameter {parameter}.")
+            : Refusals.ForBareStatus(response.StatusCode);
         await Refusals.WriteAsync(context, refusal, message, RefusalOutcome.NotStored);
+    }
+
+    /// <summary>The framework answers 400 and does not tell which parameter it could not read.</summary>
+    /// <returns>Its name, and what it must be.</returns>
+    static string? FindUnreadable(HttpContext context)
+    {
+        foreach (var parameter in context.GetEndpoint()?.Metadata.GetOrderedMetadata<IParameterBindingMetadata>() ?? [])
+        {
+            if (!context.Request.Query.TryGetValue(parameter.Name, out var text)) continue;
+            var type = parameter.ParameterInfo.ParameterType;
+            if ((type == typeof(int) || type == typeof(int?)) && !int.TryParse(text, CultureInfo.InvariantCulture, out _)) return $"{parameter.Name} must be a whole number of at most 32 bits";
+            if (type == typeof(long) && !long.TryParse(text, CultureInfo.InvariantCulture, out _)) return $"{parameter.Name} must be a whole number of at most 64 bits";
+            if (type == typeof(bool) && !bool.TryParse(text, out _)) return $"{parameter.Name} must be true or false";
+        }
+        return null;
+    }
+
+    /// <summary>Refuses what would be read otherwise than it was sent, and has a client that leaves told apart from a disk that fails.</summary>
+    static void TakeBody(HttpContext context)
+    {
+        var codings = context.Request.Headers.TransferEncoding;
+        if (codings.Count > 0 && !codings.ToString().Trim().Equals("chunked", StringComparison.OrdinalIgnoreCase))
+        {
+            context.Response.Headers.Connection = "close";
+            throw new RefusedException(Refusals.TransferCoding, "Transfer-Encoding must be chunked, or absent; what compresses a body is its Content-Encoding.");
+        }
+        if (context.Features.Get<IHttpRequestBodyDetectionFeature>()?.CanHaveBody == true)
+            context.Request.Body = new ClientBody(context.Request.Body);
     }
 
     /// <summary>Health and metrics are answered while draining, and an upgraded connection lives on without being a request under way.</summary>
@@ -114,7 +149,10 @@ sealed class RequestEdge(RequestDelegate next, Drain drain, RefusalMeter meter, 
         || (context.Features.Get<IHttpUpgradeFeature>()?.IsUpgradableRequest == true && context.Request.Headers.Upgrade.ToString().Equals("websocket", StringComparison.OrdinalIgnoreCase))
         || context.Features.Get<IHttpExtendedConnectFeature>()?.IsExtendedConnect == true;
 
-    static bool IsAbort(Exception e) => e is OperationCanceledException or IOException or ConnectionAbortedException or WebSocketException;
+    /// <summary>Never an <see cref="IOException"/> as such: that may be the disk's, whether or not the client is there.</summary>
+    static bool IsDeparture(HttpContext context, Exception e) =>
+        e is ConnectionAbortedException or ConnectionResetException
+        || (context.RequestAborted.IsCancellationRequested && e is OperationCanceledException or WebSocketException);
 
     /// <summary>The query is left out: it may hold anything.</summary>
     void NoteDenied(HttpContext context)

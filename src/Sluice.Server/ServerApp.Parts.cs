@@ -189,7 +189,7 @@ public sealed partial class ServerApp
     static void Map(WebApplication host)
     {
         host.UseMiddleware<RequestEdge>();
-        // RFC 9110 9.3.2: as GET without the content, which Kestrel leaves out by itself
+        // RFC 9110 9.3.2: as GET without the content, which HeadAnswer leaves out
         host.Use((context, next) =>
         {
             if (HttpMethods.IsHead(context.Request.Method))
@@ -206,7 +206,7 @@ public sealed partial class ServerApp
 
         Health.Map(host);
         MetricsEndpoint.Map(host, host.Services.GetRequiredService<ServerOptions>().Metrics);
-        host.MapOpenApi("/openapi/{documentName}.json").AllowAnonymous();
+        host.MapOpenApi("/openapi/{documentName:regex(^v2$)}.json").AllowAnonymous(); // others would be answered in plain text
         ApiReference.Map(host);
         LoginEndpoint.Map(host);
         UserEndpoints.Map(host);

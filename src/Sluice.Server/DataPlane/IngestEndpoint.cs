@@ -26,7 +26,7 @@ static class IngestEndpoint
         .WithSummary("Sends records; every record of a 200 with status success is durable.")
         .WithDescription("Body: {\"records\":[{\"value\":{...}}]}, any content type; Content-Encoding gzip, br or zstd. Query: return=all|errors|summary, wait=durable|loaded, dry_run=true|false, timeout=SECONDS, format=json|ndjson|array, op=upsert|insert|replace|patch|delete|remove. Header Idempotency-Key: the same key and body are answered again and stored once, for 24 hours.");
 
-    static async Task HandleAsync(string id, HttpContext context, EngineSlot slot, SinkGate gate, BodyBudget budget, RefusalMeter meter, TimeProvider time)
+    static async Task HandleAsync(string id, HttpContext context, EngineSlot slot, SinkGate gate, BodyBudget budget, ServerOptions options, RefusalMeter meter, TimeProvider time)
     {
         var cancellation = context.RequestAborted;
         var caller = Caller.Of(context.User) ?? throw new SluiceException(ErrorCode.MissingToken, "This call needs a token.");
@@ -39,7 +39,8 @@ static class IngestEndpoint
             return;
         }
 
-        using var body = await RequestBody.ReadAsync(context, sink.Definition.MaxRequestBytes, budget, cancellation);
+        var receiveTime = new ReceiveTime(time, options.Storage.MaxReceiveTime);
+        using var body = await RequestBody.ReadAsync(context, sink.Definition.MaxRequestBytes, budget, receiveTime, cancellation);
         if (query.IsDryRun)
         {
             if (body.Window is not null)

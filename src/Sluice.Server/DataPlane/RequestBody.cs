@@ -15,9 +15,8 @@ readonly struct RequestBody : IDisposable
     /// <summary>What <c>Content-Encoding</c> may be; sent with 415 as RFC 7694 has it.</summary>
     const string Encodings = "gzip, br, zstd";
 
-    // what a sender only announces costs at most this much
-    const int FirstBufferBytes = 1024 * 1024;
-    const int SmallBufferBytes = 16 * 1024;
+    // whatever is announced: more is taken for what has come
+    const int FirstBufferBytes = 16 * 1024;
 
     readonly PooledBody _whole;
 
@@ -33,13 +32,14 @@ readonly struct RequestBody : IDisposable
 
     /// <summary>Reads the whole body, or as much of it as tells that it is large. Nothing of it outlives <see cref="Dispose"/>.</summary>
     /// <param name="maxBytes">After decompression.</param>
+    /// <param name="time">For what is read here; a large body has as much again.</param>
     /// <exception cref="SluiceException">
-    /// <see cref="ErrorCode.RequestTooLarge"/>; <see cref="ErrorCode.UnsupportedEncoding"/>; <see cref="ErrorCode.InvalidBody"/>: what came does not decompress;
-    /// <see cref="ErrorCode.MemoryLow"/>.
+    /// <see cref="ErrorCode.RequestTooLarge"/>; <see cref="ErrorCode.UnsupportedEncoding"/>; <see cref="ErrorCode.InvalidBody"/>: what came does not decompress, or not
+    /// to its end; <see cref="ErrorCode.MemoryLow"/>; <see cref="ErrorCode.RequestTimeout"/>.
     /// </exception>
     /// <exception cref="RefusedException">Multipart.</exception>
     [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder<>))]
-    public static async ValueTask<RequestBody> ReadAsync(HttpContext context, long maxBytes, BodyBudget budget, CancellationToken cancellation)
+    public static async ValueTask<RequestBody> ReadAsync(HttpContext context, long maxBytes, BodyBudget budget, ReceiveTime time, CancellationToken cancellation)
     {
         var request = context.Request;
         ControlBody.ThrowIfMultipart(request);
@@ -53,8 +53,8 @@ readonly struct RequestBody : IDisposable
         if (announced > maxBytes)
             throw BodyWindow.TooLarge(maxBytes);
 
-        var source = new BodySource(Decompress(context, encoding), encoding);
-        var (body, isWhole) = await FillAsync(source, announced, maxBytes, budget, cancellation);
+        var source = encoding is null ? new BodySource(request.Body) : Decompress(context, encoding);
+        var (body, isWhole) = await FillAsync(source, (int)Math.Min(announced ?? FirstBufferBytes, FirstBufferBytes), maxBytes, budget, time, cancellation);
 
         return isWhole ? new RequestBody(body) : new RequestBody(new BodyWindow(body, maxBytes, budget, source.ReadAsync));
     }
@@ -85,27 +85,24 @@ readonly struct RequestBody : IDisposable
         }
     }
 
-    static Stream Decompress(HttpContext context, string? encoding)
+    static BodySource Decompress(HttpContext context, string encoding)
     {
-        var body = context.Request.Body;
-        if (encoding is null)
-            return body;
-
+        var body = new CompressedBody(context.Request.Body);
         Stream decompressed = encoding switch
         {
             "gzip" => new GZipStream(body, CompressionMode.Decompress, leaveOpen: true),
-            "br" => new BrotliStream(body, CompressionMode.Decompress, leaveOpen: true),
+            "br" => new BrotliBody(body),
             _ => new ZstdSharp.DecompressionStream(body, checkEndOfStream: true, leaveOpen: true),
         };
         context.Response.RegisterForDisposeAsync(decompressed); // the rest of a large body is read through it
-        return decompressed;
+        return new BodySource(decompressed, encoding, body);
     }
 
     /// <summary>Reads to the end, or until the body turns out to be large.</summary>
     [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder<>))]
-    static async ValueTask<(PooledBody Body, bool IsWhole)> FillAsync(BodySource source, long? announced, long maxBytes, BodyBudget budget, CancellationToken cancellation)
+    static async ValueTask<(PooledBody Body, bool IsWhole)> FillAsync(BodySource source, int firstBytes, long maxBytes, BodyBudget budget, ReceiveTime time, CancellationToken cancellation)
     {
-        var body = PooledBody.Rent((int)Math.Min(announced ?? SmallBufferBytes, FirstBufferBytes), budget);
+        var body = PooledBody.Rent(firstBytes, budget);
         try
         {
             while (true)
@@ -125,6 +122,7 @@ readonly struct RequestBody : IDisposable
                 body = body.Extend(count);
                 if (body.Length > maxBytes)
                     throw BodyWindow.TooLarge(maxBytes);
+                time.ThrowIfOver();
             }
         }
         catch
@@ -134,15 +132,18 @@ readonly struct RequestBody : IDisposable
         }
     }
 
-    /// <summary>Where the bytes come from: what does not decompress is the sender's fault.</summary>
-    readonly struct BodySource(Stream stream, string? encoding)
+    /// <summary>Where the bytes come from: what does not decompress is the sender's fault, and what is left over could be records.</summary>
+    readonly struct BodySource(Stream stream, string? encoding = null, CompressedBody? compressed = null)
     {
         [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder<>))]
         public async ValueTask<int> ReadAsync(Memory<byte> room, CancellationToken cancellation)
         {
             try
             {
-                return await stream.ReadAsync(room, cancellation);
+                var count = await stream.ReadAsync(room, cancellation);
+                return count > 0 || compressed is null or { HasEnded: true }
+                    ? count
+                    : throw new SluiceException(ErrorCode.InvalidBody, $"Something follows the {encoding} data of the body, which has ended; nothing was stored.");
             }
             catch (Exception e) when (encoding is not null && e is InvalidDataException or InvalidOperationException or ZstdSharp.ZstdException or EndOfStreamException)
             {

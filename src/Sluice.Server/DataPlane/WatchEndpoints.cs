@@ -130,6 +130,7 @@ static class WatchEndpoints
         var asEvents = http.Request.Headers.Accept.ToString().Contains("text/event-stream", StringComparison.OrdinalIgnoreCase);
         http.Response.ContentType = asEvents ? "text/event-stream" : "application/x-ndjson";
         http.Response.Headers.CacheControl = "no-store";
+        if (HeadAnswer.IsAskedFor(http)) return;
         await http.Response.StartAsync(stop.Token);
         try
         {

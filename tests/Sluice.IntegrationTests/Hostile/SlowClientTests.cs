@@ -133,6 +133,40 @@ public sealed class SlowClientTests
     }
 
     [Fact]
+    public async Task Senders_that_announce_much_and_send_little_leave_room_for_others()
+    {
+        const int patient = 200; // 1 MB each, of 8 MiB
+        using var data = new TemporaryDirectory();
+        await using var server = await ServerProcess.StartAsync(data.Path, "Sluice.Server", Cancellation, ("Sluice__Limits__MaxBodyBytesInFlight", "8388608"));
+        using var api = await ApiClient.LoginAsync(server.HttpPort, Cancellation);
+        var sink = await MakeSinkAsync(api);
+        var head = $"POST /v2/sinks/{sink} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {api.Token}\r\nExpect: 100-continue\r\nContent-Length: 1000000\r\n\r\n";
+        var open = new List<TcpClient>();
+        try
+        {
+            while (open.Count < patient)
+            {
+                open.Add(await ConnectAsync(server.HttpPort));
+                await open[^1].GetStream().WriteAsync(Encoding.ASCII.GetBytes(head), Cancellation);
+            }
+            foreach (var client in open)
+            {
+                // the server asks for the body: the request has its memory
+                var asked = new byte["HTTP/1.1 100 Continue\r\n\r\n".Length];
+                await client.GetStream().ReadExactlyAsync(asked, Cancellation);
+                Assert.StartsWith("HTTP/1.1 100", Encoding.ASCII.GetString(asked), StringComparison.Ordinal);
+                await client.GetStream().WriteAsync("{\"records\":["u8.ToArray(), Cancellation);
+            }
+            var answer = await api.PostAsync($"v2/sinks/{sink}", $$$$"""{"records":[{"value":{"id":1,"pad":"{{{{new string('x', 1_000_000)}}}}"}}]}""", Cancellation);
+            Assert.True(answer.Status == HttpStatusCode.OK, answer.Text);
+        }
+        finally
+        {
+            open.ForEach(client => client.Dispose());
+        }
+    }
+
+    [Fact]
     public async Task A_connection_too_many_is_closed_without_an_answer_and_the_next_one_comes_in_when_another_has_gone()
     {
         const int most = 20;

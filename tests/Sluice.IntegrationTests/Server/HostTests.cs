@@ -199,6 +199,7 @@ public sealed class HostTests
     [InlineData("/health/live", false, HttpStatusCode.OK)]
     [InlineData("/openapi/v2.json", false, HttpStatusCode.OK)]
     [InlineData("/docs/", false, HttpStatusCode.OK)]
+    [InlineData("/favicon.svg", false, HttpStatusCode.OK)]
     [InlineData("/v2/users/current", false, HttpStatusCode.Unauthorized)]
     [InlineData("/v2/nothing/here", true, HttpStatusCode.NotFound)]
     [InlineData("/v2/login", true, HttpStatusCode.MethodNotAllowed)]
@@ -207,15 +208,68 @@ public sealed class HostTests
         await using var server = await ServerUnderTest.StartAsync();
         var token = hasToken ? await server.IdTokenAsync() : null;
 
-        using var get = await server.SendAsync(HttpMethod.Get, path, token);
-        using var head = await server.SendAsync(HttpMethod.Head, path, token);
+        foreach (var version in new[] { HttpVersion.Version11, HttpVersion.Version20 })
+        {
+            using var http = server.TrustingClient(version);
+            using var get = await AskAsync(http, HttpMethod.Get);
+            using var head = await AskAsync(http, HttpMethod.Head);
 
-        Assert.Equal((status, status), (get.StatusCode, head.StatusCode));
-        Assert.Equal(get.Content.Headers.ContentType, head.Content.Headers.ContentType);
-        Assert.Equal(get.Content.Headers.Allow, head.Content.Headers.Allow);
-        Assert.Equal(status == HttpStatusCode.MethodNotAllowed ? ["POST"] : [], head.Content.Headers.Allow);
-        Assert.Empty(await head.Content.ReadAsByteArrayAsync(TestContext.Current.CancellationToken));
-        Assert.NotEmpty(await get.Content.ReadAsByteArrayAsync(TestContext.Current.CancellationToken));
+            Assert.Equal((status, status), (get.StatusCode, head.StatusCode));
+            Assert.Equal(get.Content.Headers.ContentType, head.Content.Headers.ContentType);
+            Assert.Equal(get.Content.Headers.Allow, head.Content.Headers.Allow);
+            Assert.Equal(status == HttpStatusCode.MethodNotAllowed ? ["POST"] : [], head.Content.Headers.Allow);
+            Assert.Empty(await head.Content.ReadAsByteArrayAsync(TestContext.Current.CancellationToken));
+            Assert.NotEmpty(await get.Content.ReadAsByteArrayAsync(TestContext.Current.CancellationToken));
+        }
+
+        async Task<HttpResponseMessage> AskAsync(HttpClient http, HttpMethod method)
+        {
+            using var request = new HttpRequestMessage(method, path) { Version = http.DefaultRequestVersion, VersionPolicy = HttpVersionPolicy.RequestVersionExact };
+            if (token is not null)
+                request.Headers.TryAddWithoutValidation("Authorization", token);
+            return await http.SendAsync(request, TestContext.Current.CancellationToken);
+        }
+    }
+
+    [Theory]
+    [InlineData("/openapi/v3.json", HttpStatusCode.NotFound, "ResourceNotFound", "There is nothing at this address.")]
+    [InlineData("/openapi/xv2.json", HttpStatusCode.NotFound, "ResourceNotFound", "There is nothing at this address.")]
+    [InlineData("/v2/audit?limit=abc", HttpStatusCode.BadRequest, "InvalidParameter", "The parameter limit must be a whole number of at most 32 bits.")]
+    [InlineData("/v2/audit?limit=99999999999", HttpStatusCode.BadRequest, "InvalidParameter", "The parameter limit must be a whole number of at most 32 bits.")]
+    [InlineData("/v2/audit?limit=7&before=abc", HttpStatusCode.BadRequest, "InvalidParameter", "The parameter before must be a whole number of at most 64 bits.")]
+    [InlineData("/v2/sinks/1/tail?errors=maybe", HttpStatusCode.BadRequest, "InvalidParameter", "The parameter errors must be true or false.")]
+    [InlineData("/v2/sinks/1/requests/2?after=x", HttpStatusCode.BadRequest, "InvalidParameter", "The parameter after must be a whole number of at most 32 bits.")]
+    public async Task What_the_framework_refuses_is_told_as_every_refusal_is(string path, HttpStatusCode status, string code, string message)
+    {
+        await using var server = await ServerUnderTest.StartAsync();
+
+        using var response = await server.SendAsync(HttpMethod.Get, path, await server.IdTokenAsync());
+
+        var refusal = await ServerUnderTest.ReadJsonAsync(response);
+        Assert.Equal((status, code, message), (response.StatusCode, refusal.GetProperty("code").GetString(), refusal.GetProperty("message").GetString()));
+    }
+
+    [Theory]
+    [InlineData("chunked", true)]
+    [InlineData("Chunked", true)]
+    [InlineData("gzip, chunked", false)]
+    [InlineData("identity, chunked", false)]
+    [InlineData("chunked, chunked", false)]
+    [InlineData("gzip\r\nTransfer-Encoding: chunked", false)]
+    public async Task A_body_that_is_encoded_for_its_transfer_is_refused_and_not_read_as_if_it_were_not(string coding, bool isTaken)
+    {
+        await using var server = await ServerUnderTest.StartAsync();
+        using var tcp = new TcpClient();
+        await tcp.ConnectAsync(IPAddress.Loopback, server.Http.BaseAddress!.Port, TestContext.Current.CancellationToken);
+
+        var request = $"POST /v2/databases HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: {coding}\r\n\r\n2\r\n{{}}\r\n0\r\n\r\nGET /health HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
+        await tcp.GetStream().WriteAsync(Encoding.ASCII.GetBytes(request), TestContext.Current.CancellationToken);
+        using var reader = new StreamReader(tcp.GetStream());
+        var answer = await reader.ReadToEndAsync(TestContext.Current.CancellationToken);
+
+        Assert.StartsWith(isTaken ? "HTTP/1.1 401" : "HTTP/1.1 400", answer, StringComparison.Ordinal);
+        Assert.Equal(!isTaken, answer.Contains("\"code\": \"InvalidContentType\"", StringComparison.Ordinal));
+        Assert.Equal(isTaken, answer.Contains("HTTP/1.1 200", StringComparison.Ordinal)); // else the connection is closed
     }
 
     [Fact]

@@ -70,6 +70,31 @@ public sealed class IngestTests(IngestServer server) : IClassFixture<IngestServe
     }
 
     [Theory]
+    [InlineData("gzip", null, 0)]
+    [InlineData("br", null, 0)]
+    [InlineData("zstd", null, 0)]
+    [InlineData("br", "br", 0)]
+    [InlineData("gzip", "gzip", 15)]
+    [InlineData("zstd", "zstd", 15)]
+    public async Task Records_behind_the_end_of_compressed_ones_are_stored_or_all_are_refused(string encoding, string? second, int stored)
+    {
+        var sink = await server.MakeSinkAsync();
+        var rest = Lines(11, 5);
+
+        using var response = await server.SendAsync(sink, [.. Compress(Lines(1, 10), encoding), .. second is null ? Encoding.UTF8.GetBytes(rest) : Compress(rest, second)], query: "?format=ndjson",
+            change: request => request.Content!.Headers.ContentEncoding.Add(encoding));
+
+        var answer = await IngestServer.ReadJsonAsync(response);
+        if (stored > 0)
+            Assert.Equal((HttpStatusCode.OK, stored), (response.StatusCode, answer.GetProperty("success_count").GetInt32()));
+        else
+            Assert.Equal((HttpStatusCode.BadRequest, "InvalidBody", "not_stored"), (response.StatusCode, answer.GetProperty("code").GetString(), answer.GetProperty("outcome").GetString()));
+        Assert.Equal(stored, (await server.Api.WaitLoadedAsync(sink, Cancellation))["loaded"]!.GetValue<int>());
+
+        static string Lines(int first, int count) => string.Concat(Enumerable.Range(first, count).Select(id => $$"""{"id":{{id}},"price":1.25}""" + "\n"));
+    }
+
+    [Theory]
     [InlineData("?return=summary", new[] { "success_count", "error_count", "request_id" })]
     [InlineData("?return=all&wait=durable&dry_run=false&format=json", new[] { "success_count", "error_count", "request_id", "records" })]
     public async Task The_answer_is_as_wholeas_asked_for(string query, string[] members)

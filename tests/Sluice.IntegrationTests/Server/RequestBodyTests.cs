@@ -2,6 +2,7 @@ using System.IO.Compression;
 using System.Security.Cryptography;
 using System.Text;
 using Microsoft.AspNetCore.Http;
+using Microsoft.Extensions.Time.Testing;
 using Sluice.Records;
 using Sluice.Server;
 using Sluice.Server.DataPlane;
@@ -11,6 +12,8 @@ namespace Sluice.IntegrationTests.Server;
 
 public sealed class RequestBodyTests
 {
+    static readonly ReceiveTime s_ample = new(TimeProvider.System, TimeSpan.FromHours(1));
+
     readonly BodyBudget _budget = new(1L << 40);
 
     public static TheoryData<string?, int, bool> Bodies
@@ -106,7 +109,7 @@ public sealed class RequestBodyTests
     {
         var context = Context([1], encoding, announced: true);
 
-        var fault = await Assert.ThrowsAsync<SluiceException>(async () => await RequestBody.ReadAsync(context, 100, _budget, TestContext.Current.CancellationToken));
+        var fault = await Assert.ThrowsAsync<SluiceException>(async () => await RequestBody.ReadAsync(context, 100, _budget, s_ample, TestContext.Current.CancellationToken));
 
         Assert.Equal((ErrorCode.UnsupportedEncoding, "gzip, br, zstd"), (fault.Code, context.Response.Headers.AcceptEncoding.ToString()));
     }
@@ -122,17 +125,17 @@ public sealed class RequestBodyTests
         var context = Context([1, 2], null, announced: true);
         context.Request.ContentType = contentType;
 
-        using var body = await RequestBody.ReadAsync(context, 100, _budget, TestContext.Current.CancellationToken);
+        using var body = await RequestBody.ReadAsync(context, 100, _budget, s_ample, TestContext.Current.CancellationToken);
         Assert.Equal(2, body.Memory.Length);
 
         context.Request.ContentType = "multipart/form-data; boundary=x";
-        await Assert.ThrowsAsync<RefusedException>(async () => await RequestBody.ReadAsync(context, 100, _budget, TestContext.Current.CancellationToken));
+        await Assert.ThrowsAsync<RefusedException>(async () => await RequestBody.ReadAsync(context, 100, _budget, s_ample, TestContext.Current.CancellationToken));
     }
 
     [Fact]
     public async Task Memory_beyond_the_budget_is_refused_for_now_and_given_back()
     {
-        var budget = new BodyBudget(1024 * 1024);
+        var budget = new BodyBudget(2 * 1024 * 1024); // a buffer that grows is there twice for a moment
         using var first = await ReadAsync(Random(600_000), null, 1_000_000, announced: true, budget);
         var used = budget.UsedBytes;
 
@@ -213,9 +216,125 @@ public sealed class RequestBodyTests
         var context = Context(Random(10), null, announced: false);
         context.Request.ContentLength = 30_000_000;
 
-        using var body = await RequestBody.ReadAsync(context, 32_000_000, _budget, TestContext.Current.CancellationToken);
+        using var body = await RequestBody.ReadAsync(context, 32_000_000, _budget, s_ample, TestContext.Current.CancellationToken);
 
-        Assert.InRange(_budget.UsedBytes, 1, 1024 * 1024);
+        Assert.InRange(_budget.HighestUsedBytes, 1, 16 * 1024);
+    }
+
+    [Theory]
+    [InlineData(500, 65 * 1024)]
+    [InlineData(2_500, 513 * 1024)]
+    public async Task A_body_costs_about_what_has_come_of_it(int pieces, int most)
+    {
+        var context = Context([], null, announced: false);
+        context.Request.ContentLength = 1_000_000;
+        context.Request.Body = new Pieces(Enumerable.Repeat(new byte[100], pieces));
+
+        using var body = await RequestBody.ReadAsync(context, 32_000_000, _budget, s_ample, TestContext.Current.CancellationToken);
+
+        Assert.Equal(100 * pieces, body.Memory.Length);
+        Assert.InRange(_budget.UsedBytes, 100 * pieces, most);
+    }
+
+    [Theory]
+    [InlineData(6, true)]
+    [InlineData(7, false)]
+    public async Task A_body_that_takes_too_long_is_refused_while_it_is_read(int pieces, bool isInTime)
+    {
+        var time = new FakeTimeProvider();
+        var context = Context([], null, announced: false);
+        context.Request.Body = new Pieces(Enumerable.Repeat(new byte[100], pieces)) { BeforeEach = () => time.Advance(TimeSpan.FromSeconds(10)) };
+        var limit = new ReceiveTime(time, TimeSpan.FromSeconds(60));
+
+        var reading = RequestBody.ReadAsync(context, 32_000_000, _budget, limit, TestContext.Current.CancellationToken).AsTask();
+
+        if (isInTime)
+            (await reading).Dispose();
+        else
+            Assert.Equal(ErrorCode.RequestTimeout, (await Assert.ThrowsAsync<SluiceException>(() => reading)).Code);
+        Assert.Equal(0, _budget.UsedBytes);
+    }
+
+    public static TheoryData<string, string, bool> Leftovers
+    {
+        get
+        {
+            var all = new TheoryData<string, string, bool>();
+            foreach (var encoding in new[] { "gzip", "br", "zstd" })
+            {
+                foreach (var leftover in new[] { "{\"id\":1}\n", "\n", "\0", "\u001f", "(", "other", "cut" })
+                {
+                    all.Add(encoding, leftover, false);
+                    all.Add(encoding, leftover, true);
+                }
+            }
+
+            return all;
+        }
+    }
+
+    /// <param name="apart">The rest comes when what precedes it has been read.</param>
+    [Theory]
+    [MemberData(nameof(Leftovers))]
+    public async Task What_follows_compressed_data_is_not_thrown_away(string encoding, string leftover, bool apart)
+    {
+        foreach (var length in new[] { 10, 100_000, 5_000_000 })
+        {
+            var whole = Compress(Random(length), encoding);
+            var rest = leftover switch
+            {
+                "other" => Compress(Random(10), encoding == "br" ? "gzip" : "br"),
+                "cut" => Compress(Random(50), encoding)[..^2],
+                _ => Encoding.ASCII.GetBytes(leftover),
+            };
+            var context = Context([], encoding, announced: false);
+            context.Request.Body = new Pieces(apart ? [whole, rest] : [[.. whole, .. rest]]);
+
+            var fault = await Assert.ThrowsAsync<SluiceException>(() => DrainAsync(context, 6_000_000));
+
+            Assert.Equal(ErrorCode.InvalidBody, fault.Code);
+        }
+        Assert.Equal(0, _budget.UsedBytes);
+    }
+
+    [Theory]
+    [InlineData("gzip", true)]
+    [InlineData("gzip", false)]
+    [InlineData("zstd", true)]
+    [InlineData("zstd", false)]
+    public async Task Several_members_or_frames_are_one_body(string encoding, bool apart)
+    {
+        var (first, second) = (Random(30_000), Random(5_000));
+        var (one, two) = (Compress(first, encoding), Compress(second, encoding));
+        var context = Context([], encoding, announced: false);
+        context.Request.Body = new Pieces(apart ? [one, two] : [[.. one, .. two]]);
+
+        using var body = await RequestBody.ReadAsync(context, 100_000, _budget, s_ample, TestContext.Current.CancellationToken);
+
+        Assert.Equal([.. first, .. second], body.Memory.ToArray());
+    }
+
+    [Fact]
+    public async Task Brotli_has_one_stream_and_a_second_one_is_refused()
+    {
+        var fault = await Assert.ThrowsAsync<SluiceException>(() => ReadAsync([.. Compress(Random(10), "br"), .. Compress(Random(5), "br")], "br", 100, announced: true));
+
+        Assert.Equal((ErrorCode.InvalidBody, "Something follows the br data of the body, which has ended; nothing was stored."), (fault.Code, fault.Message));
+    }
+
+    [Theory]
+    [InlineData("gzip")]
+    [InlineData("br")]
+    [InlineData("zstd")]
+    public async Task Compressed_data_may_come_byte_by_byte(string encoding)
+    {
+        var bytes = Random(3_000);
+        var context = Context([], encoding, announced: false);
+        context.Request.Body = new Pieces(Compress(bytes, encoding).Select(one => new[] { one }));
+
+        using var body = await RequestBody.ReadAsync(context, 3_000, _budget, s_ample, TestContext.Current.CancellationToken);
+
+        Assert.Equal(bytes, body.Memory.ToArray());
     }
 
     [Fact]
@@ -235,17 +354,19 @@ public sealed class RequestBodyTests
         async ValueTask ReadOnceAsync()
         {
             context.Request.Body.Position = 0;
-            using var body = await RequestBody.ReadAsync(context, 1_000_000, _budget, CancellationToken.None);
+            using var body = await RequestBody.ReadAsync(context, 1_000_000, _budget, s_ample, CancellationToken.None);
         }
     }
 
     Task<RequestBody> ReadAsync(byte[] sent, string? encoding, long maxBytes, bool announced, BodyBudget? budget = null) =>
-        RequestBody.ReadAsync(Context(sent, encoding, announced), maxBytes, budget ?? _budget, TestContext.Current.CancellationToken).AsTask();
+        RequestBody.ReadAsync(Context(sent, encoding, announced), maxBytes, budget ?? _budget, s_ample, TestContext.Current.CancellationToken).AsTask();
 
-    async Task DrainAsync(byte[] sent, string? encoding, long maxBytes)
+    Task DrainAsync(byte[] sent, string? encoding, long maxBytes) => DrainAsync(Context(sent, encoding, announced: false), maxBytes);
+
+    async Task DrainAsync(HttpContext context, long maxBytes)
     {
-        using var body = await ReadAsync(sent, encoding, maxBytes, announced: false);
-        while (!body.Window!.IsComplete)
+        using var body = await RequestBody.ReadAsync(context, maxBytes, _budget, s_ample, TestContext.Current.CancellationToken);
+        while (body.Window is { IsComplete: false })
         {
             body.Window.Take(body.Window.Bytes.Length);
             await body.Window.FillAsync(TestContext.Current.CancellationToken);
@@ -284,5 +405,28 @@ public sealed class RequestBodyTests
         }
 
         return output.ToArray();
+    }
+
+    /// <summary>No read gives bytes of two pieces.</summary>
+    sealed class Pieces(IEnumerable<byte[]> pieces) : InputStream
+    {
+        readonly Queue<byte[]> _later = new(pieces);
+        ReadOnlyMemory<byte> _piece;
+
+        public Action? BeforeEach { get; init; }
+
+        public override ValueTask<int> ReadAsync(Memory<byte> buffer, CancellationToken cancellationToken = default)
+        {
+            if (_piece.IsEmpty && _later.TryDequeue(out var next))
+            {
+                BeforeEach?.Invoke();
+                _piece = next;
+            }
+
+            var count = Math.Min(_piece.Length, buffer.Length);
+            _piece[..count].CopyTo(buffer);
+            _piece = _piece[count..];
+            return new(count);
+        }
     }
 }

@@ -68,6 +68,17 @@ public sealed class TailCallerTests : IAsyncLifetime
         Assert.Null(line);
     }
 
+    [Fact]
+    public async Task Head_of_it_ends_with_its_headers()
+    {
+        using var answer = await _server.SendAsync(HttpMethod.Head, $"/v2/sinks/{_sink}/tail", _token).WaitAsync(TimeSpan.FromSeconds(30), TimeProvider.System, Cancellation);
+        Assert.Equal((HttpStatusCode.OK, "application/x-ndjson"), (answer.StatusCode, answer.Content.Headers.ContentType!.ToString()));
+
+        using var missing = await _server.SendAsync(HttpMethod.Head, $"/v2/sinks/{Guid.NewGuid()}/tail", _token);
+        Assert.Equal(HttpStatusCode.NotFound, missing.StatusCode);
+        await _server.StopAsync().WaitAsync(TimeSpan.FromSeconds(20), TimeProvider.System, Cancellation); // nothing of it is under way
+    }
+
     Task<JsonElement> SendAsync(int id) =>
         _server.JsonAsync(HttpStatusCode.OK, HttpMethod.Post, $"/v2/sinks/{_sink}", _administrator, $$$"""{"records":[{"value":{"id":{{{id}}} }}]}""");
 
