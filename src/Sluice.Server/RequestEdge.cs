@@ -55,6 +55,7 @@ sealed class RequestEdge(RequestDelegate next, Drain drain, RefusalMeter meter, 
     {
         try
         {
+            ThrowIfDotSegment(context);
             TakeBody(context);
             await next(context);
             await CompleteBareStatusAsync(context);
@@ -127,6 +128,17 @@ sealed class RequestEdge(RequestDelegate next, Drain drain, RefusalMeter meter, 
             if (type == typeof(bool) && !bool.TryParse(text, out _)) return $"{parameter.Name} must be true or false";
         }
         return null;
+    }
+
+    /// <summary>Kestrel has resolved them (RFC 3986 5.2.4), so that a column's name that is <c>..</c> would stand for the table.</summary>
+    static void ThrowIfDotSegment(HttpContext context)
+    {
+        var target = context.Features.GetRequiredFeature<IHttpRequestFeature>().RawTarget;
+        if (!target.Contains("/.", StringComparison.Ordinal) && !target.Contains("%2e", StringComparison.OrdinalIgnoreCase))
+            return;
+        var segments = target.Split('?')[0].Split('/');
+        if (segments.Any(segment => segment.Replace("%2e", ".", StringComparison.OrdinalIgnoreCase) is "." or ".."))
+            throw new SluiceException(ErrorCode.InvalidParameter, "The path has a segment '.' or '..', which would stand for another resource.");
     }
 
     /// <summary>Refuses what would be read otherwise than it was sent, and has a client that leaves told apart from a disk that fails.</summary>

@@ -187,6 +187,25 @@ public sealed class TablePropertiesTests(IngestServer server) : IClassFixture<In
         Assert.Equal("""[["create table nulls (_id id, a int, b vector(2) default [1.5, 2]);"]]""", await QueryAsync("SHOW CREATE TABLE nulls"));
     }
 
+    [Theory]
+    [InlineData("..")]
+    [InlineData("%2e%2e")]
+    [InlineData(".%2E")]
+    [InlineData("price/..")]
+    [InlineData("%2e")]
+    public async Task A_name_that_is_dots_deletes_nothing_else(string name)
+    {
+        var table = $"dots{Guid.NewGuid():n}";
+        await PostAsync($"v2/tables/{server.DatabaseId}", $$$"""{"name":"{{{table}}}","options":{"keys":false}}""");
+        var asWritten = new Uri($"{server.Http.BaseAddress}v2/tables/{server.DatabaseId}/{table}/fields/{name}", new UriCreationOptions { DangerousDisablePathAndQueryCanonicalization = true });
+
+        using var answer = await server.Http.DeleteAsync(asWritten, Cancellation);
+
+        Assert.Equal(HttpStatusCode.BadRequest, answer.StatusCode);
+        Assert.Contains("which would stand for another resource", await answer.Content.ReadAsStringAsync(Cancellation), StringComparison.Ordinal);
+        Assert.Equal(HttpStatusCode.OK, (await server.Api.GetAsync($"v2/tables/{server.DatabaseId}/{table}", Cancellation)).Status);
+    }
+
     static System.Text.Json.JsonSerializerOptions JsonText { get; } = new() { Encoder = System.Text.Encodings.Web.JavaScriptEncoder.UnsafeRelaxedJsonEscaping };
 
     string SinkBody(string table, string schema) => $$"""{"name":"{{table}}","sink_details":{"database_id":"{{server.DatabaseId}}","table":"{{table}}"},"schema":{{schema}}}""";
