@@ -9,6 +9,8 @@ namespace Sluice.Cli.Sending;
 /// <summary><c>sluice send SINK FILE</c>: streams a file, or standard input, into a sink.</summary>
 static class SendCommand
 {
+    static readonly TimeSpan s_patience = TimeSpan.FromSeconds(1); // the process is ended two seconds after it was asked to end
+
     public static Command Create()
     {
         var sink = new Argument<string>("sink") { Description = "Name or id; its id with a key that may only send." };
@@ -95,7 +97,10 @@ static class SendCommand
                 }
                 catch
                 {
-                    await batcher.AbortAsync(cancellation); // a request that is not full must not take the key of the full one from the next run
+                    // a request that is not full must not take the key of the full one from the next run; what is under way is waited for, when interrupted for a moment
+                    using var patience = new CancellationTokenSource(Timeout.InfiniteTimeSpan, TimeProvider.System);
+                    await using var interrupted = cancellation.Register(() => patience.CancelAfter(s_patience));
+                    await batcher.AbortAsync(patience.Token);
                     throw;
                 }
             });
