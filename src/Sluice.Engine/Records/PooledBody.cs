@@ -39,11 +39,11 @@ public readonly struct PooledBody : IDisposable
         return new PooledBody(buffer, 0, budget);
     }
 
-    /// <summary>The same bytes in a buffer of twice the size, but no more than <paramref name="maxBytes"/> asks for.</summary>
+    /// <summary>The same bytes in a buffer of so many <paramref name="times"/> the size, but no more than <paramref name="maxBytes"/> asks for.</summary>
     /// <exception cref="SluiceException"><see cref="ErrorCode.MemoryLow"/>.</exception>
-    public PooledBody Grow(int maxBytes)
+    public PooledBody Grow(int maxBytes, int times = 2)
     {
-        var larger = Rent((int)Math.Min(2L * Capacity, maxBytes), _budget);
+        var larger = Rent((int)Math.Min((long)times * Capacity, maxBytes), _budget);
         Memory.CopyTo(larger._buffer);
         var grown = new PooledBody(larger._buffer, Length, _budget);
         Dispose();

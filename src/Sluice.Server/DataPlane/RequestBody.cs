@@ -18,6 +18,9 @@ readonly struct RequestBody : IDisposable
     // whatever is announced: more is taken for what has come
     const int FirstBufferBytes = 16 * 1024;
 
+    // up to here it grows in larger steps, so that a body of this size is copied a third as often
+    const int QuickBufferBytes = 1024 * 1024;
+
     readonly PooledBody _whole;
 
     RequestBody(PooledBody whole) => _whole = whole;
@@ -112,7 +115,7 @@ readonly struct RequestBody : IDisposable
                     if (body.Length >= BodyWindow.DefaultBytes)
                         return (body, false);
 
-                    body = body.Grow(BodyWindow.DefaultBytes);
+                    body = body.Grow(BodyWindow.DefaultBytes, times: body.Capacity < QuickBufferBytes ? 4 : 2);
                 }
 
                 var count = await source.ReadAsync(body.Free(body.Capacity - body.Length), cancellation);
