@@ -20,7 +20,7 @@ sealed partial class Backups(
     ServerOptions options, DataDirectory data, EngineSlot slot, ControlPlane plane, DuckDbDatabases databases, IDbContextFactory<CatalogContext> catalog, AuditLog audit, TimeProvider time)
     : IDisposable
 {
-    const string Unfinished = ".unfinished";
+    const string Unfinished = ".unfinished-"; // no backup's name begins with a dot
 
     readonly SemaphoreSlim _turn = new(1);
 
@@ -43,8 +43,9 @@ sealed partial class Backups(
         {
             var target = Path.Combine(root, name);
             if (Path.Exists(target)) throw new SluiceException(ErrorCode.AlreadyExists, $"There is a backup {name} already.");
-            var manifest = await WriteAsync(name, target + Unfinished, root, cancellation);
-            Directory.Move(target + Unfinished, target);
+            var unfinished = Path.Combine(root, Unfinished + name);
+            var manifest = await WriteAsync(name, unfinished, root, cancellation);
+            Directory.Move(unfinished, target);
             Posix.SyncDirectory(root);
             audit.Write(AuditEvent.By(caller, AuditAction.CreateBackup) with { Target = "backup", TargetName = name });
             return manifest;
@@ -61,7 +62,7 @@ sealed partial class Backups(
     {
         var root = OpenRoot();
         var found = new List<BackupManifest>();
-        foreach (var directory in Directory.EnumerateDirectories(root).Where(path => !path.EndsWith(Unfinished, StringComparison.Ordinal)))
+        foreach (var directory in Directory.EnumerateDirectories(root).Where(path => !Path.GetFileName(path.AsSpan()).StartsWith(Unfinished, StringComparison.Ordinal)))
         {
             try
             {
@@ -137,6 +138,8 @@ sealed partial class Backups(
                 var copied = await databases.OpenDatabase(database).CopyAsync(Path.Combine(directory, "databases", $"{database}.duckdb"), cancellation);
                 foreach (var (table, position) in copied) positions[table] = position;
             }
+            if (tables.FirstOrDefault(table => !positions.ContainsKey(table.Id)) is { } empty)
+                throw new SluiceException(ErrorCode.Unavailable, $"Table '{empty.Schema.Name}' is not in its database yet: it is being loaded from its log.");
             return [.. tables.Select(table => CopyLog(table, directory, positions[table.Id], cancellation))];
         }
         finally
@@ -175,6 +178,7 @@ sealed partial class Backups(
     /// <summary>Files that only grow are copied as far as they are; a torn last line of the audit log is cut off when it is opened.</summary>
     static void CopyFiles(string from, string to)
     {
+        if (!Directory.Exists(from)) return; // tls, with a certificate of the operator's
         SafeFile.MakeDirectory(to);
         foreach (var path in Directory.EnumerateFiles(from)) SafeFile.Copy(path, Path.Combine(to, Path.GetFileName(path)));
     }
@@ -183,9 +187,21 @@ sealed partial class Backups(
     void ThrowIfNoRoom(string root)
     {
         var everything = new EnumerationOptions { RecurseSubdirectories = true, AttributesToSkip = 0 };
-        var needed = new DirectoryInfo(data.Path).EnumerateFiles("*", everything).Sum(file => file.Length) + options.Storage.DiskReserveBytes;
+        var needed = new DirectoryInfo(data.Path).EnumerateFiles("*", everything).Sum(LengthOf) + options.Storage.DiskReserveBytes;
         if (new DriveInfo(root).AvailableFreeSpace is var free && free < needed)
             throw new SluiceException(ErrorCode.DiskLow, $"The disk of the backups has {free} bytes free; a backup and the reserve need {needed}.");
+    }
+
+    static long LengthOf(FileInfo file)
+    {
+        try
+        {
+            return file.Length;
+        }
+        catch (FileNotFoundException)
+        {
+            return 0; // trimmed meanwhile
+        }
     }
 
     [GeneratedRegex(@"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}\z")]

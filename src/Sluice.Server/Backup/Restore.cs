@@ -18,12 +18,12 @@ static class Restore
         var source = Path.GetFullPath(from);
         if (!Directory.Exists(source)) throw new StartupException(ExitCode.BadOptions, $"there is no directory {source}");
         var full = Path.GetFullPath(target);
-        if (File.Exists(full) || (Directory.Exists(full) && Directory.EnumerateFileSystemEntries(full).Any()))
-            throw new StartupException(ExitCode.BadOptions, $"{full} is not empty: restore into a new directory, and start the server on that");
+        ThrowIfUsed(full);
         var manifest = BackupManifest.Read(source);
         manifest.Verify(source);
 
         using var data = DataDirectory.Open(full);
+        ThrowIfUsed(full); // while the backup was read, before the directory was locked
         data.BeginRestore();
         foreach (var file in manifest.Files)
         {
@@ -43,6 +43,12 @@ static class Restore
         await output.WriteLineAsync($"restored {manifest.Name} of {manifest.TakenAt:u} into {data.Path}: {manifest.Files.Count} files, {manifest.Bytes} bytes");
         foreach (var table in manifest.Tables)
             await output.WriteLineAsync($"  table {table.Name} ({table.TableId}): acknowledged up to sequence {table.Sequence}, of that in the database up to {table.LoadedSequence}");
+    }
+
+    static void ThrowIfUsed(string target)
+    {
+        if (File.Exists(target) || (Directory.Exists(target) && Directory.EnumerateFileSystemEntries(target).Any(path => Path.GetFileName(path) != "lock")))
+            throw new StartupException(ExitCode.BadOptions, $"{target} is not empty: restore into a new directory, and start the server on that");
     }
 
     static void MakeDirectories(string root, string directory)

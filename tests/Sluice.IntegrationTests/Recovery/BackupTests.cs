@@ -1,4 +1,6 @@
 using System.Net;
+using System.Security.Cryptography;
+using System.Security.Cryptography.X509Certificates;
 using System.Text;
 using System.Text.Json.Nodes;
 using Sluice.IntegrationTests.Cli;
@@ -23,6 +25,28 @@ public sealed class BackupTests(ITestOutputHelper output) : IDisposable
     (string, string)[] Environment => [("Sluice__Backup__Directory", Root), ("Sluice__Storage__SegmentBytes", "200000"), ("Sluice__Storage__RetainedBytes", "400000")];
 
     public void Dispose() => _directory.Dispose();
+
+    [Fact]
+    public async Task A_backup_may_have_any_name_and_needs_no_certificate_of_the_server()
+    {
+        var (certificate, key) = (Path.Combine(_directory.Path, "own.crt"), Path.Combine(_directory.Path, "own.key"));
+        using (var pair = ECDsa.Create(ECCurve.NamedCurves.nistP256))
+        {
+            using var own = new CertificateRequest("CN=localhost", pair, HashAlgorithmName.SHA256).CreateSelfSigned(DateTimeOffset.UtcNow.AddDays(-1), DateTimeOffset.UtcNow.AddDays(10));
+            await File.WriteAllTextAsync(certificate, own.ExportCertificatePem(), Cancellation);
+            await File.WriteAllTextAsync(key, pair.ExportPkcs8PrivateKeyPem(), Cancellation);
+        }
+        await using var server = await ServerProcess.StartAsync(Data, "Sluice.Server", Cancellation, [.. Environment, ("Sluice__Tls__CertificateFile", certificate), ("Sluice__Tls__KeyFile", key)]);
+        using var api = await ApiClient.LoginAsync(server.HttpPort, Cancellation);
+        foreach (var name in new[] { "a.unfinished", "a" })
+        {
+            var answer = await api.PostAsync("v2/backups", $$"""{"name":"{{name}}"}""", Cancellation);
+            Assert.True(answer.Status == HttpStatusCode.Created, answer.Text);
+        }
+
+        Assert.Equal(["a.unfinished", "a"], (await api.GetAsync("v2/backups", Cancellation)).Json["resources"]!.AsArray().Select(it => it!["name"]!.GetValue<string>()));
+        Assert.Equal(["a", "a.unfinished"], Directory.EnumerateDirectories(Root).Select(Path.GetFileName).Order(StringComparer.Ordinal));
+    }
 
     [Fact]
     public async Task Backups_taken_while_records_are_sent_have_everything_acknowledged_before_and_once()
