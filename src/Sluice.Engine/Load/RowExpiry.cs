@@ -12,11 +12,14 @@ public sealed record RowExpiry(TableSchema Schema, long? RowsBeforeMicroseconds,
     /// <summary>By the table's retention and the time to live of its columns; <c>null</c>: everything is kept for ever.</summary>
     public static RowExpiry? Of(TableSchema schema, DateTimeOffset now, int maxRows)
     {
-        long? rowsBefore = schema.Retention > TimeSpan.Zero ? (now - schema.Retention).ToUnixTimeMilliseconds() * 1_000 : null;
-        var columns = schema.Columns.Where(column => column.Type.IsQuantum && column.Type.TimeToLive > TimeSpan.Zero).ToList();
+        long? rowsBefore = Ends(schema.Retention, now) ? (now - schema.Retention).ToUnixTimeMilliseconds() * 1_000 : null;
+        var columns = schema.Columns.Where(column => column.Type.IsQuantum && Ends(column.Type.TimeToLive, now)).ToList();
         // a time is the begin of its period, so its period has ended when another has begun
         var timesBefore = columns.Select(column => (column, TimeQuantum.Truncate((now - column.Type.TimeToLive).ToUnixTimeSeconds(), column.Type.TimeQuantum))).ToList();
         return rowsBefore is null && timesBefore.Count == 0 ? null : new RowExpiry(schema, rowsBefore, timesBefore, maxRows);
+
+        // 0: for ever; and longer than there have been dates is no different
+        static bool Ends(TimeSpan kept, DateTimeOffset now) => kept > TimeSpan.Zero && kept < now - DateTimeOffset.UnixEpoch;
     }
 }
 

@@ -168,9 +168,9 @@ static class ColumnOptions
             throw Fault("invalid timeUnit argument: it is one of s, ms, us, ns");
         if (options.OptionalText("epoch") is not { Length: > 0 } epoch)
             return ColumnType.Timestamp(unit);
-        return Rfc3339.TryParse(epoch, out var time)
+        return Rfc3339.TryParseEpoch(epoch, out var time)
             ? ColumnType.Timestamp(unit) with { Epoch = time }
-            : throw options.Invalid("epoch", "must be a time as in 2006-01-02T15:04:05Z");
+            : throw options.Invalid("epoch", "must be a time in whole seconds as in 2006-01-02T15:04:05Z");
     }
 
     static string Shorten(string text) => text.Length <= 64 ? text : $"{text.AsSpan(0, 61)}...";

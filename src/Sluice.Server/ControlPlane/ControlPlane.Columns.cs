@@ -75,7 +75,7 @@ sealed partial class ControlPlane
         using var turn = await gate.EnterAsync(cancellation);
         await SettleSchemaAsync(engine, id, gate.Dropping);
         var schema = await WriteAsync(db => PlanChangeAsync(db, id, change), cancellation);
-        var sinks = await ReadAsync(db => LiveSinks(db).Where(row => row.TableId == id && row.Status != SinkStatus.Failed).ToListAsync());
+        var sinks = await ReadAsync(db => SinksOf(db, id).ToListAsync());
         try
         {
             foreach (var sink in sinks)
@@ -141,7 +141,10 @@ sealed partial class ControlPlane
     {
         var table = await LiveTables(db).AsTracking().SingleOrDefaultAsync(row => row.Id == tableId);
         RequireRunning(table);
-        var schema = change(table.ToSchema());
+        var before = table.ToSchema();
+        var schema = change(before);
+        foreach (var sink in await SinksOf(db, tableId).ToListAsync())
+            ThrowIfUnfit(sink, before, schema);
         table.PendingSchema = Encoding.UTF8.GetString(schema.ToJson());
         return schema;
     }
@@ -165,9 +168,10 @@ sealed partial class ControlPlane
                 table.Confirm(schema, Now);
                 table.UpdatedAt = Now;
                 table.UpdatedBy = by;
-                foreach (var sink in await LiveSinks(db).AsTracking().Where(row => row.TableId == tableId && row.Status != SinkStatus.Failed).ToListAsync())
+                foreach (var sink in await SinksOf(db, tableId).AsTracking().ToListAsync())
                 {
-                    if (TryFollow(sink, before, schema, by))
+                    // a part of the key may have become a column: the mapping's text is the same, and what it says is not
+                    if (TryFollow(sink, before, schema, by) || !ToDefinition(sink, before).Fields.SequenceEqual(ToDefinition(sink, schema).Fields))
                         changedSinks.Add(sink);
                 }
                 return table;
@@ -187,6 +191,21 @@ sealed partial class ControlPlane
             return false;
         AddMapping(sink, followed, SinkSettings.Of(mapping), by);
         return true;
+    }
+
+    static IQueryable<CatalogSink> SinksOf(CatalogContext db, Guid tableId) => LiveSinks(db).Where(row => row.TableId == tableId && row.Status != SinkStatus.Failed);
+
+    /// <summary>A mapping that could not follow would be found out when the table has changed already.</summary>
+    static void ThrowIfUnfit(CatalogSink sink, TableSchema before, TableSchema after)
+    {
+        try
+        {
+            SinkMapping.Resolve(SinkMapping.Follow(sink.Mapping.ReadSchema(), before, after), after);
+        }
+        catch (SluiceException e)
+        {
+            throw new SluiceException(ErrorCode.IncorrectState, $"The mapping of sink '{sink.Name}' would not fit the table any more; change it first. {e.Message}", e);
+        }
     }
 
     static void RequireRunning([NotNull] CatalogTable? table)

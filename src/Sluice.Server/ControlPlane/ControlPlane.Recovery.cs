@@ -128,7 +128,7 @@ sealed partial class ControlPlane
             _sinkStatuses[sink.Id] = sink.Status;
             return definition;
         }
-        catch (SluiceException e)
+        catch (Exception e) // whatever is wrong with one sink, the others work
         {
             logger.SinkUnfit(sink.Id, e.Message);
             await WriteAsync(
@@ -160,7 +160,7 @@ sealed partial class ControlPlane
             SinkMapping.Resolve(mapping, table);
             return true;
         }
-        catch (SluiceException)
+        catch (Exception)
         {
             return false; // a column is gone since
         }

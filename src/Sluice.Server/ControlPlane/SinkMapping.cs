@@ -10,11 +10,12 @@ static class SinkMapping
 {
     /// <summary>Finds the column of every entry and reads what its config says about times.</summary>
     /// <exception cref="SluiceException">
-    /// <see cref="ErrorCode.RelatedNotFound"/>: an entry names no column; <see cref="ErrorCode.InvalidParameter"/>: the key does not
+    /// <see cref="ErrorCode.RelatedNotFound"/>: an entry names no column; <see cref="ErrorCode.InvalidParameter"/>: two entries have one name, the key does not
     /// fit the table, <c>_timeQuantum</c> is needed and missing, or a config is not understood.
     /// </exception>
     public static ImmutableArray<FieldMapping> Resolve(SinkSchema schema, TableSchema table)
     {
+        CheckNames(schema);
         CheckKey(schema, table);
         var fields = JoinedKeys(schema).Select(field => MapTo(TableSchema.KeyColumnName, field)).ToList();
         for (var i = 0; i < schema.Definition.Count; i++)
@@ -55,6 +56,13 @@ static class SinkMapping
         schema.PrimaryKeyFields is { Count: > 1 } keys ? keys.Select(key => schema.Definition.Single(field => field.Name == key)) : [];
 
     static bool IsKeyPart(SinkSchema schema, string name) => schema.PrimaryKeyFields is { Count: > 1 } keys && keys.Contains(name);
+
+    /// <summary>A column may have been renamed to a part of the key, which need not be a column.</summary>
+    static void CheckNames(SinkSchema schema)
+    {
+        if (schema.Definition.CountBy(field => field.Name).FirstOrDefault(name => name.Value > 1).Key is { } twice)
+            throw Invalid("schema.definition", $"has more than one entry named '{Shorten(twice)}'");
+    }
 
     static void CheckKey(SinkSchema schema, TableSchema table)
     {
@@ -119,8 +127,8 @@ static class SinkMapping
     {
         if (TextOf(config, "Epoch", path) is not { } text)
             return null;
-        if (!Rfc3339.TryParse(text, out var epoch))
-            throw Invalid($"{path}.Epoch", "must be a time as in 2006-01-02T15:04:05Z");
+        if (!Rfc3339.TryParseEpoch(text, out var epoch))
+            throw Invalid($"{path}.Epoch", "must be a time in whole seconds as in 2006-01-02T15:04:05Z");
         return epoch == DateTimeOffset.MinValue ? null : epoch; // the original's clients write year 1 for "none"
     }
 

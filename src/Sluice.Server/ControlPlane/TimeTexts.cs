@@ -39,6 +39,9 @@ static partial class Rfc3339
         return Pattern.IsMatch(text) && DateTimeOffset.TryParse(text, CultureInfo.InvariantCulture, DateTimeStyles.AdjustToUniversal, out time);
     }
 
+    /// <summary>What numbers are counted from: whole seconds, as nothing finer is added to them.</summary>
+    public static bool TryParseEpoch(string text, out DateTimeOffset epoch) => TryParse(text, out epoch) && epoch.Ticks % TimeSpan.TicksPerSecond == 0;
+
     [GeneratedRegex(@"^[0-9]{4}-[0-9][0-9]-[0-9][0-9]T[0-9][0-9]:[0-9][0-9]:[0-9][0-9](\.[0-9]{1,9})?(Z|[+-][0-9][0-9]:[0-9][0-9])\z", RegexOptions.CultureInvariant)]
     static partial Regex Pattern { get; }
 }

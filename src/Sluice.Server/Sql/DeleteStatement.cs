@@ -39,6 +39,8 @@ sealed class DeleteStatement(SqlPlane plane, SqlContext context, SqlTable table,
                     }
                 },
                 cancellation);
+            if (!SqlTokens.OpensWhatItCloses(expression.Text)) // true) or (true, which runs in the brackets it is put into
+                throw new SqlException("the predicate must be one expression", expression.Offset);
             return rewrite.Sql;
         }
         catch (QueryException e)

@@ -65,7 +65,7 @@ static class ShowAnswers
         type is { Kind: ColumnKind.Timestamp } ? UnitName(type.Unit) : "",
         type?.Epoch?.ToUnixTimeSeconds() ?? 0L,
         type?.TimeQuantum ?? "",
-        type is { IsQuantum: true } ? GoDuration.Format(type.TimeToLive) : "",
+        type is { IsQuantum: true } ? TimeToLive.Write(type.TimeToLive) : "",
         table.Schema.FindColumn(name)?.IsRequired ?? false,
         table.Schema.FindColumn(name)?.Default is { } json ? SqlValue.FromDefault(json).ToSql() : "",
     ];
@@ -84,7 +84,7 @@ static class ShowAnswers
         if (type?.Epoch is { } epoch)
             text.Append(CultureInfo.InvariantCulture, $" epoch '{epoch.UtcDateTime:yyyy-MM-dd'T'HH:mm:ss.FFFFFFF'Z'}'");
         if (type is { TimeQuantum.Length: > 0 })
-            text.Append(CultureInfo.InvariantCulture, $" timequantum '{type.TimeQuantum}' ttl '{GoDuration.Format(type.TimeToLive)}'");
+            text.Append(CultureInfo.InvariantCulture, $" timequantum '{type.TimeQuantum}' ttl '{TimeToLive.Write(type.TimeToLive)}'");
         return text.ToString();
     }
 

@@ -9,13 +9,13 @@ static class SqlGrammar
     /// <summary>A name, with dashes if it has any, or a name in double quotes. Lower-cased: names are kept so.</summary>
     public static readonly Parser<SqlName> Name = OneOf(
         Terms.Scan(static text => NameLength(text), []).Then((_, _, end, span) => new SqlName(Lower(span.Span), end - span.Length)),
-        Terms.Scan(static text => text is ['"', ..] ? SqlTokens.ReadOne(text).Length : 0, ['"'])
+        Terms.Scan(static text => text is ['"', ..] ? SqlTokens.QuotedLength(text) : 0, ['"'])
             .Then((_, _, end, span) => new SqlName(Lower(span.Span[1..^1]).Replace("\"\"", "\"", StringComparison.Ordinal), end - span.Length)))
         .ElseError("expected a name");
 
     /// <summary>A text in single quotes, without them.</summary>
     public static readonly Parser<string> Text =
-        Terms.Scan(static text => text is ['\'', ..] ? SqlTokens.ReadOne(text).Length : 0, ['\''])
+        Terms.Scan(static text => text is ['\'', ..] ? SqlTokens.QuotedLength(text) : 0, ['\''])
             .Then(span => span.Span[1..^1].ToString().Replace("''", "'", StringComparison.Ordinal))
             .ElseError("expected a text in single quotes");
 
@@ -100,13 +100,12 @@ static class SqlGrammar
             Terms.Keyword(name, caseInsensitive: true).Then((_, _, end, _) => new BulkOption(name, "", end - name.Length));
     }
 
-    static int QuotedLength(ReadOnlySpan<char> text)
+    static int QuotedLength(ReadOnlySpan<char> text) => text switch
     {
-        if (text is not (['\'', ..] or ['x' or 'X', '\'', ..]))
-            return 0;
-        var length = SqlTokens.ReadOne(text).Length;
-        return text[length - 1] == '\'' && length > text.IndexOf('\'') + 1 ? length : 0;
-    }
+        ['\'', ..] => SqlTokens.QuotedLength(text),
+        ['x' or 'X', '\'', ..] when SqlTokens.QuotedLength(text[1..]) is var length and > 0 => 1 + length,
+        _ => 0,
+    };
 
     static string Unquote(ReadOnlySpan<char> text) => text[(text.IndexOf('\'') + 1)..^1].ToString().Replace("''", "'", StringComparison.Ordinal);
 

@@ -41,6 +41,19 @@ static class SqlTokens
         return tokens;
     }
 
+    /// <summary>False: a bracket is closed that was not opened, so that a text in brackets would reach beyond them.</summary>
+    public static bool OpensWhatItCloses(string sql)
+    {
+        var depth = 0;
+        foreach (var token in Read(sql).Where(token => token.Kind == SqlTokenKind.Symbol))
+        {
+            depth += sql[token.Start] is '(' or '[' or '{' ? 1 : sql[token.Start] is ')' or ']' or '}' ? -1 : 0;
+            if (depth < 0)
+                return false;
+        }
+        return true;
+    }
+
     /// <summary>The length of the blanks and comments at the start of a text.</summary>
     public static int BlankLength(ReadOnlySpan<char> text)
     {
@@ -72,6 +85,19 @@ static class SqlTokens
         var first when IsWordStart(first) => (SqlTokenKind.Word, WordLength(text)),
         _ => (SqlTokenKind.Symbol, 1),
     };
+
+    /// <summary>The length of a text that begins with a quote, up to the same quote; 0: it does not end.</summary>
+    public static int QuotedLength(ReadOnlySpan<char> text)
+    {
+        for (var at = 1; at < text.Length; at++)
+        {
+            if (text[at] != text[0]) continue;
+            if (at + 1 >= text.Length || text[at + 1] != text[0])
+                return at + 1;
+            at++;
+        }
+        return 0;
+    }
 
     public static bool IsWordStart(char c) => char.IsAsciiLetter(c) || c == '_' || c >= 0x80;
 

@@ -12,11 +12,12 @@ static class SystemTables
         if (!sql.Contains(Prefix, StringComparison.OrdinalIgnoreCase))
             return [];
         var ddl = tables.Select(table => $"({Text(table.Schema.Name)}, {Text(ShowAnswers.Ddl(table.Schema, table.Description))})").DefaultIfEmpty("(NULL::VARCHAR, NULL::VARCHAR)");
-        return
+        IEnumerable<QueryTable> made =
         [
             new QueryTable("fb_table_ddl", $"(SELECT * FROM (VALUES {string.Join(", ", ddl)}) AS made(name, ddl) WHERE name IS NOT NULL)"),
             new QueryTable("fb_views", "(SELECT NULL::VARCHAR AS name, NULL::VARCHAR AS statement WHERE false)"),
         ];
+        return made.ExceptBy(tables.Select(table => table.Schema.Name), table => table.Name); // a table that somebody has named so is meant
     }
 
     static string Text(string text) => $"'{text.Replace("'", "''", StringComparison.Ordinal)}'";

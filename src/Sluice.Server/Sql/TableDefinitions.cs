@@ -166,16 +166,15 @@ static class TableDefinitions
         _ => throw new SqlException($"'{constraint.Value}' is not a valid time unit", constraint.ValueOffset),
     };
 
-    static DateTimeOffset Epoch(ConstraintText constraint) =>
-        DateTimeOffset.TryParse(constraint.Value, CultureInfo.InvariantCulture, DateTimeStyles.AssumeUniversal | DateTimeStyles.AdjustToUniversal, out var epoch)
-            ? epoch
-            : throw new SqlException($"'{constraint.Value}' is not a valid epoch", constraint.ValueOffset);
+    static DateTimeOffset Epoch(ConstraintText constraint) => Rfc3339.TryParseEpoch(constraint.Value, out var epoch)
+        ? epoch
+        : throw new SqlException($"'{constraint.Value}' is not a valid epoch (a time in whole seconds as in 2006-01-02T15:04:05Z)", constraint.ValueOffset);
 
     static string Quantum(ConstraintText constraint) => constraint.Value.ToUpperInvariant() is var quantum && _timeQuanta.Contains(quantum)
         ? quantum
         : throw new SqlException($"'{constraint.Value}' is not a valid time quantum", constraint.ValueOffset);
 
-    static TimeSpan Duration(ConstraintText constraint) => GoDuration.TryParse(constraint.Value, out var duration)
+    static TimeSpan Duration(ConstraintText constraint) => TimeToLive.TryParse(constraint.Value, out var duration)
         ? duration
-        : throw new SqlException($"'{constraint.Value}' is not a valid ttl", constraint.ValueOffset);
+        : throw new SqlException($"'{constraint.Value}' is not a valid ttl (a duration in whole seconds such as '12h' or '30d', at most 36500d)", constraint.ValueOffset);
 }

@@ -30,8 +30,8 @@ static class ExpiryStatements
         if (expiry.TimesBefore.Count == 0) return 0;
         var table = NameOf(expiry.Schema);
         var changed = expiry.TimesBefore.Select(set => Invariant(
-            $"list_distinct(list_transform({SqlTypes.Quote(set.Column.Name)}, lambda x: CASE WHEN {IsOver(set.Seconds)} THEN struct_pack(m := x.m, ts := NULL::TIMESTAMP_S) ELSE x END)) AS {SqlTypes.Quote(set.Column.Name)}"));
-        var isConcerned = expiry.TimesBefore.Select(set => Invariant($"len(list_filter({SqlTypes.Quote(set.Column.Name)}, lambda x: {IsOver(set.Seconds)})) > 0"));
+            $"list_distinct(list_transform({SqlTypes.Quote(set.Column.Name)}, lambda _member: CASE WHEN {IsOver(set.Seconds)} THEN struct_pack(m := _member.m, ts := NULL::TIMESTAMP_S) ELSE _member END)) AS {SqlTypes.Quote(set.Column.Name)}"));
+        var isConcerned = expiry.TimesBefore.Select(set => Invariant($"len(list_filter({SqlTypes.Quote(set.Column.Name)}, lambda _member: {IsOver(set.Seconds)})) > 0"));
         db.Execute(Invariant($"CREATE OR REPLACE TEMP TABLE expiring AS SELECT * REPLACE ({string.Join(", ", changed)}) FROM {table} WHERE {string.Join(" OR ", isConcerned)} LIMIT {expiry.MaxRows}"));
         var rows = db.Execute($"DELETE FROM {table} AS old USING temp.expiring AS new WHERE old._id = new._id");
         if (rows > 0) db.Execute($"INSERT INTO {table} FROM temp.expiring");
@@ -39,7 +39,7 @@ static class ExpiryStatements
         return rows;
     }
 
-    static string IsOver(long seconds) => Invariant($"x.ts < make_timestamp({seconds * 1_000_000})::TIMESTAMP_S");
+    static string IsOver(long seconds) => Invariant($"_member.ts < make_timestamp({seconds * 1_000_000})::TIMESTAMP_S");
 
     static string NameOf(TableSchema schema) => $"main.{SqlTypes.Quote(schema.Name)}";
 

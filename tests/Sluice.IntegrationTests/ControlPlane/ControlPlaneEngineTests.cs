@@ -91,6 +91,58 @@ public sealed class ControlPlaneEngineTests : IAsyncLifetime
     }
 
     [Fact]
+    public async Task A_column_does_not_take_the_name_of_a_part_of_a_key()
+    {
+        var table = await CreateTableAsync("k", KeyKind.String, ("a", ColumnType.String), ("b", ColumnType.String));
+        var sink = await CreateJoinedSinkAsync("s", "k", ["x", "y"], "x", "y", "b");
+
+        await RefusedAsync(ErrorCode.IncorrectState, () => _plane.RenameColumnAsync(s_user, _database, "k", "b", "x", Cancellation));
+        await RestartAsync();
+
+        Assert.Equal(["a", "b"], _engine.FindTable(table.Id)!.Schema.Columns.Select(column => column.Name));
+        Assert.Equal(SinkStatus.Active, _plane.FindSinkStatus(sink.Id));
+        await _plane.RenameColumnAsync(s_user, _database, "k", "a", "x", Cancellation); // no entry of the mapping
+    }
+
+    [Fact]
+    public async Task A_column_that_is_added_with_the_name_of_a_part_of_a_key_is_filled_at_once()
+    {
+        await CreateTableAsync("k", KeyKind.String, ("b", ColumnType.String));
+        var sink = await CreateJoinedSinkAsync("s", "k", ["x", "y"], "x", "y", "b");
+
+        await _plane.AddColumnAsync(s_user, _database, "k", new NewColumn("x", ColumnType.String), Cancellation);
+        var atOnce = _engine.FindSink(sink.Id)!.Definition;
+        await RefusedAsync(ErrorCode.IncorrectState, () => _plane.AddColumnAsync(s_user, _database, "k", new NewColumn("y", ColumnType.StringSetQ("YMD")), Cancellation)); // it lacks _timeQuantum
+        await RestartAsync();
+
+        Assert.Equal(["_id", "_id", "x", "b"], atOnce.Fields.Select(field => field.Column));
+        Assert.Equal(atOnce.Fields, _engine.FindSink(sink.Id)!.Definition.Fields);
+        await _plane.DropColumnAsync(s_user, _database, "k", "x", Cancellation);
+        Assert.Equal(["_id", "_id", "b"], _engine.FindSink(sink.Id)!.Definition.Fields.Select(field => field.Column));
+    }
+
+    [Fact]
+    public async Task A_mapping_that_nothing_can_be_made_of_fails_its_sink_alone()
+    {
+        await CreateTableAsync("k", KeyKind.String, ("b", ColumnType.String));
+        var sound = await CreateJoinedSinkAsync("sound", "k", ["x", "y"], "x", "y", "b");
+        var broken = await CreateJoinedSinkAsync("broken", "k", ["x", "y"], "x", "y", "b");
+        await StopAsync();
+        await using (var db = _catalog.CreateDbContext())
+        {
+            var sent = (await db.SinkMappings.SingleAsync(row => row.SinkId == broken.Id, Cancellation)).SchemaJson;
+            var json = sent.Replace("\"name\": \"b\"", "\"name\": \"x\"", StringComparison.Ordinal);
+            Assert.NotEqual(sent, json);
+            await db.SinkMappings.Where(row => row.SinkId == broken.Id).ExecuteUpdateAsync(set => set.SetProperty(row => row.SchemaJson, json), Cancellation);
+        }
+
+        await StartAsync();
+
+        Assert.Equal(SinkStatus.Active, _plane.FindSinkStatus(sound.Id));
+        Assert.Equal(SinkStatus.Failed, _plane.FindSinkStatus(broken.Id));
+    }
+
+    [Fact]
     public async Task Concurrent_changes_of_one_table_all_take_place_one_after_the_other()
     {
         var table = await CreateTableAsync("t");
@@ -287,8 +339,23 @@ public sealed class ControlPlaneEngineTests : IAsyncLifetime
         await StartAsync();
     }
 
-    Task<CatalogTable> CreateTableAsync(string name, params (string Name, ColumnType Type)[] columns) =>
-        _plane.CreateTableAsync(s_user, _database, new NewTable(name, KeyKind.Number, "", columns.Select(column => new NewColumn(column.Name, column.Type)).ToList()), Cancellation);
+    Task<CatalogTable> CreateTableAsync(string name, params (string Name, ColumnType Type)[] columns) => CreateTableAsync(name, KeyKind.Number, columns);
+
+    Task<CatalogTable> CreateTableAsync(string name, KeyKind key, params (string Name, ColumnType Type)[] columns) =>
+        _plane.CreateTableAsync(s_user, _database, new NewTable(name, key, "", columns.Select(column => new NewColumn(column.Name, column.Type)).ToList()), Cancellation);
+
+    /// <summary>With a key of several parts.</summary>
+    Task<CatalogSink> CreateJoinedSinkAsync(string name, string table, string[] keys, params string[] entries)
+    {
+        var fields = string.Join(',', entries.Select(entry => $$"""{"name":"{{entry}}","path":["{{entry}}"]}"""));
+        return _plane.CreateSinkAsync(
+            s_user,
+            SinkBody.ParseNew(JsonBody.Parse(Encoding.UTF8.GetBytes($$"""
+                {"name":"{{name}}","sink_details":{"database_id":"{{_database}}","table":"{{table}}"},
+                 "schema":{"primary_key_fields":["{{string.Join("\",\"", keys)}}"],"allow_missing_fields":true,"definition":[{{fields}}] } }
+                """))),
+            Cancellation);
+    }
 
     Task<CatalogSink> CreateSinkAsync(string name, string table, params string[] columns) => _plane.CreateSinkAsync(s_user, Body(name, table, columns), Cancellation);
 

@@ -167,6 +167,18 @@ public sealed class SqlEndpointTests : IAsyncLifetime
         Assert.Contains("\"data\":[]", await PostAsync(Url.ToString(), "select * from fb_views"), StringComparison.Ordinal);
     }
 
+    [Fact]
+    public async Task A_table_that_has_the_name_of_a_system_table_is_meant_by_it()
+    {
+        var iris = _database.Tables[0];
+        _database.Tables = [.. _database.Tables, iris with { Schema = iris.Schema with { Name = "fb_views" } }];
+
+        Assert.Equal(Data(await PostAsync(Url.ToString(), "select count(*) from iris")), Data(await PostAsync(Url.ToString(), "select count(*) from fb_views")));
+        Assert.Contains("create table fb_views", await PostAsync(Url.ToString(), "select ddl from fb_table_ddl where name = 'fb_views'"), StringComparison.Ordinal);
+
+        static string Data(string answer) => answer[answer.IndexOf("\"data\":", StringComparison.Ordinal)..answer.IndexOf("\"execution-time\"", StringComparison.Ordinal)];
+    }
+
     async Task<string> PostAsync(string path, string sql)
     {
         using var answer = await _client.PostAsync(new Uri(path, UriKind.Relative), new StringContent(sql), TestContext.Current.CancellationToken);

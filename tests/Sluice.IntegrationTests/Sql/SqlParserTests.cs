@@ -1,4 +1,5 @@
 using Sluice.Schema;
+using Sluice.Server;
 using Sluice.Server.Sql;
 using Xunit;
 
@@ -134,9 +135,10 @@ public sealed class SqlParserTests
     [InlineData("30d", 2_592_000)]
     public void A_ttl_is_read_as_go_writes_durations(string text, int seconds)
     {
-        Assert.True(GoDuration.TryParse(text, out var duration));
+        var table = Assert.IsType<CreateTable>(SqlParser.Parse($"create table t (_id id, q idset timequantum 'YMD' ttl '{text}')"));
+        var duration = Assert.Single(table.Columns).Type.TimeToLive;
         Assert.Equal(TimeSpan.FromSeconds(seconds), duration);
-        Assert.True(GoDuration.TryParse(GoDuration.Format(duration), out var again));
+        Assert.True(TimeToLive.TryParse(TimeToLive.Write(duration), out var again));
         Assert.Equal(duration, again);
     }
 
@@ -146,6 +148,31 @@ public sealed class SqlParserTests
     [InlineData("-1h")]
     [InlineData("h")]
     [InlineData("1w")]
+    [InlineData("36501d")]
     [InlineData("999999999d")]
-    public void A_wrong_ttl_is_refused(string text) => Assert.False(GoDuration.TryParse(text, out _));
+    [InlineData("1500ms")]
+    public void A_wrong_ttl_is_refused(string text) =>
+        Assert.Contains("is not a valid ttl", Assert.Throws<SqlException>(() => SqlParser.Parse($"create table t (_id id, q idset timequantum 'YMD' ttl '{text}')")).Message, StringComparison.Ordinal);
+
+    [Theory]
+    [InlineData("10:00")]
+    [InlineData("5/6/2020")]
+    [InlineData("2020-01-01T00:00:00.5Z")]
+    public void A_wrong_epoch_is_refused(string text) =>
+        Assert.Contains("is not a valid epoch", Assert.Throws<SqlException>(() => SqlParser.Parse($"create table t (_id id, at timestamp epoch '{text}')")).Message, StringComparison.Ordinal);
+
+    [Theory]
+    [InlineData("drop table \"orders2")]
+    [InlineData("drop table \"")]
+    [InlineData("drop table \"orders\"\"")]
+    [InlineData("show columns from \"")]
+    [InlineData("alter table t drop \"zz")]
+    [InlineData("alter table t set retention '1dx")]
+    [InlineData("alter table t set retention '")]
+    [InlineData("create table t (_id id) comment 'abc")]
+    [InlineData("create table t (_id id) comment 'abc''")]
+    [InlineData("create table t (_id id) comment '")]
+    [InlineData("create table t (_id id, at timestamp timeunit 'msx")]
+    [InlineData("bulk insert t (_id) map (0 id) from '1' with format 'CSV' input 'INLINE")]
+    public void Quotes_that_do_not_end_are_refused(string sql) => Assert.Throws<SqlException>(() => SqlParser.Parse(sql));
 }

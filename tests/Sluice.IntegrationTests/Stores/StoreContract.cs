@@ -163,8 +163,8 @@ public abstract partial class StoreContract : IAsyncLifetime
     [Fact]
     public async Task Members_lose_times_that_are_over_and_stay()
     {
-        var schema = Schema(KeyKind.String, ("sq", ColumnType.StringSetQ("YMDH")), ("iq", ColumnType.IdSetQ("YMD")), ("i", ColumnType.Int));
-        var (sq, iq) = (schema.FindColumn("sq")!, schema.FindColumn("iq")!);
+        var schema = Schema(KeyKind.String, ("x", ColumnType.StringSetQ("YMDH")), ("iq", ColumnType.IdSetQ("YMD")), ("i", ColumnType.Int));
+        var (sq, iq) = (schema.FindColumn("x")!, schema.FindColumn("iq")!); // x: names of columns are not those that a statement uses
         var store = await CreateAsync(schema, sequence: 1);
         TestRow Row(string key, Cell texts, Cell ids) => new(key, new Dictionary<int, Cell> { [sq.Id] = texts, [iq.Id] = ids, [3] = Cell.Of(5L) });
         await LoadAsync(store, schema,
@@ -181,10 +181,10 @@ public abstract partial class StoreContract : IAsyncLifetime
         Assert.False((await store.ExpireAsync(expiry, Cancellation)).HasMore);
 
         var rows = await ReadRowsAsync(schema);
-        Assert.Equal(("{x;x@7200;y;z}", "{1;2@86400}"), (rows["a"].Values["sq"], rows["a"].Values["iq"]));
-        Assert.Equal(("{x@7200}", null), (rows["b"].Values["sq"], rows["b"].Values["iq"]));
-        Assert.Equal((null, "{1;1@86400}"), (rows["c"].Values["sq"], rows["c"].Values["iq"]));
-        Assert.Equal(("{}", "{3@172800}"), (rows["d"].Values["sq"], rows["d"].Values["iq"]));
+        Assert.Equal(("{x;x@7200;y;z}", "{1;2@86400}"), (rows["a"].Values["x"], rows["a"].Values["iq"]));
+        Assert.Equal(("{x@7200}", null), (rows["b"].Values["x"], rows["b"].Values["iq"]));
+        Assert.Equal((null, "{1;1@86400}"), (rows["c"].Values["x"], rows["c"].Values["iq"]));
+        Assert.Equal(("{}", "{3@172800}"), (rows["d"].Values["x"], rows["d"].Values["iq"]));
         Assert.All(rows, row => Assert.Equal(("5", before[row.Key].Position, before[row.Key].IngestedAtMicroseconds), (row.Value.Values["i"], row.Value.Position, row.Value.IngestedAtMicroseconds)));
     }
 

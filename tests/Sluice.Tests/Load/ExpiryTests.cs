@@ -110,6 +110,15 @@ public sealed class ExpiryTests
         Assert.Null(RowExpiry.Of(TableOf(KeyKind.Number, ("p", ColumnType.StringSetQ(quantum))), s_now, maxRows: 7));
     }
 
+    [Fact]
+    public void What_is_kept_longer_than_there_have_been_dates_is_kept_for_ever()
+    {
+        var kept = TimeSpan.FromDays(10_000_000);
+        var schema = TableOf(KeyKind.Number, ("q", ColumnType.StringSetQ("YMD") with { TimeToLive = kept })) with { Retention = kept };
+
+        Assert.Null(RowExpiry.Of(schema, s_now, maxRows: 7));
+    }
+
     static async Task AdvanceUntilAsync(LoadFixture load, Func<bool> condition, TimeSpan? step = null)
     {
         for (var i = 0; !condition(); i++)
