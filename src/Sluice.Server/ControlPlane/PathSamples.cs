@@ -57,6 +57,8 @@ sealed class PathSamples(IReadOnlyList<string> path)
 
     public int LongestText { get; private set; }
 
+    public bool HasEmptyText { get; private set; }
+
     /// <summary>Members of arrays by kind.</summary>
     public int TextMembers { get; private set; }
 
@@ -109,6 +111,7 @@ sealed class PathSamples(IReadOnlyList<string> path)
     {
         Texts++;
         LongestText = Math.Max(LongestText, text.Length);
+        HasEmptyText |= text.Length == 0;
         NoteDistinct(text);
         if (Rfc3339.TryParse(text, out _))
         {

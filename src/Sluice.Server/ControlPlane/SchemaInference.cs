@@ -94,7 +94,7 @@ static class SchemaInference
     static PathSamples? FindKey(IEnumerable<PathSamples> paths, int samples)
     {
         var unique = paths.Where(path => path.Values == samples && path.IsUnique
-            && ((path.Integers == samples && path.Min >= 0) || (path.Texts == samples && path.LongestText is > 0 and <= TableSchema.MaxKeyBytes / 4 && path.Times == 0))).ToList();
+            && ((path.Integers == samples && path.Min >= 0) || (path.Texts == samples && !path.HasEmptyText && path.LongestText <= TableSchema.MaxKeyBytes / 4 && path.Times == 0))).ToList();
         return unique.Where(path => KeyRank(path) < int.MaxValue).OrderBy(KeyRank).FirstOrDefault()
             ?? (samples < 2 ? null : unique.FirstOrDefault(path => path.Path.Count == 1 && !LooksLikeTime(path)));
     }

@@ -56,7 +56,7 @@ static class ShowAnswers
 
     static object?[] ColumnRow(SqlTable table, string name, ColumnType? type) =>
     [
-        name, name, TypeName(table.Schema, type), table.CreatedAt,
+        name, name, TypeName(table.Schema, type), table.Schema.FindColumn(name) is { } added ? table.ColumnTimes.GetValueOrDefault(added.Id, table.CreatedAt) : table.CreatedAt,
         type is null ? table.Schema.Key == KeyKind.String : type.Physical is PhysicalKind.Text or PhysicalKind.TextList,
         "", 0L,
         type is { Kind: ColumnKind.Decimal } ? type.Scale : 0L,

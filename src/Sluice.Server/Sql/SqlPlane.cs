@@ -1,3 +1,4 @@
+using System.Collections.Immutable;
 using Sluice.Records;
 using Sluice.Schema;
 using Sluice.Server.Accounts;
@@ -10,7 +11,11 @@ namespace Sluice.Server.Sql;
 /// <param name="Source">The table in the store, for <see cref="QueryTable.Source"/>.</param>
 /// <param name="SpaceUsed">Bytes; 0 when not known.</param>
 sealed record SqlTable(
-    TableSchema Schema, string Source, string Description, string Owner, string UpdatedBy, DateTimeOffset CreatedAt, DateTimeOffset UpdatedAt, long SpaceUsed);
+    TableSchema Schema, string Source, string Description, string Owner, string UpdatedBy, DateTimeOffset CreatedAt, DateTimeOffset UpdatedAt, long SpaceUsed)
+{
+    /// <summary>When columns were added, by their ids; one that is not here is as old as the table.</summary>
+    public IReadOnlyDictionary<int, DateTimeOffset> ColumnTimes { get; init; } = ImmutableDictionary<int, DateTimeOffset>.Empty;
+}
 
 sealed record SqlDatabase(
     Guid Id, string Name, string Description, string Owner, string UpdatedBy, DateTimeOffset CreatedAt, DateTimeOffset UpdatedAt);

@@ -85,7 +85,10 @@ static class SqlWiring
     {
         var schema = table.ToSchema();
         return new SqlTable(
-            schema, $"{UserQuery.Quote(catalog)}.main.{UserQuery.Quote(schema.Name)}", table.Description, table.Owner, table.UpdatedBy, table.CreatedAt, table.UpdatedAt, SpaceUsed: 0);
+            schema, $"{UserQuery.Quote(catalog)}.main.{UserQuery.Quote(schema.Name)}", table.Description, table.Owner, table.UpdatedBy, table.CreatedAt, table.UpdatedAt, SpaceUsed: 0)
+        {
+            ColumnTimes = table.Columns.ToDictionary(column => column.ColumnId, column => column.CreatedAt),
+        };
     }
 
     static SqlDatabase DatabaseOf(CatalogDatabase database) => new(

@@ -20,6 +20,10 @@ public sealed class SchemaInferenceTests
         Assert.Equal(["b c", "b d e", "f", "b", "b/c", "f g"], proposal.Columns.Select(column => NameOf(column.Path)));
     }
 
+    [Fact]
+    public void What_is_empty_in_a_sample_is_no_key() =>
+        Assert.Equal("name", NameOf(Propose("""[{"id":"","name":"a"},{"id":"b","name":"c"}]""").Key!));
+
     [Theory]
     [InlineData("x", 256, true)]
     [InlineData("x", 257, false)]

@@ -231,4 +231,16 @@ public sealed class StatementTests : IDisposable
             + """["iris","iris","admin@localhost","admin@localhost","2026-01-02T03:04:05Z","2026-01-02T03:04:05Z",false,0,""]]""",
             await _database.RowsAsync("SHOW TABLES"));
     }
+
+    [Fact]
+    public async Task Show_columns_tells_when_each_was_added()
+    {
+        var iris = _database.Tables[0];
+        _database.Tables = [iris with { ColumnTimes = new Dictionary<int, DateTimeOffset> { [iris.Schema.FindColumn("petal")!.Id] = new(2026, 2, 3, 0, 0, 0, TimeSpan.Zero) } }];
+
+        using var document = System.Text.Json.JsonDocument.Parse(await _database.RowsAsync("SHOW COLUMNS FROM iris"));
+
+        var times = document.RootElement.EnumerateArray().ToDictionary(row => row[0].GetString()!, row => row[3].GetString());
+        Assert.Equal(("2026-02-03T00:00:00Z", "2026-01-02T03:04:05Z", "2026-01-02T03:04:05Z"), (times["petal"], times["_id"], times["kind"]));
+    }
 }
