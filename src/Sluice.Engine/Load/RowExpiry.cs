@@ -19,7 +19,7 @@ public sealed record RowExpiry(TableSchema Schema, long? RowsBeforeMicroseconds,
         return rowsBefore is null && timesBefore.Count == 0 ? null : new RowExpiry(schema, rowsBefore, timesBefore, maxRows);
 
         // 0: for ever; and longer than there have been dates is no different
-        static bool Ends(TimeSpan kept, DateTimeOffset now) => kept > TimeSpan.Zero && kept < now - DateTimeOffset.UnixEpoch;
+        static bool Ends(TimeSpan kept, DateTimeOffset now) => kept > TimeSpan.Zero && kept < now - DateTimeOffset.MinValue;
     }
 }
 

@@ -30,9 +30,10 @@ public sealed class BackupTests(ITestOutputHelper output) : IDisposable
     public async Task A_backup_may_have_any_name_and_needs_no_certificate_of_the_server()
     {
         var (certificate, key) = (Path.Combine(_directory.Path, "own.crt"), Path.Combine(_directory.Path, "own.key"));
+        var now = TimeProvider.System.GetUtcNow();
         using (var pair = ECDsa.Create(ECCurve.NamedCurves.nistP256))
         {
-            using var own = new CertificateRequest("CN=localhost", pair, HashAlgorithmName.SHA256).CreateSelfSigned(DateTimeOffset.UtcNow.AddDays(-1), DateTimeOffset.UtcNow.AddDays(10));
+            using var own = new CertificateRequest("CN=localhost", pair, HashAlgorithmName.SHA256).CreateSelfSigned(now.AddDays(-1), now.AddDays(10));
             await File.WriteAllTextAsync(certificate, own.ExportCertificatePem(), Cancellation);
             await File.WriteAllTextAsync(key, pair.ExportPkcs8PrivateKeyPem(), Cancellation);
         }
