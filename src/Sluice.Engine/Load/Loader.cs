@@ -246,6 +246,7 @@ sealed class Loader : IDisposable
             _ledger.SetLoaded(stored.Counts);
             Watches.Note(_tried); // they are stored, whatever the store said
             MoveTo(stored.Position);
+            if (!HasFrames && stored.Position == _reader.Passed) _reader.TakePassed(); // else the parts of the request would count as loaded
         }
         _isInDoubt = false;
     }

@@ -46,11 +46,34 @@ public sealed class PartLoadTests
         await load.Log.CloseAsync();
         await load.PassTimeUntilAsync(loading);
         Assert.Equal(["schema 1 @1", "load 0 rows @2 failed", "delete all @3"], load.Database.Calls);
+    }
 
-        static async Task CalledAsync(LoadFixture load, int count)
+    /// <summary>The parts do not count as loaded because the position has passed them.</summary>
+    [Fact]
+    public async Task A_request_whose_parts_were_passed_with_a_failure_that_took_effect_is_loaded_whole()
+    {
+        using var load = await LoadFixture.CreateAsync(Table, new LoadOptions { MaxBytes = 1 });
+        await using var upload = load.Upload(Table);
+        await upload.AppendAsync(Record(1));
+        load.Database.FailAfterEffectInCall(2);
+        Task<LogPosition>? completing = null;
+        load.Database.OnCall = () =>
         {
-            while (load.Database.CallCount < count) await Task.Delay(TimeSpan.FromMilliseconds(1), TimeProvider.System, TestContext.Current.CancellationToken);
-        }
+            if (load.Database.CallCount == 1) completing = upload.CompleteAsync(Record(2));
+        };
+        var loading = Task.Run(() => load.Loader.RunAsync(CancellationToken.None), TestContext.Current.CancellationToken);
+        await load.PassTimeUntilAsync(CalledAsync(load, 2));
+        await completing!;
+        await load.Log.CloseAsync();
+        await load.PassTimeUntilAsync(loading);
+        Assert.Equal("load 0 rows @2 failed", load.Database.Calls[1]);
+        Assert.Equal(["1", "2"], Keys(load));
+        Assert.Equal(new SinkLedger(1, 2, 2, 0, 2, 0, 0), load.AssertBalanced(SinkId));
+    }
+
+    static async Task CalledAsync(LoadFixture load, int count)
+    {
+        while (load.Database.CallCount < count) await Task.Delay(TimeSpan.FromMilliseconds(1), TimeProvider.System, TestContext.Current.CancellationToken);
     }
 
     [Fact]
